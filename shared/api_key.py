@@ -1,0 +1,116 @@
+"""The format of keys and client credentials: ``<prefix><kind>_<inst>_<kid>_<secret><crc>``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from shared.secret_tokens import BASE62, RandomBytes, digest_of, random_base62
+
+KID_LENGTH = 16
+SECRET_LENGTH = 43
+INSTANCE_LENGTH = 6
+CRC_LENGTH = 6
+
+USER_KEY = "u"
+SERVICE_KEY = "s"
+CLIENT_ID = "c"
+CLIENT_SECRET = "x"  # noqa: S105 - the kind's letter, not a secret
+
+_SHAPE = re.compile(
+    r"(?P<prefix>[a-z]{2,4})(?P<kind>[us])_(?P<inst>[0-9A-Za-z]{6})_(?P<kid>[0-9A-Za-z]{16})_"
+    r"(?P<secret>[0-9A-Za-z]{43})(?P<crc>[0-9A-Za-z]{6})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MintedKey:
+    """A new key: the clear text for one answer, the id and the digest for everybody else."""
+
+    key_id: str
+    """16 base62 characters, public."""
+    token: str = field(repr=False)
+    """The key in clear; never logged, sent or kept."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the token in hex: what travels and what key_issuer peppers."""
+        return digest_of(self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """The parts of a string that has the shape and the checksum of a key; nothing is proven by it."""
+
+    prefix: str
+    kind: str
+    instance: str
+    key_id: str
+
+
+@lru_cache(maxsize=64)
+def instance_of(public_url: str) -> str:
+    """The six characters that say whose key this is: SHA-256(public URL) mod 62^6 in base62."""
+    number = int.from_bytes(hashlib.sha256(public_url.encode()).digest(), "big") % 62**INSTANCE_LENGTH
+    return _base62(number, INSTANCE_LENGTH)
+
+
+def mint_key(
+    prefix: str, kind: str, public_url: str, random_bytes: RandomBytes = secrets.token_bytes
+) -> MintedKey:
+    """Makes a key of ``kind`` (``USER_KEY`` or ``SERVICE_KEY``): 256 bits of randomness and a checksum."""
+    return assemble_key(
+        prefix,
+        kind,
+        public_url,
+        key_id=random_base62(KID_LENGTH, random_bytes),
+        secret=random_base62(SECRET_LENGTH, random_bytes),
+    )
+
+
+def assemble_key(prefix: str, kind: str, public_url: str, *, key_id: str, secret: str) -> MintedKey:
+    """Joins the parts of a key and adds the checksum."""
+    body = f"{prefix}{kind}_{instance_of(public_url)}_{key_id}_{secret}"
+    return MintedKey(key_id, body + checksum(body))
+
+
+def parse_key(text: str) -> ParsedKey | None:
+    """The parts of a key, or ``None`` where shape or checksum is wrong. No I/O: garbage stops here."""
+    match = _SHAPE.fullmatch(text)
+    if match is None or checksum(text[:-CRC_LENGTH]) != match["crc"]:
+        return None
+    return ParsedKey(match["prefix"], match["kind"], match["inst"], match["kid"])
+
+
+def mint_client_id(prefix: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+    """A public client id, ``lkc_`` and 16 base62 characters."""
+    return f"{prefix}{CLIENT_ID}_{random_base62(KID_LENGTH, random_bytes)}"
+
+
+def mint_client_secret(prefix: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+    """A client secret: ``lkx_``, 43 base62 characters (256 bit) and the checksum of what precedes it."""
+    body = f"{prefix}{CLIENT_SECRET}_{random_base62(SECRET_LENGTH, random_bytes)}"
+    return body + checksum(body)
+
+
+def checksum(text: str) -> str:
+    """CRC32 of the text's bytes as six base62 characters, zero padded."""
+    return _base62(zlib.crc32(text.encode()), CRC_LENGTH)
+
+
+def masked(prefix: str, key_id: str) -> str:
+    """How lists show a key: ``lku_…`` and the first four characters of its id, none of its secret."""
+    return f"{prefix}{USER_KEY}_…{key_id[:4]}"
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(BASE62[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,57 @@
+"""The three kinds of message on the bus: replies, commands and events, and how they become bytes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Message(BaseModel):
+    """What one service tells another: strict where it is written, tolerant where it is read.
+
+    A writer that misspells a field fails at once (``extra="forbid"``); a reader ignores fields that a
+    newer writer added, so that two versions can run side by side during an upgrade.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_wire(self) -> bytes:
+        """The body as UTF-8 JSON, at most 64 KiB in practice (the bus refuses more)."""
+        return self.__pydantic_serializer__.to_json(self)
+
+    @classmethod
+    def from_wire(cls, body: bytes) -> Self:
+        """Reads a body; unknown fields are ignored.
+
+        Raises:
+            pydantic.ValidationError: the body is not JSON of this shape.
+        """
+        return cls.model_validate_json(body, extra="ignore")
+
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+class Command(Message, Generic[ReplyT]):
+    """A request to exactly one service, answered with ``replies``."""
+
+    type: ClassVar[str]
+    """Name on the wire, ``noun.verb``."""
+    queue: ClassVar[str]
+    """The service whose command stream carries it."""
+    replies: ClassVar[type[Message]]
+    """The shape of the answer."""
+
+
+class Event(Message):
+    """A fact that has happened, for whoever wants to know."""
+
+    type: ClassVar[str]
+    """Name on the wire, ``noun.past-participle``."""
+    stream: ClassVar[str]
+    """The event stream that carries it, without the ``lk:{…}`` frame."""
+
+
+class Done(Message):
+    """The answer that says nothing but that it was done."""

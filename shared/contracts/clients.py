@@ -1,0 +1,185 @@
+"""The client registry as the pages see it: views, and the commands of the author's console."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from shared.contracts.base import Command, Message
+
+
+class FieldError(Message):
+    """What is wrong with one field, in words its owner can act on."""
+
+    field: str
+    detail: str
+
+
+class ClientView(Message):
+    """A registered client, without its secret."""
+
+    client_id: str
+    name: str
+    author: int
+    author_name: str
+    redirect_uris: tuple[str, ...]
+    requested_permissions: tuple[str, ...]
+    api_key_format: str | None
+    api_key_filename: str | None
+    webhook_uri: str | None
+    homepage: str | None
+    description: str | None
+    public: bool
+    created_on: int
+    by_operator: bool = False
+    """Registered by the site's operator, who vouches for it."""
+    self_registered: bool = False
+    """Registered by a program (RFC 7591), nobody vouches for it."""
+
+
+class ClientFields(Message):
+    """What an author may say of a client; not yet checked (the rules live in auth_api)."""
+
+    name: str | None = None
+    redirect_uris: tuple[str, ...] = ()
+    requested_permissions: tuple[str, ...] = ()
+    api_key_format: str | None = None
+    api_key_filename: str | None = None
+    webhook_uri: str | None = None
+    homepage: str | None = None
+    description: str | None = None
+    public: bool = False
+
+
+class ClientAnswer(Message):
+    """The outcome of a console command.
+
+    ``done``: it happened, ``client`` is the new state (also of a deleted one). ``signed_out``: no such session.
+    ``not_found``: unknown, or of another author. ``invalid``: see ``errors``. ``limit``: the author has too many.
+    """
+
+    outcome: Literal["done", "signed_out", "not_found", "invalid", "limit"]
+    client: ClientView | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+class CreateClient(Command[ClientAnswer]):
+    """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
+
+    type: ClassVar[str] = "client.create"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAnswer
+
+    session: str
+    fields: ClientFields
+    secret_digest: str | None
+
+
+class ReadOwnClient(Command[ClientAnswer]):
+    """One client, to its author."""
+
+    type: ClassVar[str] = "client.read"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAnswer
+
+    session: str
+    client_id: str
+
+
+class UpdateClient(Command[ClientAnswer]):
+    """Replace everything of a client that may change (not id, secret, author, permissions, ``public``)."""
+
+    type: ClassVar[str] = "client.update"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAnswer
+
+    session: str
+    client_id: str
+    fields: ClientFields
+
+
+class ResetClientSecret(Command[ClientAnswer]):
+    """Give a client a new secret (its digest); the old one works ``overlap_seconds`` longer."""
+
+    type: ClassVar[str] = "client.reset-secret"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAnswer
+
+    session: str
+    client_id: str
+    secret_digest: str
+    overlap_seconds: int = 0
+
+
+class DeleteClient(Command[ClientAnswer]):
+    """Delete a client; every key, code and pending request of it is dead when this is answered."""
+
+    type: ClassVar[str] = "client.delete"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAnswer
+
+    session: str
+    client_id: str
+
+
+class ClientList(Message):
+    """The author's clients, newest first; ``signed_out`` where the session is unknown."""
+
+    signed_out: bool = False
+    clients: tuple[ClientView, ...] = ()
+
+
+class ListOwnClients(Command[ClientList]):
+    """The clients that the signed-in person registered."""
+
+    type: ClassVar[str] = "client.list"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientList
+
+    session: str
+
+
+class ClientAuthenticated(Message):
+    """Whether the credentials were right. Nothing more: unknown and wrong look the same."""
+
+    authenticated: bool
+
+
+class AuthenticateClient(Command[ClientAuthenticated]):
+    """key_issuer asks: is this the digest of that client's secret? (RFC 7662 §2.1, a client on its own keys.)"""
+
+    type: ClassVar[str] = "client.authenticate"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = ClientAuthenticated
+
+    client_id: str
+    secret_digest: str
+
+
+class Attempt(Message):
+    """One authorize or token attempt of a client, redacted: its flight recorder."""
+
+    on: int
+    step: str
+    result: Literal["ok", "refused"]
+    error: str | None
+    cause: str
+    """The exact failing component, for the author alone; no secret in it."""
+    request_id: str
+
+
+class AttemptList(Message):
+    """The last 100 attempts, newest first."""
+
+    outcome: Literal["done", "signed_out", "not_found"]
+    attempts: tuple[Attempt, ...] = ()
+
+
+class ListAttempts(Command[AttemptList]):
+    """The attempts of one client, to its author."""
+
+    type: ClassVar[str] = "client.attempts"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[type[Message]] = AttemptList
+
+    session: str
+    client_id: str

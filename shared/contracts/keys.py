@@ -1,0 +1,215 @@
+"""Keys on the bus: commands to key_issuer and its answers. No message here ever holds a key, only digests."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from shared.contracts.base import Command, Done, Message
+
+KeyStatus = Literal["active", "paused", "expired", "revoked"]
+KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
+
+
+class KeyView(Message):
+    """A key as its owner sees it."""
+
+    key_id: str
+    identifier: str
+    permissions: tuple[str, ...]
+    client_id: str | None
+    created_on: int
+    last_used_on: int | None
+    expires_on: int | None
+    status: KeyStatus
+    delivered: bool
+    used_permissions: tuple[str, ...] = ()
+    """Those that a check has asked for."""
+
+
+class IssueKeyReply(Message):
+    """What became of an ``IssueKey``.
+
+    ``issued``: the row is committed. ``code_already_used``: another key came out of this code (it is revoked now).
+    ``superseded``: a later attempt at the same code has won. ``consent_withdrawn``: the grant, client or user
+    ended after the consent was given.
+    """
+
+    outcome: Literal["issued", "code_already_used", "superseded", "consent_withdrawn"]
+    key: KeyView | None = None
+
+
+class IssueKey(Command[IssueKeyReply]):
+    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+
+    type: ClassVar[str] = "key.issue"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = IssueKeyReply
+
+    key_id: str
+    digest: str
+    """SHA-256 of the key in hex; the issuer adds its pepper."""
+    code_digest: str | None
+    """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
+    attempt: int = 1
+    """Counts the redeems of one released code: a higher one replaces an undelivered row, never joins it."""
+    user_id: int
+    username: str
+    client_id: str | None
+    identifier: str
+    permissions: tuple[str, ...]
+    expires_on: int | None = None
+    consented_on: int
+    """When the person agreed; a later revocation of the grant refuses the key."""
+    origin: KeyOrigin
+
+
+class ConfirmDelivery(Command[Done]):
+    """These keys reached whoever asked for them: they are no longer ``pending``. Sent in batches, no reply."""
+
+    type: ClassVar[str] = "key.confirm"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = Done
+
+    key_ids: tuple[str, ...]
+
+
+class KeysRevoked(Message):
+    """How many keys a command found and which it ended now (an already revoked one counts as found)."""
+
+    found: int
+    revoked: tuple[str, ...]
+
+
+class RevokeKey(Command[KeysRevoked]):
+    """Revoke one key by its id; ``user_id`` restricts it to that person's."""
+
+    type: ClassVar[str] = "key.revoke"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeysRevoked
+
+    key_id: str
+    user_id: int | None
+    reason: str
+
+
+class RevokeToken(Command[KeysRevoked]):
+    """Revoke the key with this digest if it belongs to the client (RFC 7009 §2.1)."""
+
+    type: ClassVar[str] = "key.revoke-token"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeysRevoked
+
+    key_id: str
+    digest: str
+    client_id: str
+
+
+class RevokeCode(Command[KeysRevoked]):
+    """A code was presented again: its key dies, also one whose row comes later (RFC 6749 §4.1.2).
+
+    ``user_id`` is ``None`` where Redis has forgotten the code; then only a committed row of ``client_id`` counts.
+    """
+
+    type: ClassVar[str] = "key.revoke-code"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeysRevoked
+
+    code_digest: str
+    client_id: str
+    user_id: int | None
+
+
+class RevokeHolding(Command[KeysRevoked]):
+    """End every key of a person, of a client, or of both together, consented to at or before ``before``.
+
+    Also refuses keys of such consents whose issue is still on its way. At least one of the two is given.
+    """
+
+    type: ClassVar[str] = "key.revoke-holding"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeysRevoked
+
+    user_id: int | None
+    client_id: str | None
+    before: int
+    reason: str
+
+
+class KeyList(Message):
+    """Keys newest first: live ones and those that ended in the last 30 days, at most 200, delivered ones only."""
+
+    keys: tuple[KeyView, ...]
+
+
+class ListKeys(Command[KeyList]):
+    """The keys of a person."""
+
+    type: ClassVar[str] = "key.list"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeyList
+
+    user_id: int
+
+
+class ClientUsage(Message):
+    """What one client holds of a person."""
+
+    client_id: str
+    keys: int
+    permissions: tuple[str, ...]
+    first_issued_on: int
+    last_used_on: int | None
+
+
+class UsageSummary(Message):
+    """Per client with at least one live or paused key."""
+
+    clients: tuple[ClientUsage, ...]
+
+
+class SummarizeUsage(Command[UsageSummary]):
+    """What each client holds of a person; for the connected apps."""
+
+    type: ClassVar[str] = "key.summarize-usage"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = UsageSummary
+
+    user_id: int
+
+
+class KeyChanged(Message):
+    """The outcome of a change; ``conflict`` carries why it cannot be (``detail``), naming the ``field``."""
+
+    outcome: Literal["done", "not_found", "conflict"]
+    key: KeyView | None = None
+    field: str | None = None
+    detail: str | None = None
+
+
+class ChangeKey(Command[KeyChanged]):
+    """Rename, pause, resume, narrow, or expire a person's key sooner; ``None`` leaves a field as it is."""
+
+    type: ClassVar[str] = "key.change"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeyChanged
+
+    key_id: str
+    user_id: int
+    identifier: str | None = None
+    status: Literal["active", "paused"] | None = None
+    permissions: tuple[str, ...] | None = None
+    expires_on: int | None = None
+
+
+class RotateKey(Command[KeyChanged]):
+    """A new key in the same grant; the old one's expiry moves to ``overlap_seconds`` from now, never later."""
+
+    type: ClassVar[str] = "key.rotate"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[type[Message]] = KeyChanged
+
+    key_id: str
+    user_id: int
+    overlap_seconds: int
+    new_key_id: str
+    new_digest: str

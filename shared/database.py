@@ -1,0 +1,166 @@
+"""PostgreSQL: named queries from files, a pool that survives outages, and errors the services can name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import structlog
+
+from shared.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+Queries = Mapping[str, str]
+"""Query name → SQL."""
+
+CONNECT_SECONDS: Final = 2.0
+STATEMENT_SECONDS: Final = 2.8
+ACQUIRE_SECONDS: Final = 2.8
+
+_NAME_LINE: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
+
+# What a connection that is going away, a server that is starting or stopping, or a full server says.
+_OUTAGES: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.PostgresIOError,
+    OSError,
+    TimeoutError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+def load_queries(path: Path) -> Queries:
+    """Reads ``-- name: x`` blocks, each followed by a line of purpose, from a ``.sql`` file.
+
+    Raises:
+        ValueError: a name is given twice, or a block lacks its line of purpose.
+    """
+    pieces = _NAME_LINE.split(path.read_text(encoding="utf-8"))
+    queries: dict[str, str] = {}
+    for name, body in zip(pieces[1::2], pieces[2::2], strict=True):
+        sql = body.strip()
+        if name in queries or not sql.startswith("-- "):
+            raise ValueError(f"{path.name}: query {name} is there twice or lacks its line of purpose")
+        queries[name] = sql
+    return MappingProxyType(queries)
+
+
+@contextmanager
+def _named_outages() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UndefinedTableError as error:
+        # A server that runs but was not migrated yet is, to a caller, a store that is not ready.
+        raise StoreUnavailable("postgres", f"not migrated: {error}") from error
+    except _OUTAGES as error:
+        raise StoreUnavailable("postgres", f"{type(error).__name__}: {error}") from error
+
+
+class Database:
+    """One schema of one PostgreSQL, through a pool that is made on first use and remade after outages.
+
+    Every method raises ``StoreUnavailable`` within 3 s while the server is away, refuses or does not answer;
+    integrity errors pass through for the repository to name.
+    """
+
+    def __init__(
+        self, url: str, *, schema: str, queries: Queries, application_name: str, pool_size: int = 8
+    ) -> None:
+        """Remembers where to connect; nothing is opened yet."""
+        self.sql = queries
+        self.schema = schema
+        self._url = url
+        self._application_name = application_name
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Opens the pool if the server answers; otherwise the first call that needs it will."""
+        with suppress(StoreUnavailable):
+            await self.ping()
+
+    async def stop(self) -> None:
+        """Closes the pool, waiting up to 5 s for running statements."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except TimeoutError:
+                pool.terminate()
+
+    async def ping(self) -> None:
+        """Raises ``StoreUnavailable`` unless the server answers a trivial statement."""
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+        """A connection whose statements commit one by one."""
+        with _named_outages():
+            pool = await self._open_pool()
+            async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+        """A connection inside one READ COMMITTED transaction: committed at the end, rolled back on any error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """All rows of a named query."""
+        async with self.connection() as connection:
+            return await connection.fetch(self.sql[query], *args)
+
+    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
+        """The first row of a named query, or ``None``."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(self.sql[query], *args)
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """The first column of the first row of a named query, or ``None``."""
+        async with self.connection() as connection:
+            return await connection.fetchval(self.sql[query], *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Runs a named query; the server's status line, like ``UPDATE 3``."""
+        async with self.connection() as connection:
+            return await connection.execute(self.sql[query], *args)
+
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is not None:
+            return self._pool
+        async with self._opening:
+            if self._pool is None:
+                pool = asyncpg.create_pool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._pool_size,
+                    timeout=CONNECT_SECONDS,
+                    command_timeout=STATEMENT_SECONDS,
+                    max_inactive_connection_lifetime=300,
+                    server_settings={
+                        "application_name": self._application_name,
+                        "search_path": self.schema,
+                        "timezone": "UTC",
+                    },
+                )
+                self._pool = await pool
+        return self._pool

@@ -1,0 +1,47 @@
+"""Random secrets and their digests: the only form in which a secret leaves the process that minted it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LARGEST_UNBIASED = 256 - 256 % 62
+
+RandomBytes = Callable[[int], bytes]
+"""``n`` → ``n`` random bytes; ``secrets.token_bytes`` outside of tests."""
+
+
+def random_base62(length: int, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+    """``length`` characters of ``[0-9A-Za-z]``, each equally likely (rejection sampling, no modulo bias)."""
+    characters: list[str] = []
+    while len(characters) < length:
+        characters += [
+            BASE62[byte % 62] for byte in random_bytes(length - len(characters) + 8) if byte < _LARGEST_UNBIASED
+        ]
+    return "".join(characters[:length])
+
+
+def digest_of(secret: str) -> str:
+    """SHA-256 of a secret's UTF-8 bytes in lower-case hex (64 characters).
+
+    Enough for secrets of 128 bits and more; passwords take argon2id instead.
+    """
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def same_digest(left: str, right: str) -> bool:
+    """Whether two digests are equal, in constant time."""
+    return hmac.compare_digest(left.encode("ascii", "replace"), right.encode("ascii", "replace"))
+
+
+def keyed_digest(key: bytes, purpose: str, *parts: str) -> str:
+    """HMAC-SHA256 in hex over a purpose and length-prefixed parts, so that no two part lists collide."""
+    mac = hmac.new(key, purpose.encode(), hashlib.sha256)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        mac.update(len(encoded).to_bytes(8, "big"))
+        mac.update(encoded)
+    return mac.hexdigest()

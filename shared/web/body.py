@@ -1,0 +1,227 @@
+"""Request bodies and queries, read strictly: one media type, one value per name, text that every store can hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from shared.contracts.clients import FieldError
+from shared.web.failures import Problem
+
+LARGEST_BODY: Final = 64 * 1024
+MOST_PAIRS: Final = 200
+DEEPEST_JSON: Final = 20
+BODY_SECONDS: Final = 3.0
+
+FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Pairs = list[tuple[str, str]]
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, at most 64 KiB.
+
+    Raises:
+        Problem: 413 too large, 408 too slow, 400 broken framing or encoding.
+    """
+    if (request.content_length or 0) > LARGEST_BODY:
+        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
+    except TimeoutError:
+        raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
+    except (web.PayloadAccessError, ValueError):
+        raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
+
+
+def require_media_type(request: web.Request, *allowed: str) -> str:
+    """The body's media type, one of ``allowed``, in UTF-8.
+
+    Raises:
+        Problem: 415 naming what was sent and what is understood.
+    """
+    sent = request.headers.getall("Content-Type", [])
+    wanted = " or ".join(allowed)
+    if len(sent) != 1:
+        raise Problem(415, f"Content-Type must be {wanted}; it is missing or there twice.", code="invalid_request")
+    media_type, _, parameters = sent[0].partition(";")
+    name = media_type.strip().lower()
+    if name not in allowed:
+        raise Problem(415, f"Content-Type must be {wanted}, not {_printable(name)}.", code="invalid_request")
+    for parameter in parameters.split(";"):
+        key, _, value = parameter.strip().partition("=")
+        if key.strip().lower() == "charset" and value.strip(' "').lower() not in ("utf-8", "utf8"):
+            raise Problem(415, "The charset of the Content-Type must be utf-8.", code="invalid_request")
+    return name
+
+
+async def read_form(request: web.Request) -> Pairs:
+    """The pairs of an ``application/x-www-form-urlencoded`` body in their order, duplicates included.
+
+    Raises:
+        Problem: 415 for another media type, 413, 408, or 400 naming the field that is no UTF-8 or holds a NUL.
+    """
+    require_media_type(request, FORM)
+    return parse_pairs(await read_body(request), "body")
+
+
+def query_pairs(request: web.Request) -> Pairs:
+    """The pairs of the query string as it was sent, in their order, duplicates included.
+
+    Raises:
+        Problem: 400 naming the parameter that is no UTF-8 or holds a NUL.
+    """
+    return parse_pairs(request.rel_url.raw_query_string.encode("utf-8", "surrogateescape"), "query")
+
+
+def parse_pairs(raw: bytes, where: str) -> Pairs:
+    """Decodes ``name=value&…`` (WHATWG URL §5.1, but strict about UTF-8 and NUL)."""
+    if not raw:
+        return []
+    pieces = raw.split(b"&")
+    if len(pieces) > MOST_PAIRS:
+        raise Problem(400, f"The {where} holds more than {MOST_PAIRS} parameters.", code="invalid_request")
+    pairs: Pairs = []
+    for piece in pieces:
+        if piece:
+            name, _, value = piece.partition(b"=")
+            pairs.append((_decode(name, name, where), _decode(value, name, where)))
+    return pairs
+
+
+def _decode(raw: bytes, name: bytes, where: str) -> str:
+    try:
+        text = (unquote_to_bytes(raw.replace(b"+", b" ")) if b"%" in raw or b"+" in raw else raw).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        field = _printable(name[:40].decode("utf-8", "replace"))
+        detail = "must be UTF-8 without NUL characters"
+        raise Problem(
+            400, f"{where} parameter {field} {detail}.", code="invalid_request", errors=(FieldError(field=field, detail=detail),)
+        )
+    return text
+
+
+async def read_json_object(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object without duplicate names, NUL characters or lone surrogates.
+
+    Raises:
+        Problem: 415, 413, 408, or 400 saying what is malformed.
+    """
+    require_media_type(request, JSON)
+    return parse_json_object(await read_body(request))
+
+
+def parse_json_object(raw: bytes) -> dict[str, Any]:
+    """See ``read_json_object``."""
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Problem(400, "The JSON is nested too deeply.", code="invalid_request") from None
+    except ValueError as error:
+        reason = str(error) if isinstance(error, _MalformedJson) else "it is not valid UTF-8 JSON"
+        raise Problem(400, f"The body must be a JSON object: {reason}.", code="invalid_request") from None
+    if not isinstance(value, dict):
+        raise Problem(400, "The body must be a JSON object.", code="invalid_request")
+    _check_text(value, "", 0)
+    return value
+
+
+async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
+    """The body as ``model``; unknown and wrong fields are refused, each by name.
+
+    Raises:
+        Problem: as ``read_json_object``, and 400 with ``errors`` for the fields.
+    """
+    return validated(model, await read_json_object(request))
+
+
+def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
+    """``value`` as ``model``, or a 400 that names each wrong field (never its value)."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = tuple(
+            FieldError(field=_field_name(item["loc"]), detail=_sentence(item["type"], item["msg"]))
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+    raise refused_fields(fields)
+
+
+def refused_fields(fields: Iterable[FieldError]) -> Problem:
+    """The 400 for wrong fields."""
+    listed = tuple(fields)
+    names = ", ".join(dict.fromkeys(_printable(error.field) for error in listed))
+    return Problem(400, f"Wrong or missing: {names}.", code="invalid_request", errors=listed)
+
+
+def json_response(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """``data`` as JSON, not to be cached unless ``headers`` says otherwise."""
+    return web.Response(
+        body=orjson.dumps(data),
+        status=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        content_type=JSON,
+        charset="utf-8",
+    )
+
+
+class _MalformedJson(ValueError):
+    """A JSON fault of ours to name, beyond what the parser says."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _MalformedJson("a name appears twice")
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise _MalformedJson("NaN and Infinity are no JSON numbers")
+
+
+def _check_text(value: Any, path: str, depth: int) -> None:
+    if depth > DEEPEST_JSON:
+        raise Problem(400, "The JSON is nested too deeply.", code="invalid_request")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            detail = "must not hold NUL characters or lone surrogates"
+            field = _printable(path)
+            raise Problem(
+                400, f"{field} {detail}.", code="invalid_request", errors=(FieldError(field=field, detail=detail),)
+            )
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(name, "a name", depth + 1)
+            _check_text(item, f"{path}.{name}" if path else name, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_text(item, f"{path}[{index}]", depth + 1)
+
+
+def _field_name(location: tuple[int | str, ...]) -> str:
+    return _printable(".".join(map(str, location)) or "body")
+
+
+def _sentence(kind: str, message: str) -> str:
+    known = {"missing": "is required", "extra_forbidden": "is not known here"}
+    return known.get(kind, message)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)[:120]

@@ -1,0 +1,136 @@
+"""The edge of every service: request ids, a deadline, one place where errors become answers, headers, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from shared.errors import StoreUnavailable
+from shared.metrics import Metrics
+from shared.web.body import LARGEST_BODY
+from shared.web.failures import Failure, Problem, Surface, problem_surface
+
+DEADLINE_SECONDS: Final = 3.6
+"""Every answer, also a refusal for a store that hangs, is out within 4 s."""
+REQUEST_ID: Final = "X-Request-ID"
+QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+
+_GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
+_log = structlog.get_logger("latchkey.http")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_application(
+    metrics: Metrics,
+    *,
+    surfaces: Sequence[tuple[str, Surface]] = (),
+    default_surface: Surface = problem_surface,
+    quiet: frozenset[str] = QUIET_ROUTES,
+) -> web.Application:
+    """An application with the edge in front of its routes.
+
+    Args:
+        surfaces: path prefixes and the shape in which their errors are told; the first that fits counts.
+        default_surface: for all other paths.
+        quiet: route templates whose successes are not logged (hot paths and probes).
+    """
+
+    @web.middleware
+    async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = perf_counter()
+        request_id = begin(request)
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - the one place where every error ends
+            failure = failure_of(error, request_id)
+            response = _surface_for(request.path, surfaces, default_surface)(request, failure)
+        route = route_template(request)
+        status = response.status
+        metrics.requests.labels(route, request.method if route != "unrouted" else "-", status).inc()
+        seconds = perf_counter() - started
+        metrics.request_seconds.labels(route).observe(seconds)
+        if status >= 400 or route not in quiet:  # noqa: PLR2004 - where HTTP's errors begin
+            _log.info(
+                "request",
+                method=request.method[:16],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 1),
+                request_id=request_id,
+            )
+        return response
+
+    application = web.Application(middlewares=[edge], client_max_size=LARGEST_BODY)
+    application.on_response_prepare.append(add_common_headers)
+    return application
+
+
+def begin(request: web.Request) -> str:
+    """Gives the request its id: the caller's where it is well-formed, a random one else."""
+    given = request.headers.get(REQUEST_ID, "")
+    request_id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(12)
+    request[REQUEST_ID] = request_id
+    return request_id
+
+
+def request_id_of(request: web.Request) -> str:
+    """The id under which the logs know this request."""
+    found: str = request.get(REQUEST_ID, "")
+    return found
+
+
+def route_template(request: web.Request) -> str:
+    """The route's template (``/api/v1/clients/{clientID}``), never the path: labels stay few and free of secrets."""
+    resource = request.match_info.route.resource
+    return "unrouted" if resource is None else resource.canonical
+
+
+def failure_of(error: Exception, request_id: str = "") -> Failure:
+    """Any exception as data; the unexpected ones are logged with their trace and told without it."""
+    if isinstance(error, Problem):
+        return error.failure
+    if isinstance(error, StoreUnavailable | TimeoutError):
+        retry_after = error.retry_after if isinstance(error, StoreUnavailable) else 1
+        _log.warning("unavailable", reason=str(error) or type(error).__name__, request_id=request_id)
+        return Failure(
+            503,
+            "Temporarily unavailable; try again in a moment.",
+            "temporarily_unavailable",
+            headers={"Retry-After": str(retry_after)},
+        )
+    if isinstance(error, web.HTTPException):
+        return _http_failure(error)
+    _log.error("bug", request_id=request_id, exc_info=error)
+    return Failure(500, f"Something went wrong on our side (request {request_id}).", "server_error")
+
+
+def _http_failure(error: web.HTTPException) -> Failure:
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    detail = {
+        404: "There is nothing at this address.",
+        405: f"This address understands {headers.get('Allow', 'other methods')} only.",
+        413: f"The body is larger than {LARGEST_BODY} bytes.",
+    }.get(error.status, error.reason + ".")
+    return Failure(error.status, detail, headers=headers)
+
+
+def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Surface) -> Surface:
+    return next((surface for prefix, surface in surfaces if path.startswith(prefix)), default)
+
+
+async def add_common_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer, also of errors that no handler saw."""
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers[REQUEST_ID] = request.get(REQUEST_ID) or begin(request)
+    headers[hdrs.SERVER] = "Latchkey"

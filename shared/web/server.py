@@ -1,0 +1,154 @@
+"""The HTTP server: one process, one port, a time limit for request heads, and a stop that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+import uvloop
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from shared.web.health import READINESS
+
+HEAD_SECONDS: Final = 10.0
+"""A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
+KEEPALIVE_SECONDS: Final = 75.0
+DRAIN_SECONDS: Final = 20.0
+LARGEST_HEADER: Final = 16 * 1024
+
+_log = structlog.get_logger("latchkey.server")
+
+
+class _LimitedHandler(RequestHandler[Any]):
+    """aiohttp's connection handler with a time limit for the head, and errors that tell and log nothing of it."""
+
+    __slots__ = ("_head_begun",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._head_begun = True
+        super().connection_made(transport)
+        self._limit_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._head_begun = False
+        elif not self._head_begun:
+            self._head_begun = True
+            self._limit_head()
+
+    def _limit_head(self) -> None:
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+        close_time = self._loop.time() + HEAD_SECONDS
+        self._next_keepalive_close_time = close_time
+        self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; it quotes the request, maybe a secret
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        _log.info("request_refused_before_routing", status=status, reason=type(exc).__name__)
+        response = web.Response(
+            status=status,
+            text="The request is no well-formed HTTP/1.1.\n" if status == 400 else "Something went wrong.\n",  # noqa: PLR2004
+            headers={
+                "Server": "Latchkey",
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+                "Cache-Control": "no-store",
+                "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+            },
+        )
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):  # type: ignore[misc] - aiohttp discourages subclassing; there is no hook for the handler class
+    """aiohttp's server with our connection handler."""
+
+    def __call__(self) -> RequestHandler[Any]:
+        return _LimitedHandler(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    """aiohttp's runner with our server."""
+
+    async def _make_server(self) -> web.Server[Any]:
+        plain = await super()._make_server()
+        plain.__class__ = _Server
+        return plain
+
+
+@asynccontextmanager
+async def serving(
+    application: web.Application,
+    host: str,
+    port: int,
+    *,
+    reuse_port: bool = False,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> AsyncIterator[int]:
+    """Serves an application; yields the port (a free one for 0); drains and cleans up at the end.
+
+    Raises:
+        OSError: the port is taken or the address is not ours.
+    """
+    runner = _Runner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=drain_seconds,
+        max_line_size=LARGEST_HEADER,
+        max_field_size=LARGEST_HEADER,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, reuse_port=reuse_port or None, backlog=1024)
+        await site.start()
+        yield _port_of(runner)
+        if READINESS in application:
+            application[READINESS].draining = True
+    finally:
+        await runner.cleanup()
+
+
+def run(
+    create_app: Callable[[], web.Application], *, host: str, port: int, service: str, reuse_port: bool = False
+) -> int:
+    """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen)."""
+
+    async def main() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with serving(create_app(), host, port, reuse_port=reuse_port) as bound:
+                _log.info("listening", service=service, host=host, port=bound)
+                await stop.wait()
+                _log.info("stopping", service=service)
+        except OSError as error:
+            _log.error("cannot_listen", service=service, host=host, port=port, reason=str(error))  # noqa: TRY400 - no bug
+            return 1
+        return 0
+
+    return uvloop.run(main())
+
+
+def _port_of(runner: web.AppRunner) -> int:
+    address = runner.addresses[0]
+    return int(address[1]) if isinstance(address, tuple) else 0
+
