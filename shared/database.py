@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-import structlog
 
 from shared.errors import StoreUnavailable
 
@@ -42,8 +41,6 @@ _OUTAGES: Final = (
     TimeoutError,
 )
 
-_log = structlog.get_logger(__name__)
-
 
 def load_queries(path: Path) -> Queries:
     """Reads ``-- name: x`` blocks, each followed by a line of purpose, from a ``.sql`` file.
@@ -70,6 +67,10 @@ def _named_outages() -> Iterator[None]:
         raise StoreUnavailable("postgres", f"not migrated: {error}") from error
     except _OUTAGES as error:
         raise StoreUnavailable("postgres", f"{type(error).__name__}: {error}") from error
+
+
+async def _keep_session(_connection: object) -> None:
+    """Between borrowers: asyncpg rolls back what is open; nothing here sets session state, so no round trip."""
 
 
 class Database:
@@ -156,6 +157,7 @@ class Database:
                     timeout=CONNECT_SECONDS,
                     command_timeout=STATEMENT_SECONDS,
                     max_inactive_connection_lifetime=300,
+                    reset=_keep_session,
                     server_settings={
                         "application_name": self._application_name,
                         "search_path": self.schema,

@@ -62,7 +62,9 @@ async def migrate(url: str, schema: str, directory: Path) -> tuple[str, ...]:
         MigrationError: an applied file was edited, or a step failed.
     """
     steps = load_migrations(directory)
-    connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": "latchkey-migrate"})
+    connection = await asyncpg.connect(
+        url, timeout=10, server_settings={"application_name": "latchkey-migrate"}
+    )
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
         await _prepare_schema(connection, schema)
@@ -74,7 +76,9 @@ async def migrate(url: str, schema: str, directory: Path) -> tuple[str, ...]:
         await connection.close()
 
 
-async def pending(connection: asyncpg.Connection[asyncpg.Record], schema: str, directory: Path) -> tuple[str, ...]:
+async def pending(
+    connection: asyncpg.Connection[asyncpg.Record], schema: str, directory: Path
+) -> tuple[str, ...]:
     """The names of the steps that a schema still lacks."""
     steps = load_migrations(directory)
     if await connection.fetchval("SELECT to_regclass($1)", f"{_checked(schema)}.migrations") is None:

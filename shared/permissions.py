@@ -50,7 +50,9 @@ def load_permissions(path: Path | None = None) -> Catalogue:
 
 def _permission(source: Path, name: str, table: Any) -> Permission:
     if not _NAME.fullmatch(name):
-        raise CatalogueError(f"{source}: [{name}] is no permission name (lower-case letters, digits, _ . : -)")
+        raise CatalogueError(
+            f"{source}: [{name}] is no permission name (lower-case letters, digits, _ . : -)"
+        )
     if not isinstance(table, dict) or set(table) != {"title", "sentence", "access"}:
         raise CatalogueError(f"{source}: [{name}] needs exactly title, sentence and access")
     if table["access"] not in get_args(Access) or not all(isinstance(text, str) for text in table.values()):

@@ -19,7 +19,9 @@ def random_base62(length: int, random_bytes: RandomBytes = secrets.token_bytes) 
     characters: list[str] = []
     while len(characters) < length:
         characters += [
-            BASE62[byte % 62] for byte in random_bytes(length - len(characters) + 8) if byte < _LARGEST_UNBIASED
+            BASE62[byte % 62]
+            for byte in random_bytes(length - len(characters) + 8)
+            if byte < _LARGEST_UNBIASED
         ]
     return "".join(characters[:length])
 

@@ -92,9 +92,7 @@ class Settings(BaseModel):
         return self.public_url.startswith("https://")
 
 
-def load_settings(
-    environ: Mapping[str, str] = os.environ, *, need: frozenset[str] = frozenset()
-) -> Settings:
+def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[str] = frozenset()) -> Settings:
     """Reads the configuration.
 
     Args:
@@ -157,7 +155,9 @@ class _Reader:
             try:
                 return Path(file).read_text(encoding="utf-8").strip()
             except (OSError, ValueError) as error:
-                problem = ConfigurationProblem(f"{PREFIX}{name}_FILE", "a readable UTF-8 file", f"{file} ({error})")
+                problem = ConfigurationProblem(
+                    f"{PREFIX}{name}_FILE", "a readable UTF-8 file", f"{file} ({error})"
+                )
                 self.problems.append(problem)
         return text
 
@@ -178,7 +178,9 @@ def _public_url(text: str) -> str:
         port_is_good = parts.port != 0
     except ValueError:
         raise ValueError(expected) from None
-    plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc or url.endswith(("?", "#")))
+    plain = not (
+        parts.path or parts.query or parts.fragment or "@" in parts.netloc or url.endswith(("?", "#"))
+    )
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain or not port_is_good:
         raise ValueError(expected)
     if not re.fullmatch(r"[a-z]+://[a-z0-9.:\[\]-]+", url):
@@ -244,7 +246,7 @@ def _on_off(text: str) -> bool:
 
 
 def _site_name(text: str) -> str:
-    if not 1 <= len(text) <= 60 or not text.isprintable():
+    if len(text) not in range(1, 61) or not text.isprintable():
         raise ValueError("1 to 60 printable characters")
     return text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Message
+from shared.contracts.base import Command, Message, MessageType
 
 
 class ConnectedApp(Message):
@@ -33,7 +33,7 @@ class ListApps(Command[AppList]):
 
     type: ClassVar[str] = "app.list"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = AppList
+    replies: ClassVar[MessageType] = AppList
 
     session: str
 
@@ -50,7 +50,7 @@ class DisconnectApp(Command[AppDisconnected]):
 
     type: ClassVar[str] = "app.disconnect"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = AppDisconnected
+    replies: ClassVar[MessageType] = AppDisconnected
 
     session: str
     client_id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Message
+from shared.contracts.base import Command, Message, MessageType
 from shared.contracts.clients import ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
@@ -61,7 +61,7 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     type: ClassVar[str] = "authorization.prepare"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = PreparedAuthorization
+    replies: ClassVar[MessageType] = PreparedAuthorization
 
     surface: Surface
     query: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ class DecideAuthorization(Command[AuthorizationDecided]):
 
     type: ClassVar[str] = "authorization.decide"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = AuthorizationDecided
+    replies: ClassVar[MessageType] = AuthorizationDecided
 
     request_id: str
     session: str

@@ -30,6 +30,8 @@ class Message(BaseModel):
         return cls.model_validate_json(body, extra="ignore")
 
 
+MessageType = type[Message]
+
 ReplyT = TypeVar("ReplyT", bound=Message)
 
 
@@ -40,7 +42,7 @@ class Command(Message, Generic[ReplyT]):
     """Name on the wire, ``noun.verb``."""
     queue: ClassVar[str]
     """The service whose command stream carries it."""
-    replies: ClassVar[type[Message]]
+    replies: ClassVar[MessageType]
     """The shape of the answer."""
 
 

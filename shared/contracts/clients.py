@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Message
+from shared.contracts.base import Command, Message, MessageType
 
 
 class FieldError(Message):
@@ -67,7 +67,7 @@ class CreateClient(Command[ClientAnswer]):
 
     type: ClassVar[str] = "client.create"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAnswer
+    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
     fields: ClientFields
@@ -79,7 +79,7 @@ class ReadOwnClient(Command[ClientAnswer]):
 
     type: ClassVar[str] = "client.read"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAnswer
+    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
     client_id: str
@@ -90,7 +90,7 @@ class UpdateClient(Command[ClientAnswer]):
 
     type: ClassVar[str] = "client.update"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAnswer
+    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
     client_id: str
@@ -102,7 +102,7 @@ class ResetClientSecret(Command[ClientAnswer]):
 
     type: ClassVar[str] = "client.reset-secret"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAnswer
+    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
     client_id: str
@@ -115,7 +115,7 @@ class DeleteClient(Command[ClientAnswer]):
 
     type: ClassVar[str] = "client.delete"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAnswer
+    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
     client_id: str
@@ -133,7 +133,7 @@ class ListOwnClients(Command[ClientList]):
 
     type: ClassVar[str] = "client.list"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientList
+    replies: ClassVar[MessageType] = ClientList
 
     session: str
 
@@ -145,11 +145,11 @@ class ClientAuthenticated(Message):
 
 
 class AuthenticateClient(Command[ClientAuthenticated]):
-    """key_issuer asks: is this the digest of that client's secret? (RFC 7662 §2.1, a client on its own keys.)"""
+    """key_issuer asks: is this the digest of that client's secret? A client on its own keys, RFC 7662 §2.1."""
 
     type: ClassVar[str] = "client.authenticate"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ClientAuthenticated
+    replies: ClassVar[MessageType] = ClientAuthenticated
 
     client_id: str
     secret_digest: str
@@ -179,7 +179,7 @@ class ListAttempts(Command[AttemptList]):
 
     type: ClassVar[str] = "client.attempts"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = AttemptList
+    replies: ClassVar[MessageType] = AttemptList
 
     session: str
     client_id: str

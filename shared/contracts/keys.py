@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Done, Message
+from shared.contracts.base import Command, Done, Message, MessageType
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
@@ -43,7 +43,7 @@ class IssueKey(Command[IssueKeyReply]):
 
     type: ClassVar[str] = "key.issue"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = IssueKeyReply
+    replies: ClassVar[MessageType] = IssueKeyReply
 
     key_id: str
     digest: str
@@ -68,7 +68,7 @@ class ConfirmDelivery(Command[Done]):
 
     type: ClassVar[str] = "key.confirm"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = Done
+    replies: ClassVar[MessageType] = Done
 
     key_ids: tuple[str, ...]
 
@@ -85,7 +85,7 @@ class RevokeKey(Command[KeysRevoked]):
 
     type: ClassVar[str] = "key.revoke"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeysRevoked
+    replies: ClassVar[MessageType] = KeysRevoked
 
     key_id: str
     user_id: int | None
@@ -97,7 +97,7 @@ class RevokeToken(Command[KeysRevoked]):
 
     type: ClassVar[str] = "key.revoke-token"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeysRevoked
+    replies: ClassVar[MessageType] = KeysRevoked
 
     key_id: str
     digest: str
@@ -112,7 +112,7 @@ class RevokeCode(Command[KeysRevoked]):
 
     type: ClassVar[str] = "key.revoke-code"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeysRevoked
+    replies: ClassVar[MessageType] = KeysRevoked
 
     code_digest: str
     client_id: str
@@ -127,7 +127,7 @@ class RevokeHolding(Command[KeysRevoked]):
 
     type: ClassVar[str] = "key.revoke-holding"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeysRevoked
+    replies: ClassVar[MessageType] = KeysRevoked
 
     user_id: int | None
     client_id: str | None
@@ -146,7 +146,7 @@ class ListKeys(Command[KeyList]):
 
     type: ClassVar[str] = "key.list"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeyList
+    replies: ClassVar[MessageType] = KeyList
 
     user_id: int
 
@@ -172,7 +172,7 @@ class SummarizeUsage(Command[UsageSummary]):
 
     type: ClassVar[str] = "key.summarize-usage"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = UsageSummary
+    replies: ClassVar[MessageType] = UsageSummary
 
     user_id: int
 
@@ -191,7 +191,7 @@ class ChangeKey(Command[KeyChanged]):
 
     type: ClassVar[str] = "key.change"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeyChanged
+    replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str
     user_id: int
@@ -206,7 +206,7 @@ class RotateKey(Command[KeyChanged]):
 
     type: ClassVar[str] = "key.rotate"
     queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[type[Message]] = KeyChanged
+    replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str
     user_id: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.contracts.base import Command, Done, Message
+from shared.contracts.base import Command, Done, Message, MessageType
 
 
 class SessionUser(Message):
@@ -25,7 +25,7 @@ class ReadSession(Command[SessionState]):
 
     type: ClassVar[str] = "session.read"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = SessionState
+    replies: ClassVar[MessageType] = SessionState
 
     session: str
 
@@ -35,7 +35,7 @@ class EndSession(Command[Done]):
 
     type: ClassVar[str] = "session.end"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = Done
+    replies: ClassVar[MessageType] = Done
 
     session: str
 
@@ -51,6 +51,6 @@ class StoreContinuation(Command[ContinuationStored]):
 
     type: ClassVar[str] = "continuation.store"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[type[Message]] = ContinuationStored
+    replies: ClassVar[MessageType] = ContinuationStored
 
     target: str

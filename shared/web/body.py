@@ -55,7 +55,9 @@ def require_media_type(request: web.Request, *allowed: str) -> str:
     sent = request.headers.getall("Content-Type", [])
     wanted = " or ".join(allowed)
     if len(sent) != 1:
-        raise Problem(415, f"Content-Type must be {wanted}; it is missing or there twice.", code="invalid_request")
+        raise Problem(
+            415, f"Content-Type must be {wanted}; it is missing or there twice.", code="invalid_request"
+        )
     media_type, _, parameters = sent[0].partition(";")
     name = media_type.strip().lower()
     if name not in allowed:
@@ -110,7 +112,10 @@ def _decode(raw: bytes, name: bytes, where: str) -> str:
         field = _printable(name[:40].decode("utf-8", "replace"))
         detail = "must be UTF-8 without NUL characters"
         raise Problem(
-            400, f"{where} parameter {field} {detail}.", code="invalid_request", errors=(FieldError(field=field, detail=detail),)
+            400,
+            f"{where} parameter {field} {detail}.",
+            code="invalid_request",
+            errors=(FieldError(field=field, detail=detail),),
         )
     return text
 
@@ -133,7 +138,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     except RecursionError:
         raise Problem(400, "The JSON is nested too deeply.", code="invalid_request") from None
     except ValueError as error:
-        reason = str(error) if isinstance(error, _MalformedJson) else "it is not valid UTF-8 JSON"
+        reason = str(error) if isinstance(error, _MalformedJsonError) else "it is not valid UTF-8 JSON"
         raise Problem(400, f"The body must be a JSON object: {reason}.", code="invalid_request") from None
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", code="invalid_request")
@@ -180,19 +185,19 @@ def json_response(data: object, status: int = 200, headers: Mapping[str, str] | 
     )
 
 
-class _MalformedJson(ValueError):
+class _MalformedJsonError(ValueError):
     """A JSON fault of ours to name, beyond what the parser says."""
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _MalformedJson("a name appears twice")
+        raise _MalformedJsonError("a name appears twice")
     return found
 
 
 def _refuse_constant(_name: str) -> NoReturn:
-    raise _MalformedJson("NaN and Infinity are no JSON numbers")
+    raise _MalformedJsonError("NaN and Infinity are no JSON numbers")
 
 
 def _check_text(value: Any, path: str, depth: int) -> None:
@@ -203,7 +208,10 @@ def _check_text(value: Any, path: str, depth: int) -> None:
             detail = "must not hold NUL characters or lone surrogates"
             field = _printable(path)
             raise Problem(
-                400, f"{field} {detail}.", code="invalid_request", errors=(FieldError(field=field, detail=detail),)
+                400,
+                f"{field} {detail}.",
+                code="invalid_request",
+                errors=(FieldError(field=field, detail=detail),),
             )
     elif isinstance(value, dict):
         for name, item in value.items():

@@ -33,7 +33,7 @@ class Failure:
         return HTTPStatus(self.status).phrase
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - named as RFC 9457 does
     """Raised by a handler or use case to refuse a request; the edge turns it into the surface's shape."""
 
     def __init__(

@@ -24,7 +24,10 @@ def is_same_origin(request: web.Request, settings: Settings) -> bool:
     """
     origins = request.headers.getall("Origin", [])
     if origins:
-        return origins == [settings.origin] and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+        return (
+            origins == [settings.origin]
+            and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+        )
     return request.headers.getall("Sec-Fetch-Site", []) == ["same-origin"]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvloop
@@ -24,7 +24,7 @@ LARGEST_HEADER: Final = 16 * 1024
 _log = structlog.get_logger("latchkey.server")
 
 
-class _LimitedHandler(RequestHandler[Any]):
+class _LimitedHandler(RequestHandler):
     """aiohttp's connection handler with a time limit for the head, and errors that tell and log nothing of it."""
 
     __slots__ = ("_head_begun",)
@@ -75,17 +75,17 @@ class _LimitedHandler(RequestHandler[Any]):
         return response
 
 
-class _Server(web.Server):  # type: ignore[misc] - aiohttp discourages subclassing; there is no hook for the handler class
+class _Server(web.Server):
     """aiohttp's server with our connection handler."""
 
-    def __call__(self) -> RequestHandler[Any]:
+    def __call__(self) -> RequestHandler:
         return _LimitedHandler(self, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
     """aiohttp's runner with our server."""
 
-    async def _make_server(self) -> web.Server[Any]:
+    async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         plain.__class__ = _Server
         return plain
@@ -141,7 +141,7 @@ def run(
                 await stop.wait()
                 _log.info("stopping", service=service)
         except OSError as error:
-            _log.error("cannot_listen", service=service, host=host, port=port, reason=str(error))  # noqa: TRY400 - no bug
+            _log.error("cannot_listen", service=service, host=host, port=port, reason=str(error))
             return 1
         return 0
 
@@ -151,4 +151,3 @@ def run(
 def _port_of(runner: web.AppRunner) -> int:
     address = runner.addresses[0]
     return int(address[1]) if isinstance(address, tuple) else 0
-
