@@ -1,0 +1,1 @@
+"""What runs Latchkey: the command line, the embedded servers, everything in one process, the containers."""
