@@ -1,0 +1,1 @@
+"""Owns auth_api's PostgreSQL schema `auth`: its migrations, named queries and repository."""

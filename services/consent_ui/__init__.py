@@ -1,0 +1,1 @@
+"""Faces browsers: owns the pages, and no data."""

@@ -1,0 +1,1 @@
+"""Faces resource servers: owns API keys, their cache and their revocation."""

@@ -1,0 +1,1 @@
+"""Owns key_issuer's PostgreSQL schema `keys`: its migrations, named queries and repository."""

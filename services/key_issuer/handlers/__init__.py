@@ -1,0 +1,1 @@
+"""Owns key_issuer's HTTP surface: verify, introspect, status, report-leak."""

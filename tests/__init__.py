@@ -1,0 +1,1 @@
+"""The test-suite: real PostgreSQL and Valkey, real processes, a real browser."""

@@ -1,0 +1,1 @@
+"""Measurements against a bare handler in the same run."""

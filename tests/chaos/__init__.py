@@ -1,0 +1,1 @@
+"""Tests that kill and stall what the services stand on."""

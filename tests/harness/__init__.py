@@ -1,0 +1,1 @@
+"""Owns what the tests stand on: servers, databases, stacks of services, clients of them."""

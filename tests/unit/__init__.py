@@ -1,0 +1,1 @@
+"""Tests of pure rules: no server, no clock, no network."""
