@@ -6,11 +6,13 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from time import perf_counter
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from shared.errors import StoreUnavailable
 from shared.metrics import Metrics
@@ -22,6 +24,15 @@ DEADLINE_SECONDS: Final = 3.6
 REQUEST_ID: Final = "X-Request-ID"
 QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
+COMMON_HEADERS: Final = CIMultiDict(
+    {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", hdrs.SERVER: "Latchkey"}
+)
+"""The headers of every answer, also of errors that no handler saw."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Unique without asking the kernel for randomness each time; an id is a name, not a secret.
+_BOOT: Final = secrets.token_hex(6)
+_NUMBERS: Final = count(1)
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _log = structlog.get_logger("latchkey.http")
 
@@ -33,51 +44,72 @@ def make_application(
     *,
     surfaces: Sequence[tuple[str, Surface]] = (),
     default_surface: Surface = problem_surface,
-    quiet: frozenset[str] = QUIET_ROUTES,
+    hot: frozenset[str] = frozenset(),
 ) -> web.Application:
     """An application with the edge in front of its routes.
 
     Args:
         surfaces: path prefixes and the shape in which their errors are told; the first that fits counts.
         default_surface: for all other paths.
-        quiet: route templates whose successes are not logged (hot paths and probes).
+        hot: route templates whose requests are counted but not logged, and whose handlers bound their own waiting.
     """
+    observe = _observer(metrics)
 
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = perf_counter()
         request_id = begin(request)
+        route = route_template(request)
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            if route in hot:
                 response = await handler(request)
+            else:
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the one place where every error ends
             failure = failure_of(error, request_id)
             response = _surface_for(request.path, surfaces, default_surface)(request, failure)
-        route = route_template(request)
-        status = response.status
-        metrics.requests.labels(route, request.method if route != "unrouted" else "-", status).inc()
+        headers = response.headers
+        headers.extend(COMMON_HEADERS)
+        headers[REQUEST_ID] = request_id
         seconds = perf_counter() - started
-        metrics.request_seconds.labels(route).observe(seconds)
-        if status >= 400 or route not in quiet:  # noqa: PLR2004 - where HTTP's errors begin
+        observe(route, request.method, response.status, seconds)
+        if route not in hot and route not in QUIET_ROUTES:
             _log.info(
                 "request",
                 method=request.method[:16],
                 route=route,
-                status=status,
+                status=response.status,
                 ms=round(seconds * 1000, 1),
                 request_id=request_id,
             )
         return response
 
-    application = web.Application(middlewares=[edge], client_max_size=LARGEST_BODY)
-    application.on_response_prepare.append(add_common_headers)
-    return application
+    return web.Application(middlewares=[edge], client_max_size=LARGEST_BODY)
+
+
+def _observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:
+    """Counts a request; the label children are kept, since looking them up costs more than counting."""
+    children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+
+    def observe(route: str, method: str, status: int, seconds: float) -> None:
+        known = children.get((route, method, status))
+        if known is None:
+            label = method if method in _METHODS else "other"
+            counter = metrics.requests.labels(route, label, status)
+            known = counter.inc, metrics.request_seconds.labels(route).observe
+            if label != "other":
+                children[route, method, status] = known
+        known[0]()
+        known[1](seconds)
+
+    return observe
 
 
 def begin(request: web.Request) -> str:
-    """Gives the request its id: the caller's where it is well-formed, a random one else."""
-    given = request.headers.get(REQUEST_ID, "")
-    request_id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(12)
+    """Gives the request its id: the caller's where it is well-formed, a new one else."""
+    given = request.headers.get(REQUEST_ID)
+    request_id = given if given is not None and _GIVEN_ID.fullmatch(given) else f"{_BOOT}{next(_NUMBERS):08x}"
     request[REQUEST_ID] = request_id
     return request_id
 
@@ -125,12 +157,3 @@ def _http_failure(error: web.HTTPException) -> Failure:
 
 def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Surface) -> Surface:
     return next((surface for prefix, surface in surfaces if path.startswith(prefix)), default)
-
-
-async def add_common_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """The headers of every answer, also of errors that no handler saw."""
-    headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
-    headers[REQUEST_ID] = request.get(REQUEST_ID) or begin(request)
-    headers[hdrs.SERVER] = "Latchkey"
