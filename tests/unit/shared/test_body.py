@@ -1,0 +1,90 @@
+"""Strict bodies: what a form or a JSON object may hold, and how refusals name the field."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from shared.web.body import parse_json_object, parse_pairs, validated
+from shared.web.failures import Problem, description
+
+
+class Body(BaseModel):
+    """A sample body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    size: int = 1
+
+
+def test_pairs_keep_order_and_duplicates() -> None:
+    """Whoever checks for duplicates must be able to see them."""
+    assert parse_pairs(b"a=1&b=%2B+c&a=2&&d", "body") == [("a", "1"), ("b", "+ c"), ("a", "2"), ("d", "")]
+
+
+@pytest.mark.parametrize("raw", [b"a=%ff", b"a=%00", b"%00=a", b"a=\xff", b"a=%ed%a0%80", b"a=%c0%af"])
+def test_ac_48_text_that_no_store_can_hold_is_a_400(raw: bytes) -> None:
+    """NUL, overlong and surrogate encodings are refused at the edge."""
+    with pytest.raises(Problem) as refused:
+        parse_pairs(raw, "body")
+    assert refused.value.failure.status == 400
+    assert refused.value.failure.errors
+
+
+def test_too_many_pairs_are_refused() -> None:
+    """Ten thousand parameters are no request of ours."""
+    with pytest.raises(Problem):
+        parse_pairs(b"&".join([b"a=1"] * 10_000), "query")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_pairs_or_a_400(raw: bytes) -> None:
+    """No input ends in anything but pairs or a refusal."""
+    with suppress(Problem):
+        assert all("\0" not in name + value for name, value in parse_pairs(raw, "body"))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b"{",
+        b'{"a":1,"a":2}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":NaN}',
+        b'{"a":"\\u0000"}',
+        b'{"a":"\\ud800"}',
+        b'{"\\u0000":1}',
+        b'{"a":"\xff"}',
+        b"[" * 200_000,
+        b'{"a":' * 50 + b"1" + b"}" * 50,
+        b'{"a":' + b"9" * 5000 + b"}",
+    ],
+)
+def test_ac_10_malformed_json_is_a_400(raw: bytes) -> None:
+    """Deep nesting, huge numbers, duplicates, NUL, lone surrogates: a refusal, never an error of ours."""
+    with pytest.raises(Problem) as refused:
+        parse_json_object(raw)
+    assert refused.value.failure.status == 400
+
+
+def test_wrong_fields_are_named_without_their_values() -> None:
+    """Each wrong, missing or unknown field is in ``errors``; what was sent is not."""
+    with pytest.raises(Problem) as refused:
+        validated(Body, {"size": "hunter2", "colour": "red"})
+    failure = refused.value.failure
+    assert {error.field for error in failure.errors} == {"name", "size", "colour"}
+    assert "hunter2" not in str(failure)
+
+
+@pytest.mark.spec("RFC 6749", "5.2", "error_description holds only %x20-21 / %x23-5B / %x5D-7E")
+def test_a_description_keeps_to_its_character_set() -> None:
+    """Quotes, backslashes, controls and letters beyond ASCII are replaced."""
+    assert description('a "b" \\ é\n') == "a 'b' / ??"

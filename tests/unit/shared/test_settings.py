@@ -1,0 +1,104 @@
+"""The configuration: all wrong values at once, secrets masked, files as twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.settings import ConfigurationError, load_settings
+
+SECRET = "s" * 32
+
+
+def test_defaults_need_nothing() -> None:
+    """An empty environment is a valid configuration for what needs no store."""
+    settings = load_settings({})
+    assert (settings.code_ttl_seconds, settings.sign_up, settings.key_prefix) == (60, "open", "lk")
+
+
+def test_every_wrong_value_is_reported_together() -> None:
+    """Name, expected form and given value of each; a secret only by its length."""
+    with pytest.raises(ConfigurationError) as wrong:
+        load_settings(
+            {
+                "LATCHKEY_PUBLIC_URL": "https://a.example/path",
+                "LATCHKEY_SECRET": "hunter2",
+                "LATCHKEY_CODE_TTL_SECONDS": "601",
+                "LATCHKEY_SIGN_UP": "maybe",
+            },
+            need=frozenset({"redis_url"}),
+        )
+    text = str(wrong.value)
+    for name in ("PUBLIC_URL", "SECRET", "CODE_TTL_SECONDS", "SIGN_UP", "REDIS_URL"):
+        assert f"LATCHKEY_{name}" in text
+    assert "hunter2" not in text
+    assert "7 bytes" in text
+
+
+@pytest.mark.parametrize("text", ["١٢", "1_0", " 12", "+12", "0", "1e2", "12.0"])
+def test_numbers_are_plain_ascii_digits(text: str) -> None:
+    """What ``int()`` forgives is refused."""
+    with pytest.raises(ConfigurationError):
+        load_settings({"LATCHKEY_CODE_TTL_SECONDS": text})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "keys.example.com",
+        "ftp://a.example",
+        "https://a.example/x",
+        "https://u@a.example",
+        "https://",
+        "https://a?b",
+    ],
+)
+def test_a_public_url_is_an_origin(url: str) -> None:
+    """Path, query, user and other schemes are refused: links and the issuer are built from it."""
+    with pytest.raises(ConfigurationError):
+        load_settings({"LATCHKEY_PUBLIC_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "secure"),
+    [
+        ("https://a.example/", "https://a.example", True),
+        ("https://a.example:443", "https://a.example", True),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080", False),
+        ("http://[::1]:8080", "http://[::1]:8080", False),
+    ],
+)
+def test_the_origin_is_written_as_browsers_write_it(url: str, origin: str, *, secure: bool) -> None:
+    """Default ports are left out, the trailing slash is gone."""
+    settings = load_settings({"LATCHKEY_PUBLIC_URL": url})
+    assert (settings.origin, settings.secure) == (origin, secure)
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    """``…_FILE`` is read and stripped; giving both is an error; an unreadable one is named."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    assert load_settings({"LATCHKEY_SECRET_FILE": str(file)}).secret == SECRET.encode()
+    with pytest.raises(ConfigurationError):
+        load_settings({"LATCHKEY_SECRET_FILE": str(file), "LATCHKEY_SECRET": SECRET})
+    with pytest.raises(ConfigurationError, match="LATCHKEY_SECRET_FILE"):
+        load_settings({"LATCHKEY_SECRET_FILE": str(tmp_path / "absent")}, need=frozenset({"secrets"}))
+
+
+def test_secrets_and_peppers_rotate() -> None:
+    """The newest secret is used, older ones known; the highest pepper version is the current one."""
+    settings = load_settings(
+        {"LATCHKEY_SECRET": f"{'n' * 32},{'o' * 32}", "LATCHKEY_KEY_PEPPER": f"1:{'p' * 32},2:{'q' * 32}"}
+    )
+    assert settings.secret == b"n" * 32
+    assert settings.key_peppers == {1: b"p" * 32, 2: b"q" * 32}
+
+
+def test_one_database_serves_both_services_unless_each_has_its_own() -> None:
+    """``DATABASE_URL`` is the fallback of the two."""
+    settings = load_settings(
+        {"LATCHKEY_DATABASE_URL": "postgresql://a/x", "LATCHKEY_KEY_ISSUER_DATABASE_URL": "postgresql://b/x"}
+    )
+    assert settings.auth_api_database_url == "postgresql://a/x"
+    assert settings.key_issuer_database_url == "postgresql://b/x"
