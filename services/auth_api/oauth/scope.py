@@ -1,0 +1,49 @@
+"""Scopes: the permissions that a request asks for, never more than the client registered (RFC 6749 §3.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from services.auth_api.oauth.errors import invalid_scope
+
+# scope-token *( SP scope-token ), scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+_GRAMMAR: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+def parse_scope(scope: str | None) -> tuple[str, ...] | None:
+    """The scope values in their order; ``None`` where the parameter is absent.
+
+    Raises:
+        OAuthError: ``invalid_scope`` where the grammar is broken.
+    """
+    if scope is None:
+        return None
+    if not _GRAMMAR.fullmatch(scope):
+        raise invalid_scope("scope must be permission names separated by single spaces.")
+    return tuple(scope.split(" "))
+
+
+def narrow(asked: Sequence[str] | None, registered: Sequence[str]) -> tuple[str, ...]:
+    """The permissions to ask the person for: all that are registered, or the asked ones in the registered order.
+
+    Raises:
+        OAuthError: ``invalid_scope`` where one is unknown or was not registered, or none is left.
+    """
+    if asked is None:
+        return tuple(registered)
+    refused = [name for name in asked if name not in registered]
+    if refused:
+        raise invalid_scope(
+            "scope holds a permission that the client did not register.",
+            cause=f"not among the client's requestedPermissions: {' '.join(refused)[:200]}",
+        )
+    if not asked:
+        raise invalid_scope("at least one permission is needed.")
+    return tuple(name for name in registered if name in asked)
+
+
+def format_scope(permissions: Sequence[str]) -> str:
+    """The ``scope`` member of a response."""
+    return " ".join(permissions)
