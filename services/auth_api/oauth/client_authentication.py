@@ -1,0 +1,125 @@
+"""Client authentication: which client speaks, and by which one method it proves it (RFC 6749 §2.3, §3.2.1)."""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from services.auth_api.oauth.errors import OAuthError, invalid_client, invalid_request
+from services.auth_api.oauth.parameters import Parameters
+
+CHALLENGE: Final = 'Basic realm="latchkey", charset="UTF-8"'
+"""What every 401 says in ``WWW-Authenticate`` (RFC 6749 §5.2, RFC 7617 §2)."""
+
+METHODS: Final = ("client_secret_basic", "client_secret_post", "none")
+
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says of its client; nothing is proven yet. ``secret`` is ``None`` where none was sent."""
+
+    client_id: str
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """Both places where a client may identify itself, side by side."""
+
+    basic: tuple[str, str | None] | None
+    """The halves of HTTP Basic; an empty password counts as none."""
+    body_id: str | None
+    body_secret: str | None
+
+
+def read_credentials(authorization: Sequence[str], parameters: Parameters) -> Credentials:
+    """The client and its secret from the ``Authorization`` headers and the body.
+
+    Raises:
+        OAuthError: ``invalid_request`` where two identities or two methods are used at once, ``invalid_client``
+            where the header is malformed or nobody is named.
+    """
+    presented = _Presented(
+        _read_basic(authorization), parameters.get("client_id"), parameters.get("client_secret")
+    )
+    for check in _CHECKS:
+        check(presented)
+    if presented.basic is not None:
+        return Credentials(presented.basic[0], presented.basic[1] or presented.body_secret)
+    return Credentials(presented.body_id or "", presented.body_secret)
+
+
+def check_secret_use(*, public: bool, secret: str | None) -> None:
+    """Whether a client of this kind may come with, or without, a secret.
+
+    Raises:
+        OAuthError: ``invalid_client``; the public answer does not tell the kinds apart.
+    """
+    if public and secret is not None:
+        raise invalid_client("a public client sent a client_secret")
+    if not public and secret is None:
+        raise invalid_client("client_secret is missing")
+
+
+def _one_method(presented: _Presented) -> None:
+    if presented.basic is not None and presented.basic[1] is not None and presented.body_secret is not None:
+        raise invalid_request(
+            "client_secret is sent in the Authorization header and in the body; use one of them.",
+            cause="two client authentication methods in one request",
+        )
+
+
+def _one_identity(presented: _Presented) -> None:
+    if presented.basic is not None and presented.body_id not in (None, presented.basic[0]):
+        raise invalid_request(
+            "client_id differs between the Authorization header and the body.",
+            cause="client_id of HTTP Basic differs from client_id in the body",
+        )
+
+
+def _somebody(presented: _Presented) -> None:
+    if presented.basic is None and presented.body_id is None:
+        error = invalid_client("client_id is missing")
+        raise OAuthError(error.code, "Client authentication failed: client_id is missing.", cause=error.cause)
+
+
+_CHECKS: Final[tuple[Callable[[_Presented], None], ...]] = (_one_method, _one_identity, _somebody)
+
+
+def _read_basic(authorization: Sequence[str]) -> tuple[str, str | None] | None:
+    if not authorization:
+        return None
+    if len(authorization) > 1:
+        raise invalid_request("The Authorization header must not be sent more than once.")
+    scheme, _, token = authorization[0].strip().partition(" ")
+    if scheme.lower() != "basic":
+        raise invalid_client("the Authorization header uses another scheme than Basic")
+    try:
+        identity, colon, secret = a2b_base64(token.strip(" ").encode("ascii"), strict_mode=True).partition(
+            b":"
+        )
+        client_id, client_secret = _form_decoded(identity), _form_decoded(secret)
+    except ValueError:
+        raise invalid_client(
+            "the Basic credentials are malformed (base64 of two form-encoded halves)"
+        ) from None
+    if not colon or not client_id:
+        raise invalid_client("the Basic credentials lack a colon or a client_id")
+    return client_id, client_secret or None
+
+
+def _form_decoded(half: bytes) -> str:
+    """One half of the credentials, ``application/x-www-form-urlencoded`` in UTF-8 (RFC 6749 §2.3.1, appendix B)."""
+    if _BAD_ESCAPE.search(half):
+        raise ValueError("a % without two hexadecimal digits")
+    text = unquote_to_bytes(half.replace(b"+", b" ")).decode("utf-8")
+    if _CONTROL.search(text):
+        raise ValueError("a control character")
+    return text
