@@ -67,7 +67,9 @@ def run(*command: str | Path) -> bool:
 
 def install_with_uv(uv: str, lock: Path) -> bool:
     """The fast way. False when uv could not do it."""
-    if not PYTHON.exists() and not run(uv, "venv", "--quiet", "--allow-existing", "--python", base_python(), VENV):
+    if not PYTHON.exists() and not run(
+        uv, "venv", "--quiet", "--allow-existing", "--python", base_python(), VENV
+    ):
         return False
     requirements = ("--require-hashes", "--requirement", lock)
     return run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *requirements)

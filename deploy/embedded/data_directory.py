@@ -78,7 +78,7 @@ class DataDirectory:
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            foreign = {entry.name for entry in self.path.iterdir()} - {self._lock_file.name}
+            foreign = {entry.name for entry in self.path.iterdir()} - {self._lock_file.name, _DEMO_FILE}
             if foreign and not self._memory_file.exists():
                 raise EmbeddedError(f"{self.path} is neither empty nor a data directory of Latchkey's.")
             descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)

@@ -40,7 +40,7 @@ class ServerProcess:
                 cwd=folder,
                 env=_ENVIRONMENT,
                 start_new_session=True,
-                preexec_fn=_ended_with_parent(stop),  # noqa: PLW1509  (it takes no lock)
+                preexec_fn=end_with_parent(stop),  # noqa: PLW1509  (it takes no lock)
                 **_identity(account),
             )
         # Sub-process support differs between event loops; a thread that waits does not.
@@ -130,8 +130,11 @@ def _identity(account: Account | None) -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def _ended_with_parent(stop: int) -> Callable[[], None] | None:
-    """Linux sends a child the given signal when its parent is gone; elsewhere the next start stops the orphan."""
+def end_with_parent(stop: int) -> Callable[[], None] | None:
+    """What a child calls on Linux so that the kernel sends it this signal when its parent is gone.
+
+    Elsewhere there is no such call: the next start stops the orphan.
+    """
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

@@ -35,12 +35,14 @@ class Readiness:
 
 
 READINESS = web.AppKey("readiness", Readiness)
+METRICS = web.AppKey("metrics", Metrics)
 
 
 def add_health(application: web.Application, metrics: Metrics, checks: Mapping[str, Check]) -> Readiness:
     """Adds the three endpoints; ``draining`` of the returned object turns ``/readyz`` to 503 before a stop."""
     readiness = Readiness(checks)
     application[READINESS] = readiness
+    application[METRICS] = metrics
 
     async def livez(_request: web.Request) -> web.Response:
         return json_response({"status": "ok"})

@@ -1,0 +1,32 @@
+"""`latchkey migrate`: brings the database schemas up to date."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import click
+
+from deploy.schemas import migrate_all
+from shared.settings import load_settings
+
+
+@click.command()
+def migrate() -> None:
+    """Apply the migrations that are missing; prints each.
+
+    Safe while the services run, and to be run again: nothing is applied twice.
+    """
+    settings = load_settings(need=frozenset({"auth_api_database_url", "key_issuer_database_url"}))
+
+    async def main() -> None:
+        async for step in migrate_all(settings):
+            click.echo(step)
+        click.echo("The database is up to date.", err=True)
+
+    try:
+        asyncio.run(main())
+    except TimeoutError as error:
+        raise click.ClickException("PostgreSQL does not answer.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise click.ClickException(f"PostgreSQL: {error}") from error
