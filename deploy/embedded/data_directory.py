@@ -16,6 +16,8 @@ from deploy.embedded.errors import DataDirectoryInUse, EmbeddedError
 from deploy.embedded.ports import free_port, is_free
 
 _FORMAT: Final = 1
+# `latchkey demo` may have kept its credentials here before the first start.
+_DEMO_FILE: Final = "demo.json"
 
 
 @dataclass(frozen=True, slots=True)

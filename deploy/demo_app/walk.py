@@ -1,0 +1,120 @@
+"""The whole story without a screen: a person links the site, the site uses the key, the person takes it back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import ClientSession, web
+
+from deploy.demo_app.browser import Browser, Page
+from deploy.demo_app.keys import SITE, VISITORS, Site
+from deploy.demo_app.visitors import LinkedAccount
+
+Say = Callable[[str, str], None]
+"""Tells a step and what came of it."""
+PASSWORD_BYTES: Final = 18
+
+
+class WalkFailed(Exception):  # noqa: N818 - it says what is the case
+    """The story took a wrong turn; the message says where."""
+
+
+async def walk(app: web.Application, say: Say) -> None:
+    """Walks through the site that ``app`` serves, and its Latchkey.
+
+    Raises:
+        WalkFailed: something answered differently than it should.
+    """
+    site = app[SITE]
+    async with Browser() as browser:
+        try:
+            consent = await _arrive(browser, site, say)
+            consent = await _decline(browser, site, consent, say)
+            await _accept(browser, app, consent, say)
+            account = _linked(app)
+            await _use(browser, site, "200", say)
+            await _try_sample_api(site, account, say)
+            await _take_back(browser, site, say)
+        except LookupError as error:
+            raise WalkFailed(str(error)) from error
+
+
+async def _arrive(browser: Browser, site: Site, say: Say) -> Page:
+    """From the site's link, through making an account, to the consent page."""
+    home = await browser.open(f"{site.origin}/")
+    page = await browser.follow(home, home.link("/link"))
+    _require("/login", urlsplit(page.url).path, "The link leads to Latchkey, which asks to sign in")
+    say("A person follows the site's link", f"Latchkey asks to sign in ({page.status})")
+    page = await browser.follow(page, page.link("/sign-up"))
+    username = f"player-{secrets.token_hex(4)}"
+    values = {"username": username, "password": secrets.token_urlsafe(PASSWORD_BYTES)}
+    page = await browser.press(page, page.button_beside("password"), values)
+    say("They make an account there", username)
+    page.form("Accept")
+    page.form("Decline")
+    say("They read what Epic Games asks for", f"Accept or Decline ({page.status})")
+    return page
+
+
+async def _decline(browser: Browser, site: Site, consent: Page, say: Say) -> Page:
+    """Decline, then back to the consent page."""
+    page = await browser.press(consent, "Decline")
+    _require(True, "That is fine" in page.html, f"Decline leads to a friendly page, not to {page.url}")
+    say("They press Decline", "back at the site, nothing is linked")
+    return await browser.follow(page, f"{site.origin}/link")
+
+
+async def _accept(browser: Browser, app: web.Application, consent: Page, say: Say) -> None:
+    page = await browser.press(consent, "Accept")
+    _require(200, page.status, f"Accept leads back to the site, not to {urlsplit(page.url).path}")
+    account = _linked(app)
+    say("They follow the link again and press Accept", "back at the site with a one-time code")
+    say("The site swaps the code for a key", f"linked as {account.username}, {account.key.masked}")
+
+
+async def _use(browser: Browser, site: Site, expected: str, say: Say) -> None:
+    page = await browser.press(await browser.open(f"{site.origin}/"), "Use the key")
+    wanted = "The key works." if expected == "200" else "The key was refused."
+    _require(True, wanted in page.html, f"Using the key should have said: {wanted}")
+    say("The site uses the key", f"{expected}: {wanted}")
+
+
+async def _try_sample_api(site: Site, account: LinkedAccount, say: Say) -> None:
+    """The site's own API refuses a missing, a wrong and an under-permitted key."""
+    good = {"Authorization": f"Bearer {account.key.token}"}
+    wrong = {"Authorization": f"Bearer {account.key.token[:-1]}"}
+    tries: tuple[tuple[str, str, str, dict[str, str], int], ...] = (
+        ("without a key", "GET", "/api/scores", {}, 401),
+        ("with a wrong key", "GET", "/api/scores", wrong, 401),
+        ("with the key", "GET", "/api/scores", good, 200),
+        ("with the key, for what it may do", "POST", "/api/scores/1/comment", good, 201),
+        ("with the key, for what it may not do", "DELETE", "/api/scores/1", good, 403),
+    )
+    async with ClientSession() as http:
+        for what, method, path, headers, expected in tries:
+            async with http.request(method, site.origin + path, headers=headers) as answer:
+                _require(expected, answer.status, f"{method} {path} {what}")
+                say(f"The site's API is called {what}", f"{method} {path}: {answer.status}")
+
+
+async def _take_back(browser: Browser, site: Site, say: Say) -> None:
+    status = await browser.call("DELETE", f"{site.latchkey}/api/v1/apps/{site.client_id}")
+    _require(204, status, "Revoking the app")
+    say("The person revokes Epic Games at Latchkey", f"DELETE /api/v1/apps/{site.client_id}: {status}")
+    await _use(browser, site, "401", say)
+
+
+def _linked(app: web.Application) -> LinkedAccount:
+    """The account that the walk has just linked: the site's newest."""
+    account = app[VISITORS].newest_account()
+    if account is None:
+        raise WalkFailed("The site has linked no account.")
+    return account
+
+
+def _require(expected: object, found: object, what: str) -> None:
+    if expected != found:
+        raise WalkFailed(f"{what}: expected {expected}, got {found}")
