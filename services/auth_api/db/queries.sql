@@ -1,0 +1,169 @@
+-- The named queries of auth_api, schema auth.
+
+-- name: insert_user
+-- A new account; users_username_taken refuses a name that another has, ignoring case.
+INSERT INTO users (username, password_hash, created_on)
+VALUES ($1, $2, $3)
+RETURNING user_id, username;
+
+-- name: find_user_by_name
+-- The account behind a username, for signing in; ignoring case.
+SELECT user_id, username, password_hash, session_epoch, disabled_on
+FROM users
+WHERE lower(username) = lower($1);
+
+-- name: find_user
+-- An account by its id, to check a session or a consent against.
+SELECT user_id, username, session_epoch, disabled_on
+FROM users
+WHERE user_id = $1;
+
+-- name: list_users
+-- All accounts, oldest first, for the operator.
+SELECT u.user_id, u.username, u.created_on, u.disabled_on,
+       (SELECT count(*) FROM clients AS c WHERE c.author_id = u.user_id) AS clients
+FROM users AS u
+ORDER BY u.user_id;
+
+-- name: upgrade_password_hash
+-- The same password under today's cost; only if it was not changed meanwhile.
+UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2;
+
+-- name: set_password
+-- A new password; every session made before is dead.
+UPDATE users
+SET password_hash = $2, session_epoch = session_epoch + 1
+WHERE lower(username) = lower($1)
+RETURNING user_id, username;
+
+-- name: disable_user
+-- Disabled: cannot sign in, and every session is dead. An account disabled before keeps its time.
+UPDATE users
+SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
+WHERE lower(username) = lower($1)
+RETURNING user_id, username,
+          (SELECT max(granted_on) FROM grants AS g WHERE g.user_id = users.user_id) AS last_granted_on;
+
+-- name: enable_user
+-- May sign in again; what died when the account was disabled stays dead.
+UPDATE users SET disabled_on = NULL WHERE lower(username) = lower($1) RETURNING user_id, username;
+
+-- name: lock_user
+-- Holds an account's row while its clients are counted.
+SELECT user_id FROM users WHERE user_id = $1 AND disabled_on IS NULL FOR NO KEY UPDATE;
+
+-- name: count_clients
+-- How many clients an account has registered.
+SELECT count(*) FROM clients WHERE author_id = $1;
+
+-- name: insert_client
+-- A new client; clients_id_taken refuses an id that exists.
+INSERT INTO clients (
+    client_id, name, author_id, redirect_uris, requested_permissions, api_key_format, api_key_filename,
+    webhook_uri, homepage, description, public, secret_digest, by_operator, self_registered, created_on)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- name: find_client
+-- One client with the digests of its secrets and its author's name.
+SELECT c.*, u.username AS author_name
+FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+WHERE c.client_id = $1;
+
+-- name: lock_own_client
+-- One client of an author (or of anybody, for the operator: author null), held while it changes.
+SELECT c.*, u.username AS author_name
+FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+WHERE c.client_id = $1 AND ($2::bigint IS NULL OR c.author_id = $2)
+FOR UPDATE OF c;
+
+-- name: list_clients_of
+-- The clients of one author, newest first.
+SELECT c.*, u.username AS author_name
+FROM clients AS c JOIN users AS u ON u.user_id = c.author_id
+WHERE c.author_id = $1
+ORDER BY c.created_on DESC, c.client_id;
+
+-- name: list_clients
+-- Every client, newest first, for the operator.
+SELECT c.*, u.username AS author_name
+FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+ORDER BY c.created_on DESC, c.client_id;
+
+-- name: find_clients
+-- The clients with these ids, for the connected apps.
+SELECT c.*, u.username AS author_name
+FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+WHERE c.client_id = ANY ($1);
+
+-- name: update_client
+-- Everything of a client that may change.
+UPDATE clients
+SET name = $2, redirect_uris = $3, api_key_format = $4, api_key_filename = $5, webhook_uri = $6,
+    homepage = $7, description = $8
+WHERE client_id = $1;
+
+-- name: reset_client_secret
+-- A new secret; the one before counts until $3, or not at all where $3 is null.
+UPDATE clients
+SET old_secret_digest = CASE WHEN $3::bigint IS NULL THEN NULL ELSE secret_digest END,
+    old_secret_until = $3,
+    secret_digest = $2
+WHERE client_id = $1;
+
+-- name: delete_client
+-- Removes a client and, by cascade, its grants; when anybody last consented to it.
+DELETE FROM clients
+WHERE client_id = $1
+RETURNING (SELECT max(granted_on) FROM grants AS g WHERE g.client_id = $1) AS last_granted_on;
+
+-- name: insert_ending_client
+-- Remembers a deleted client until the end of its keys is confirmed.
+INSERT INTO ending_clients (client_id, author_id, name, before)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (client_id) DO UPDATE SET author_id = $2, name = $3, before = $4;
+
+-- name: find_ending_client
+-- A deleted client whose keys are not known to be dead, to its author (or the operator: author null).
+SELECT client_id, name, before
+FROM ending_clients
+WHERE client_id = $1 AND ($2::bigint IS NULL OR author_id = $2);
+
+-- name: forget_ending_client
+-- The keys of a deleted client are dead: nothing is left to retry.
+DELETE FROM ending_clients WHERE client_id = $1 AND before = $2;
+
+-- name: find_grant
+-- A person's standing consent to one client.
+SELECT permissions, first_granted_on, granted_on FROM grants WHERE user_id = $1 AND client_id = $2;
+
+-- name: list_grants
+-- A person's standing consents, last granted first.
+SELECT client_id, permissions, first_granted_on, granted_on
+FROM grants
+WHERE user_id = $1
+ORDER BY granted_on DESC, client_id;
+
+-- name: record_grant
+-- Adds to a standing consent, or begins it; nothing for an account that is disabled meanwhile.
+INSERT INTO grants (user_id, client_id, permissions, first_granted_on, granted_on)
+SELECT u.user_id, $2, $3, $4, $4
+FROM users AS u
+WHERE u.user_id = $1 AND u.disabled_on IS NULL
+FOR KEY SHARE
+ON CONFLICT (user_id, client_id) DO UPDATE
+SET permissions = (
+        SELECT array_agg(DISTINCT p) FROM unnest(grants.permissions || excluded.permissions) AS p),
+    granted_on = greatest(grants.granted_on, excluded.granted_on)
+RETURNING user_id;
+
+-- name: delete_grant
+-- Ends a standing consent; when it was last given.
+DELETE FROM grants WHERE user_id = $1 AND client_id = $2 RETURNING granted_on;
+
+-- name: insert_event
+-- An event for the relay, written with the change that it tells.
+INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, $4);
+
+-- name: insert_audit
+-- Who changed what.
+INSERT INTO audit (happened_on, actor, action, subject) VALUES ($1, $2, $3, $4);

@@ -1,0 +1,118 @@
+"""Rows of schema `auth` as domain objects, and constraint names as errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from services.auth_api.client import OPERATOR, Client
+from shared.contracts.base import Event
+from shared.database import Database
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = PoolConnectionProxy[asyncpg.Record]
+
+DIRECTORY: Final = Path(__file__).parent
+QUERIES: Final = DIRECTORY / "queries.sql"
+MIGRATIONS: Final = DIRECTORY / "migrations"
+SCHEMA: Final = "auth"
+
+OPERATOR_NAME: Final = "the operator of this site"
+"""Who a client without an author belongs to, in words for the consent page."""
+
+
+class UsernameTakenError(Exception):
+    """Another account has this name, ignoring case."""
+
+
+class ClientIdTakenError(Exception):
+    """Another client has this id."""
+
+
+class ClientGoneError(Exception):
+    """The client was deleted meanwhile."""
+
+
+@contextmanager
+def named_conflicts() -> Iterator[None]:
+    """Turns the violation of a named constraint into the error that it means."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        known = {
+            "users_username_taken": UsernameTakenError,
+            "clients_id_taken": ClientIdTakenError,
+            "grants_client": ClientGoneError,
+        }.get(error.constraint_name or "")
+        if known is None:
+            raise
+        raise known from error
+
+
+def client_of(row: asyncpg.Record) -> Client:
+    """A row of ``clients`` with its ``author_name``."""
+    return Client(
+        client_id=row["client_id"],
+        name=row["name"],
+        author_id=OPERATOR if row["author_id"] is None else row["author_id"],
+        author_name=row["author_name"] or OPERATOR_NAME,
+        redirect_uris=tuple(row["redirect_uris"]),
+        requested_permissions=tuple(row["requested_permissions"]),
+        api_key_format=row["api_key_format"],
+        api_key_filename=row["api_key_filename"],
+        webhook_uri=row["webhook_uri"],
+        homepage=row["homepage"],
+        description=row["description"],
+        public=row["public"],
+        created_on=row["created_on"],
+        secret_digest=row["secret_digest"],
+        old_secret_digest=row["old_secret_digest"],
+        old_secret_until=row["old_secret_until"],
+        by_operator=row["by_operator"],
+        self_registered=row["self_registered"],
+    )
+
+
+async def insert_client(database: Database, connection: Connection, client: Client) -> None:
+    """Adds a client.
+
+    Raises:
+        ClientIdTakenError: the id exists.
+    """
+    with named_conflicts():
+        await connection.execute(
+            database.sql["insert_client"],
+            client.client_id,
+            client.name,
+            None if client.author_id == OPERATOR else client.author_id,
+            list(client.redirect_uris),
+            list(client.requested_permissions),
+            client.api_key_format,
+            client.api_key_filename,
+            client.webhook_uri,
+            client.homepage,
+            client.description,
+            client.public,
+            client.secret_digest,
+            client.by_operator,
+            client.self_registered,
+            client.created_on,
+        )
+
+
+async def write_event(database: Database, connection: Connection, event: Event, now: int) -> None:
+    """Puts an event into the outbox of the running transaction."""
+    await connection.execute(database.sql["insert_event"], event.stream, event.type, event.to_wire(), now)
+
+
+async def write_audit(
+    database: Database, connection: Connection, *, now: int, actor: str, action: str, subject: str
+) -> None:
+    """Notes in the running transaction who (``user:2``, ``operator``) did what to whom (``client:…``)."""
+    await connection.execute(database.sql["insert_audit"], now, actor, action, subject)

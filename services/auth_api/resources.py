@@ -1,0 +1,43 @@
+"""What the use cases of auth_api stand on, made once by the composition root and passed to each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from services.auth_api.client_directory import ClientDirectory
+    from services.auth_api.delivery import Deliveries
+    from services.auth_api.passwords import PasswordHasher
+    from shared.bus import Bus, OutboxRelay
+    from shared.clock import Clock
+    from shared.database import Database
+    from shared.metrics import Metrics
+    from shared.permissions import Catalogue
+    from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Settings, clock, stores and the few objects that hold state of this process."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    """Schema ``auth``."""
+    bus: Bus
+    """Commands and replies; ``bus.redis`` is the service's Redis."""
+    catalogue: Catalogue
+    """The permissions of the site, in the order of its file."""
+    metrics: Metrics
+    passwords: PasswordHasher
+    clients: ClientDirectory
+    outbox: OutboxRelay
+    """``outbox.kick()`` after a commit that wrote an event."""
+    deliveries: Deliveries
+    """Collects the ids of keys that reached their holder and confirms them in batches."""
+
+
+RESOURCES: Final = web.AppKey("resources", Resources)

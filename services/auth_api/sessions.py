@@ -1,0 +1,77 @@
+"""Sessions: who is signed in, kept in Redis under the digest of the cookie and checked against the account."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from services.auth_api.accounts import Account, find_active_user
+from services.auth_api.resources import Resources
+from shared.contracts.sessions import SessionUser
+from shared.secret_tokens import digest_of, random_base62
+from shared.web.cookies import SESSION_SECONDS
+
+ID_LENGTH: Final = 43
+"""256 bits in base62."""
+IDLE_SECONDS: Final = 14 * 24 * 3600
+LIFETIME_SECONDS: Final = SESSION_SECONDS
+"""A session ends after 14 days without a visit, and after 90 days in any case."""
+_TOUCH_SECONDS: Final = 12 * 3600
+"""A visit moves the idle end at most this often: a look-up is a read, not a write."""
+
+
+async def start_session(resources: Resources, account: Account, replaced: str | None = None) -> str:
+    """Signs the person in; the new session id, for the cookie alone.
+
+    ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
+    (session fixation).
+
+    Raises:
+        StoreUnavailable: Redis does not answer; nobody is signed in.
+    """
+    session_id = random_base62(ID_LENGTH)
+    now = resources.clock.now()
+    record = f"{account.user_id}:{account.session_epoch}:{now}"
+    redis = resources.bus.redis
+    await redis.execute("SET", _name(digest_of(session_id)), record, "EX", IDLE_SECONDS)
+    if replaced is not None:
+        await redis.execute("DEL", _name(digest_of(replaced)))
+    return session_id
+
+
+async def read_session(resources: Resources, cookie_digest: str) -> SessionUser | None:
+    """The person signed in with the session whose id has this digest, or ``None``.
+
+    Unknown, ended, too old, of a disabled account, or made before the password changed: all the same.
+
+    Raises:
+        StoreUnavailable: Redis or PostgreSQL does not answer: then nothing is known, not even that it ended.
+    """
+    redis, name = resources.bus.redis, _name(cookie_digest)
+    record, seconds_left = await asyncio.gather(redis.execute("GET", name), redis.execute("TTL", name))
+    if record is None:
+        return None
+    user_id, epoch, begun_on = map(int, record.split(b":"))
+    lifetime_left = LIFETIME_SECONDS - (resources.clock.now() - begun_on) // 1000
+    if lifetime_left <= 0:
+        return None
+    account = await find_active_user(resources, user_id)
+    if account is None or account.session_epoch != epoch:
+        return None
+    idle_end = min(IDLE_SECONDS, lifetime_left)
+    if idle_end - int(seconds_left) > _TOUCH_SECONDS:
+        await redis.execute("EXPIRE", name, idle_end)
+    return account.to_session_user()
+
+
+async def end_session(resources: Resources, cookie_digest: str) -> None:
+    """Signs out: dead on the server when it returns; also when there was no such session.
+
+    Raises:
+        StoreUnavailable: Redis does not answer; the session may still be alive.
+    """
+    await resources.bus.redis.execute("DEL", _name(cookie_digest))
+
+
+def _name(digest: str) -> str:
+    return f"lk:session:{digest}"
