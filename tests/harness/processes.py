@@ -1,0 +1,178 @@
+"""Latchkey as its real processes: `up`, or `backends` and one `serve` for each service, as an operator starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deploy.embedded.ports import free_port
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+LATCHKEY: Final = str(REPOSITORY / "latchkey")
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 35.0
+POLL_SECONDS: Final = 0.05
+SERVICES: Final = ("auth-api", "consent-ui", "key-issuer")
+
+
+@dataclass(slots=True)
+class RunningProcess:
+    """A process of ours and the file that its output goes to."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process id: the program's own, since the executable execs."""
+        return self.process.pid
+
+    def output(self) -> str:
+        """What it has said so far, on stdout and stderr."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_until(self, is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+        """Polls until something is so; fails with the process's last words if it ends or the time is up."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            ended = self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                why = f"ended with {self.process.returncode}" if ended else f"took more than {seconds} s"
+                raise AssertionError(f"{self.name} {why} before {what}:\n{self.output()[-3000:]}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> int:
+        """Asks it to end (SIGTERM), waits, and insists if it must; its exit code."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.name} did not stop:\n{self.output()[-3000:]}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServices:
+    """The three services on ports of their own."""
+
+    public_url: str
+    environ: Mapping[str, str]
+    """What the command line needs to work on the same stores."""
+    urls: Mapping[str, str]
+    """`auth-api`, `consent-ui`, `key-issuer` → where it answers."""
+    processes: Mapping[str, RunningProcess] = field(default_factory=dict)
+
+
+def clean_environ(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without anything of Latchkey's own configuration, plus ``added``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
+    if "LATCHKEY_VENV" in os.environ:
+        kept["LATCHKEY_VENV"] = os.environ["LATCHKEY_VENV"]
+    return kept | dict(added or {})
+
+
+def command(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> str:
+    """Runs `latchkey …` to its end; its stdout. Raises ``CalledProcessError`` where it fails."""
+    finished = subprocess.run(
+        [LATCHKEY, *arguments],
+        env=clean_environ(environ),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    if finished.returncode:
+        raise AssertionError(f"latchkey {arguments[0]} ended with {finished.returncode}: {finished.stderr}")
+    return finished.stdout
+
+
+@contextmanager
+def starting(
+    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[RunningProcess]:
+    """Starts `latchkey …`; stops it at the end."""
+    name = " ".join(arguments[:2])
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{'-'.join(arguments[:2]).strip('-')}-{time.monotonic_ns()}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [LATCHKEY, *arguments],
+            env=clean_environ(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    running = RunningProcess(name, process, log)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            running.stop()
+
+
+@contextmanager
+def running_up(
+    folder: Path, *, environ: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[str]:
+    """Everything on one port; yields the address that it prints."""
+    port = free_port() if port is None else port
+    arguments = ("up", "--port", str(port), "--data-dir", str(folder / "data"))
+    with starting(*arguments, folder=folder, environ=environ) as up:
+        marker = "Latchkey is ready at "
+        up.wait_until(lambda: marker in up.output(), "it was ready")
+        yield up.output().split(marker)[1].split()[0]
+
+
+@contextmanager
+def running_services(
+    folder: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    public_url: str | None = None,
+    workers: int = 1,
+) -> Iterator[RunningServices]:
+    """`backends`, `migrate`, and one `serve` per service, each on a free port."""
+    data_dir = str(folder / "data")
+    with ExitStack() as stack:
+        backends = stack.enter_context(starting("backends", "--data-dir", data_dir, folder=folder))
+        backends.wait_until(lambda: _env_is_ready(data_dir), "PostgreSQL and Valkey were ready")
+        printed = dict(line.split("=", 1) for line in command("env", "--data-dir", data_dir).splitlines())
+        urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
+        ours = printed | {"LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"]} | dict(environ or {})
+        command("migrate", environ=ours)
+        processes = {}
+        for name, url in urls.items():
+            arguments = ("serve", name, "--port", url.rpartition(":")[2], "--workers", str(workers))
+            processes[name] = stack.enter_context(starting(*arguments, folder=folder, environ=ours))
+        for name, process in processes.items():
+            process.wait_until(lambda url=urls[name]: is_ready(url), "it was ready")  # type: ignore[misc]
+        yield RunningServices(ours["LATCHKEY_PUBLIC_URL"], ours, urls, processes)
+
+
+def is_ready(url: str) -> bool:
+    """Whether `/readyz` answers 200 there."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _env_is_ready(data_dir: str) -> bool:
+    printed = subprocess.run(
+        [LATCHKEY, "env", "--data-dir", data_dir], env=clean_environ(), capture_output=True, check=False
+    )
+    return printed.returncode == 0
