@@ -142,6 +142,8 @@ class ClientAuthenticated(Message):
     """Whether the credentials were right. Nothing more: unknown and wrong look the same."""
 
     authenticated: bool
+    retry_after: int | None = None
+    """Seconds to wait where this client and peer together have failed too often; then nothing was checked."""
 
 
 class AuthenticateClient(Command[ClientAuthenticated]):
