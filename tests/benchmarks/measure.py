@@ -1,0 +1,109 @@
+"""The measurements: each case against the bare handler in turns, medians of the rounds, ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from tests.benchmarks.load import Result
+from tests.benchmarks.population import (
+    Population,
+    bare_request,
+    introspect_request,
+    service_key,
+    verify_request,
+)
+
+CASES: Final = ("exchange", "exchange-one-pair", "verify", "introspect")
+KEYS: Final = 100
+WARM_UP_CODES: Final = 50
+WARM_UP_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done for each number."""
+
+    rounds: int = 3
+    seconds: float = 3.0
+    """For the cases that can go in a circle."""
+    codes: int = 2000
+    """For an exchange at more than one connection; a quarter of it at one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case at one number of connections: medians over the rounds."""
+
+    case: str
+    connections: int
+    per_second: float
+    bare_per_second: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours in relation to the bare handler."""
+        return self.per_second / self.bare_per_second
+
+
+Shot = Callable[[int], Result]
+"""Loads one case at a number of connections."""
+
+
+def measure(
+    population: Population, cases: Sequence[str], connections: Sequence[int], effort: Effort
+) -> list[Row]:
+    """Measures the cases at each number of connections."""
+    shots = _shots(population, cases, effort)
+    return [_row(population, case, shots[case], count, effort) for case in cases for count in connections]
+
+
+def _row(population: Population, case: str, shot: Shot, connections: int, effort: Effort) -> Row:
+    ours, bare = [], []
+    requests = [bare_request()]
+    for _ in range(effort.rounds):
+        bare.append(population.rig.load("bare", requests, connections, effort.seconds))
+        ours.append(shot(connections))
+    for result in (*ours, *bare):
+        if set(result.statuses) != {"200"}:
+            raise AssertionError(f"{case} at {connections}: not all answers were 200: {result.statuses}")
+    return Row(
+        case=case,
+        connections=connections,
+        per_second=median(result.per_second for result in ours),
+        bare_per_second=median(result.per_second for result in bare),
+        p50_ms=median(result.p50_ms for result in ours),
+        p99_ms=median(result.p99_ms for result in ours),
+    )
+
+
+def _shots(population: Population, cases: Sequence[str], effort: Effort) -> dict[str, Shot]:
+    rig = population.rig
+    shots: dict[str, Shot] = {}
+
+    def exchange(*, one_pair: bool) -> Shot:
+        def shoot(connections: int) -> Result:
+            number = effort.codes if connections > 1 else max(effort.codes // 4, 1)
+            return rig.load("auth-api", population.token_requests(number, one_pair=one_pair), connections)
+
+        return shoot
+
+    def check(requests: list[bytes]) -> Shot:
+        rig.load("key-issuer", requests, 4, WARM_UP_SECONDS)
+        return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
+
+    rig.load("auth-api", population.token_requests(WARM_UP_CODES), 4)
+    rig.load("bare", [bare_request()], 4, WARM_UP_SECONDS)
+    shots["exchange"] = exchange(one_pair=False)
+    shots["exchange-one-pair"] = exchange(one_pair=True)
+    keys = population.keys(KEYS) if {"verify", "introspect"} & set(cases) else []
+    if "verify" in cases:
+        shots["verify"] = check([verify_request(key) for key in keys])
+    if "introspect" in cases:
+        caller = service_key(rig)
+        shots["introspect"] = check([introspect_request(key, caller) for key in keys])
+    return shots
