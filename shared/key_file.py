@@ -94,12 +94,10 @@ def is_control(character: str) -> bool:
 
 def is_invisible(character: str) -> bool:
     """Whether this shows nothing or turns the direction of what follows (zero-width, bidirectional, private use)."""
-    return unicodedata.category(character) in ("Cf", "Cs", "Co", "Cn")
+    return unicodedata.category(character) in ("Cf", "Cs", "Co")
 
 
-def _format_problem(
-    template: str, format_name: str, values_of: Callable[[str], Iterable[str]]
-) -> str | None:
+def _format_problem(template: str, format_name: str, values_of: Callable[[str], Iterable[str]]) -> str | None:
     _, content = render_key_file(template, None, "", _SAMPLE_KEY)
     try:
         holding = sum(_SAMPLE_KEY in value for value in values_of(content))

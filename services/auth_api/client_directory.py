@@ -77,3 +77,13 @@ async def find_client(resources: Resources, client_id: str) -> Client | None:
     if not 0 < len(client_id) <= LONGEST_ID or not client_id.isascii() or not client_id.isprintable():
         return None
     return await resources.clients.find(client_id)
+
+
+async def find_own_client(resources: Resources, author_id: int, client_id: str) -> Client | None:
+    """The client with this id if this account registered it; ``None`` looks the same for others' and unknown ones.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    client = await find_client(resources, client_id)
+    return client if client is not None and client.author_id == author_id else None

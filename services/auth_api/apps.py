@@ -1,0 +1,82 @@
+"""Connected apps: the clients that hold a live key or a standing grant of a person, and disconnecting one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.auth_api import endings
+from services.auth_api.client import Client
+from services.auth_api.client_directory import find_client
+from services.auth_api.db.repository import client_of, write_audit, write_event
+from services.auth_api.grants import Grant, list_grants
+from services.auth_api.resources import Resources
+from shared.contracts.apps import ConnectedApp
+from shared.contracts.events import HoldingEnded
+from shared.contracts.keys import ClientUsage, SummarizeUsage
+
+
+async def list_apps(resources: Resources, user_id: int) -> tuple[ConnectedApp, ...]:
+    """The person's connected apps, last granted first.
+
+    Raises:
+        StoreUnavailable: PostgreSQL or the issuer does not answer.
+    """
+    grants, usage = await asyncio.gather(
+        list_grants(resources, user_id), resources.bus.request(SummarizeUsage(user_id=user_id))
+    )
+    granted = {grant.client_id: grant for grant in grants}
+    used = {client.client_id: client for client in usage.clients}
+    client_ids = list(dict.fromkeys([*granted, *used]))
+    rows = await resources.database.fetch("find_clients", client_ids)
+    clients = {row["client_id"]: client_of(row) for row in rows}
+    # A client that was deleted a moment ago has nothing left but keys that are dying.
+    return tuple(
+        _app(clients[client_id], granted.get(client_id), used.get(client_id))
+        for client_id in client_ids
+        if client_id in clients
+    )
+
+
+async def disconnect_app(resources: Resources, user_id: int, client_id: str) -> Client | None:
+    """Takes back everything that the person gave to a client; ``None`` where there is no such client.
+
+    Every key, code and pending request of the two is dead when this returns; so it is after a retry of one that
+    failed half-way, whose transaction also ends them without it.
+
+    Raises:
+        StoreUnavailable: a store or the issuer does not answer.
+    """
+    client = await find_client(resources, client_id)
+    if client is None:
+        return None
+    database, now = resources.database, resources.clock.now()
+    async with database.transaction() as connection:
+        granted_on = await connection.fetchval(database.sql["delete_grant"], user_id, client_id)
+        # A consent that another process dated later than this one's clock ends too.
+        before = max(now, granted_on or 0)
+        event = HoldingEnded(user_id=user_id, client_id=client_id, before=before, reason="app_disconnected")
+        await write_event(database, connection, event, now)
+        actor, subject = f"user:{user_id}", f"client:{client_id}"
+        await write_audit(database, connection, now=now, actor=actor, action="grant.ended", subject=subject)
+    resources.outbox.kick()
+    await endings.end_holding(
+        resources, user_id=user_id, client_id=client_id, before=before, reason="app_disconnected"
+    )
+    return client
+
+
+def _app(client: Client, grant: Grant | None, usage: ClientUsage | None) -> ConnectedApp:
+    held = {*(grant.permissions if grant else ()), *(usage.permissions if usage else ())}
+    in_order = [name for name in client.requested_permissions if name in held]
+    begun = [grant.first_granted_on] if grant else []
+    begun += [usage.first_issued_on] if usage else []
+    return ConnectedApp(
+        client_id=client.client_id,
+        name=client.name,
+        author_name=client.author_name,
+        homepage=client.homepage,
+        permissions=(*in_order, *sorted(held.difference(in_order))),
+        first_granted_on=min(begun),
+        last_used_on=usage.last_used_on if usage else None,
+        keys=usage.keys if usage else 0,
+    )

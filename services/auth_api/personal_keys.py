@@ -1,0 +1,183 @@
+"""A person's keys: made here at the edge, kept by key_issuer; only digests go there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.auth_api.client_directory import find_client
+from services.auth_api.grants import record_grant
+from services.auth_api.resources import Resources
+from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.contracts.keys import (
+    ChangeKey,
+    ConfirmDelivery,
+    IssueKey,
+    KeyChanged,
+    KeyView,
+    ListKeys,
+    RevokeKey,
+    RotateKey,
+)
+from shared.contracts.sessions import SessionUser
+from shared.key_file import render_key_file
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key for one answer: what its owner sees of it from now on, and the key itself."""
+
+    view: KeyView
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """The file that a client's template makes of a new key."""
+
+    filename: str
+    content: str = field(repr=False)
+
+
+class ConsentWithdrawnError(Exception):
+    """The account was disabled, or the app disconnected or deleted, while the key was being made; there is none."""
+
+
+async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
+    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200.
+
+    Raises:
+        StoreUnavailable: the issuer does not answer.
+    """
+    reply = await resources.bus.request(ListKeys(user_id=user_id))
+    return reply.keys
+
+
+async def create_key(
+    resources: Resources,
+    user: SessionUser,
+    *,
+    identifier: str,
+    permissions: tuple[str, ...],
+    expires_in: int | None,
+) -> NewKey:
+    """Makes a personal key; ``expires_in`` in seconds.
+
+    Raises:
+        ConsentWithdrawnError: the account was disabled meanwhile.
+        StoreUnavailable: the issuer does not answer; there is no live key.
+    """
+    now = resources.clock.now()
+    minted = _mint(resources)
+    command = IssueKey(
+        key_id=minted.key_id,
+        digest=minted.digest,
+        code_digest=None,
+        user_id=user.user_id,
+        username=user.username,
+        client_id=None,
+        identifier=identifier,
+        permissions=permissions,
+        expires_on=None if expires_in is None else now + expires_in * 1000,
+        consented_on=now,
+        origin="personal",
+    )
+    return await _issued(resources, command, minted)
+
+
+async def create_key_file(
+    resources: Resources, user: SessionUser, client_id: str
+) -> tuple[NewKey, KeyFile] | None:
+    """Makes what the Client File Flow makes: a key for a client with the permissions it requests, and its file.
+
+    ``None``: there is no such client.
+
+    Raises:
+        ConsentWithdrawnError: account, app or client ended meanwhile.
+        ClientGoneError: the client was deleted meanwhile.
+        StoreUnavailable: PostgreSQL or the issuer does not answer; there is no live key.
+    """
+    client = await find_client(resources, client_id)
+    if client is None:
+        return None
+    now = resources.clock.now()
+    if not await record_grant(resources, user.user_id, client_id, client.requested_permissions, now):
+        raise ConsentWithdrawnError
+    minted = _mint(resources)
+    command = IssueKey(
+        key_id=minted.key_id,
+        digest=minted.digest,
+        code_digest=None,
+        user_id=user.user_id,
+        username=user.username,
+        client_id=client_id,
+        identifier=client.name,
+        permissions=client.requested_permissions,
+        consented_on=now,
+        origin="file",
+    )
+    new = await _issued(resources, command, minted)
+    filename, content = render_key_file(
+        client.api_key_format, client.api_key_filename, client.name, new.token
+    )
+    return new, KeyFile(filename, content)
+
+
+async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
+    """Renames, pauses, resumes, narrows a key, or lets it expire sooner.
+
+    Raises:
+        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
+    """
+    return await resources.bus.request(change)
+
+
+async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
+    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key.
+
+    Raises:
+        StoreUnavailable: the issuer does not answer.
+    """
+    command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
+    return (await resources.bus.request(command)).found > 0
+
+
+async def rotate_key(
+    resources: Resources, user_id: int, key_id: str, overlap_seconds: int
+) -> tuple[KeyChanged, NewKey | None]:
+    """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
+
+    Raises:
+        StoreUnavailable: the issuer does not answer.
+    """
+    minted = _mint(resources)
+    changed = await resources.bus.request(
+        RotateKey(
+            key_id=key_id,
+            user_id=user_id,
+            overlap_seconds=overlap_seconds,
+            new_key_id=minted.key_id,
+            new_digest=minted.digest,
+        )
+    )
+    if changed.outcome != "done" or changed.key is None:
+        return changed, None
+    await _confirm(resources, minted)
+    return changed, NewKey(changed.key, minted.token)
+
+
+def _mint(resources: Resources) -> MintedKey:
+    return mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
+
+
+async def _issued(resources: Resources, command: IssueKey, minted: MintedKey) -> NewKey:
+    reply = await resources.bus.request(command)
+    if reply.outcome != "issued" or reply.key is None:
+        raise ConsentWithdrawnError
+    await _confirm(resources, minted)
+    return NewKey(reply.key, minted.token)
+
+
+async def _confirm(resources: Resources, minted: MintedKey) -> None:
+    # Before the answer, not after it as for a code: the person's next look at the list must show the key, and there
+    # they can revoke one whose answer got lost.
+    await resources.bus.request(ConfirmDelivery(key_ids=(minted.key_id,)))
