@@ -57,11 +57,11 @@ CREATE TABLE outbox (
     stream text NOT NULL,
     type text NOT NULL,
     body jsonb NOT NULL,
-    trace text,
+    traceparent text,
     created_on bigint NOT NULL,
-    published_at timestamptz
+    published_on bigint
 );
-CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
+CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_on IS NULL;
 
 -- Who changed what; written in the transaction of the change.
 CREATE TABLE audit (

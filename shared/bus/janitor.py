@@ -1,0 +1,71 @@
+"""The janitor: trims event streams to what every group has read, and removes members that are long gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import redis.exceptions
+import structlog
+
+from shared.bus import names
+from shared.bus.bus import Bus
+from shared.bus.scripts import LEAVE
+
+ROUND_SECONDS: Final = 30.0
+LEAST_EVENT_AGE_MS: Final = 24 * 3600 * 1000
+GONE_MS: Final = 600_000
+
+_log = structlog.get_logger("latchkey.bus")
+
+
+class Janitor:
+    """Keeps streams short without ever dropping an entry that somebody must still read."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Works on every stream there is; several at once do no harm."""
+        self._bus = bus
+
+    async def run(self) -> None:
+        """Cleans until cancelled; raises ``StoreUnavailable`` while Redis is away."""
+        while True:
+            for queue in names.EVERY_QUEUE:
+                await self._measure(queue)
+                await self._remove_gone(names.commands(queue))
+            for stream in names.EVENT_STREAMS:
+                await self._trim(names.event_stream(stream))
+                await self._remove_gone(names.event_stream(stream))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _measure(self, queue: str) -> None:
+        metrics = self._bus.metrics
+        metrics.backlog.labels(queue).set(await self._bus.redis.execute("XLEN", names.commands(queue)))
+        metrics.dead_letters.labels(queue).set(await self._bus.redis.execute("XLEN", names.dead(queue)))
+
+    async def _groups(self, stream: str) -> list[dict[bytes, Any]]:
+        try:
+            rows = await self._bus.redis.execute("XINFO", "GROUPS", stream)
+        except redis.exceptions.ResponseError:
+            return []
+        return [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
+
+    async def _trim(self, stream: str) -> None:
+        """Trims to the low-water mark of all groups, but keeps at least a day."""
+        marks = [(self._bus.clock.now() - LEAST_EVENT_AGE_MS, 0)]
+        for group in await self._groups(stream):
+            summary = await self._bus.redis.execute("XPENDING", stream, group[b"name"])
+            mark = summary[1] if summary[0] else group[b"last-delivered-id"]
+            milliseconds, _, sequence = mark.partition(b"-")
+            marks.append((int(milliseconds), int(sequence)))
+        lowest = min(marks)
+        if len(marks) > 1:
+            await self._bus.redis.execute("XTRIM", stream, "MINID", "~", f"{lowest[0]}-{lowest[1]}")
+
+    async def _remove_gone(self, stream: str) -> None:
+        for group in await self._groups(stream):
+            rows = await self._bus.redis.execute("XINFO", "CONSUMERS", stream, group[b"name"])
+            for row in rows:
+                member = dict(zip(row[::2], row[1::2], strict=True))
+                if member[b"pending"] == 0 and member[b"idle"] > GONE_MS:
+                    await self._bus.redis.run_script(LEAVE, [stream], [group[b"name"], member[b"name"]])
+                    _log.info("member_removed", stream=stream, member=member[b"name"].decode())

@@ -1,0 +1,49 @@
+"""The names of streams and keys. What stands in braces decides the slot in a Redis Cluster."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVERY_QUEUE: Final = ("key_issuer", "auth_api")
+EVENT_STREAMS: Final = ("events.keys", "events.auth")
+BROADCASTS: Final = ("revocations",)
+
+
+def commands(queue: str, partition: int = 0) -> str:
+    """The command stream of a service; its length is the backlog."""
+    return f"lk:{{{queue}:{partition}}}:commands"
+
+
+def delayed(queue: str, partition: int = 0) -> str:
+    """The sorted set of commands that wait for another try, by due time in ms."""
+    return f"lk:{{{queue}:{partition}}}:delayed"
+
+
+def dead(queue: str, partition: int = 0) -> str:
+    """The stream of commands that nobody could handle, each with its reason."""
+    return f"lk:{{{queue}:{partition}}}:dead"
+
+
+def event_stream(name: str) -> str:
+    """A stream of events or a broadcast."""
+    return f"lk:{{{name}}}"
+
+
+def event_delayed(name: str, group: str) -> str:
+    """Events that wait for another try by one group."""
+    return f"lk:{{{name}}}:delayed:{group}"
+
+
+def event_dead(name: str) -> str:
+    """Events that a group could not handle."""
+    return f"lk:{{{name}}}:dead"
+
+
+def replies(instance: str) -> str:
+    """The stream of answers to one process."""
+    return f"lk:{{replies.{instance}}}"
+
+
+def group(queue: str) -> str:
+    """The consumer group of a service on its own command stream."""
+    return queue
