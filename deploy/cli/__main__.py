@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "env": ("deploy.cli.backends:env", "Print the environment of what runs."),
     "serve": ("deploy.cli.serve:serve", "Run one service."),
     "migrate": ("deploy.cli.migrate:migrate", "Bring the database up to date."),
+    "bus": ("deploy.cli.bus:bus", "Look at the message bus and mend it."),
+    "init": ("deploy.cli.init:init", "Make the secrets and .env for docker-compose."),
     "test": ("deploy.cli.test:test", "Run the test-suite."),
     "check": ("deploy.cli.check:check", "Check formatting, lint, types and imports."),
 }
