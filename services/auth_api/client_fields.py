@@ -73,7 +73,7 @@ def _name(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldEr
         yield FieldError(field="name", detail="is required")
     elif not SHORTEST_NAME <= len(name) <= LONGEST_NAME:
         yield FieldError(field="name", detail=f"must be {SHORTEST_NAME} to {LONGEST_NAME} characters long")
-    elif not _is_plain(name):
+    elif not is_plain(name):
         yield FieldError(
             field="name", detail="must not hold control, invisible or direction-turning characters"
         )
@@ -140,13 +140,13 @@ def _description(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[
         return
     if len(text) > LONGEST_DESCRIPTION:
         yield FieldError(field="description", detail=f"must be at most {LONGEST_DESCRIPTION} characters long")
-    elif not _is_plain(text.replace("\r\n", " ").replace("\n", " ")):
+    elif not is_plain(text.replace("\r\n", " ").replace("\n", " ")):
         yield FieldError(
             field="description", detail="must not hold control, invisible or direction-turning characters"
         )
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a reader sees everything that is there, in the order in which it is there."""
     return not any(
         is_control(character) or (is_invisible(character) and not _joins(text, index))

@@ -73,9 +73,10 @@ class PasswordHasher:
 
     def _matches(self, password_hash: str | None, text: str) -> bool:
         try:
-            return self._argon2.verify(password_hash or self._dummy(), text) and password_hash is not None
+            self._argon2.verify(password_hash or self._dummy(), text)
         except (VerificationError, InvalidHashError):
             return False
+        return password_hash is not None
 
     def _dummy(self) -> str:
         if self._nobodys_hash is None:

@@ -52,16 +52,18 @@ CREATE TABLE ending_clients (
     before bigint NOT NULL
 );
 
+-- Events on their way to the bus; written with the change they tell of, marked by the relay.
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream text NOT NULL,
     type text NOT NULL,
-    body jsonb NOT NULL,
+    body bytea NOT NULL,
     traceparent text,
     created_on bigint NOT NULL,
     published_on bigint
 );
 CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_on IS NULL;
+CREATE INDEX outbox_published ON outbox (published_on) WHERE published_on IS NOT NULL;
 
 -- Who changed what; written in the transaction of the change.
 CREATE TABLE audit (

@@ -1,0 +1,82 @@
+"""Usernames and passwords as they arrive: a JSON object from a program, or a form from our pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from services.auth_api.continuations import is_continuation_id
+from services.auth_api.passwords import LONGEST_PASSWORD
+from shared.contracts.clients import FieldError
+from shared.web.body import (
+    FORM,
+    JSON,
+    Pairs,
+    parse_json_object,
+    parse_pairs,
+    read_body,
+    refused_fields,
+    require_media_type,
+    validated,
+)
+
+_FORM_FIELDS: Final = ("username", "password", "continue")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What somebody typed."""
+
+    username: str
+    password: str = field(repr=False)
+    from_form: bool
+    """Our page posted it: the answer is a redirect, to a page again where something is wrong."""
+    continue_id: str | None = None
+    """Where to go on, if the form said; has the shape of an id of ours, nothing more is known of it."""
+
+
+async def read_credentials(request: web.Request) -> Credentials:
+    """The username and password of the body.
+
+    Raises:
+        Problem: 415, 413, 408, or 400 naming the field that is missing, repeated, unknown, or of a wrong type; for
+            JSON also the password that is too long to be one. Nothing was hashed.
+    """
+    media_type = require_media_type(request, JSON, FORM)
+    raw = await read_body(request)
+    if media_type == FORM:
+        return _from_form(parse_pairs(raw, "body"))
+    body = validated(_Body, parse_json_object(raw))
+    if len(body.password) > LONGEST_PASSWORD:
+        detail = f"must be at most {LONGEST_PASSWORD} characters long"
+        raise refused_fields([FieldError(field="password", detail=detail)])
+    return Credentials(body.username, body.password, from_form=False)
+
+
+def _from_form(pairs: Pairs) -> Credentials:
+    names = [name for name, _ in pairs]
+    errors = [
+        FieldError(field=name[:40], detail="is not known here")
+        for name in dict.fromkeys(names)
+        if name not in _FORM_FIELDS
+    ]
+    errors += [
+        FieldError(field=name, detail="is there twice") for name in _FORM_FIELDS if names.count(name) > 1
+    ]
+    errors += [FieldError(field=name, detail="is required") for name in _FORM_FIELDS[:2] if name not in names]
+    if errors:
+        raise refused_fields(errors)
+    given = dict(pairs)
+    target = given.get("continue")
+    continue_id = target if target is not None and is_continuation_id(target) else None
+    return Credentials(given["username"], given["password"], from_form=True, continue_id=continue_id)

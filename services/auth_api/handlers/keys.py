@@ -1,0 +1,221 @@
+"""`/api/v1/keys`: the keys of the signed-in person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.auth_api.client_fields import is_plain, permission_errors
+from services.auth_api.db.repository import ClientGoneError
+from services.auth_api.handlers.signed_in import signed_in
+from services.auth_api.personal_keys import (
+    ConsentWithdrawnError,
+    KeyFile,
+    NewKey,
+    change_key,
+    create_key,
+    create_key_file,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
+from services.auth_api.resources import RESOURCES, Resources
+from shared.api_key import KID_LENGTH
+from shared.contracts.clients import FieldError
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
+from shared.contracts.sessions import SessionUser
+from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
+from shared.web.failures import Problem
+
+LONGEST_IDENTIFIER: Final = 80
+LONGEST_LIFE: Final = 10 * 366 * 24 * 3600
+LONGEST_OVERLAP: Final = 604_800
+LATEST: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259 §6)."""
+
+_STRICT: Final = ConfigDict(extra="forbid", strict=True)
+_KEY_ID: Final = re.compile(f"[0-9A-Za-z]{{{KID_LENGTH}}}", re.ASCII)
+_PUBLIC_NAMES: Final[Mapping[str, str]] = {"expires_on": "expiresOn", "key_id": "keyID"}
+
+Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_IDENTIFIER)]
+
+
+class NewPersonalKey(BaseModel):
+    """The body that makes a personal key."""
+
+    model_config = _STRICT
+
+    identifier: Identifier
+    permissions: list[str]
+    expiresIn: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] | None = None  # noqa: N815 - the public name
+
+
+class NewKeyFile(BaseModel):
+    """The body that makes what the Client File Flow makes."""
+
+    model_config = _STRICT
+
+    clientID: str  # noqa: N815 - the public name
+
+
+class KeyChanges(BaseModel):
+    """The body of a change; what is absent stays."""
+
+    model_config = _STRICT
+
+    identifier: Identifier = ""
+    status: Literal["active", "paused"] = "active"
+    permissions: list[str] = []
+    expiresOn: Annotated[int, Field(ge=0, le=LATEST)] = 0  # noqa: N815 - the public name
+
+
+class Rotation(BaseModel):
+    """The body of a rotation."""
+
+    model_config = _STRICT
+
+    overlapSeconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0  # noqa: N815 - the public name
+
+
+async def list_own(request: web.Request) -> web.Response:
+    """GET: 200 with the person's keys, newest first; never a key itself."""
+    user = await signed_in(request)
+    return json_response([key_document(key) for key in await list_keys(request.app[RESOURCES], user.user_id)])
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST: 201 with a new key, shown this once; for a client also with its file."""
+    user = await signed_in(request)
+    resources = request.app[RESOURCES]
+    given = await read_json_object(request)
+    try:
+        if "clientID" in given:
+            new, file = await _for_client(resources, user, validated(NewKeyFile, given))
+        else:
+            new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
+    except (ConsentWithdrawnError, ClientGoneError):
+        raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
+    document = {**key_document(new.view), "token": new.token}
+    if file is not None:
+        document["file"] = {"filename": file.filename, "content": file.content}
+    return json_response(document, 201, {"Pragma": "no-cache"})
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH: 200 with the changed key; 400 for what would widen it, 409 where it has ended."""
+    user = await signed_in(request)
+    key_id = _key_id(request)
+    body = await read_json(request, KeyChanges)
+    given = body.model_dump(exclude_unset=True)
+    errors = _identifier_errors(given.get("identifier"))
+    if "permissions" in given:
+        # What the catalogue has dropped may still be kept; the issuer refuses what the key does not hold.
+        errors += permission_errors("permissions", body.permissions, body.permissions)
+    if errors:
+        raise refused_fields(errors)
+    changed = await change_key(
+        request.app[RESOURCES],
+        ChangeKey(
+            key_id=key_id,
+            user_id=user.user_id,
+            identifier=given.get("identifier"),
+            status=given.get("status"),
+            permissions=tuple(body.permissions) if "permissions" in given else None,
+            expires_on=given.get("expiresOn"),
+        ),
+    )
+    return json_response(key_document(_done(changed)))
+
+
+async def revoke(request: web.Request) -> web.Response:
+    """DELETE: 204, also where the key had ended already; dead at every verifier within a second."""
+    user = await signed_in(request)
+    if not await revoke_key(request.app[RESOURCES], user.user_id, _key_id(request)):
+        raise _unknown_key()
+    return web.Response(status=204, headers={"Cache-Control": "no-store"})
+
+
+async def rotate(request: web.Request) -> web.Response:
+    """POST rotate: 200 with the new key, shown this once; the old one lives at most the overlap longer."""
+    user = await signed_in(request)
+    key_id = _key_id(request)
+    body = await read_json(request, Rotation) if request.body_exists else Rotation()
+    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlapSeconds)
+    view = _done(changed)
+    assert new is not None
+    return json_response({**key_document(view), "token": new.token}, 200, {"Pragma": "no-cache"})
+
+
+def key_document(key: KeyView) -> dict[str, Any]:
+    """A key as its owner sees it."""
+    return {
+        "keyID": key.key_id,
+        "identifier": key.identifier,
+        "permissions": list(key.permissions),
+        "fromAPIClient": key.client_id,
+        "createdOn": key.created_on,
+        "lastUsedOn": key.last_used_on,
+        "expiresOn": key.expires_on,
+        "status": key.status,
+    }
+
+
+async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKey) -> NewKey:
+    errors = _identifier_errors(body.identifier)
+    errors += permission_errors("permissions", body.permissions, resources.catalogue)
+    if errors:
+        raise refused_fields(errors)
+    return await create_key(
+        resources,
+        user,
+        identifier=body.identifier.strip(),
+        permissions=tuple(body.permissions),
+        expires_in=body.expiresIn,
+    )
+
+
+async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile) -> tuple[NewKey, KeyFile]:
+    made = await create_key_file(resources, user, body.clientID)
+    if made is None:
+        raise Problem(
+            404,
+            "There is no such client.",
+            errors=[FieldError(field="clientID", detail="is no registered client")],
+        )
+    return made
+
+
+def _identifier_errors(identifier: str | None) -> list[FieldError]:
+    if identifier is None or (identifier.strip() and is_plain(identifier)):
+        return []
+    return [
+        FieldError(field="identifier", detail="must be visible text without control or invisible characters")
+    ]
+
+
+def _key_id(request: web.Request) -> str:
+    key_id = request.match_info["keyID"]
+    if not _KEY_ID.fullmatch(key_id):
+        raise _unknown_key()
+    return key_id
+
+
+def _unknown_key() -> Problem:
+    return Problem(404, "You have no such key.")
+
+
+def _done(changed: KeyChanged) -> KeyView:
+    if changed.outcome == "not_found":
+        raise _unknown_key()
+    if changed.outcome == "conflict" or changed.key is None:
+        field = _PUBLIC_NAMES.get(changed.field or "", changed.field or "status")
+        detail = changed.detail or "cannot be changed like this"
+        errors = [FieldError(field=field, detail=detail)]
+        if field in ("permissions", "expiresOn"):
+            raise refused_fields(errors)
+        raise Problem(409, f"{field}: {detail}.", errors=errors)
+    return changed.key

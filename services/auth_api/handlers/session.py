@@ -1,0 +1,97 @@
+"""`/api/v1/session`: signing in, who is signed in, signing out."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from services.auth_api.accounts import Account, sign_in
+from services.auth_api.continuations import take_continuation
+from services.auth_api.handlers.credentials import Credentials, read_credentials
+from services.auth_api.handlers.signed_in import not_signed_in, signed_in
+from services.auth_api.passwords import LONGEST_PASSWORD
+from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.sessions import end_session, start_session
+from services.auth_api.throttle import Throttled
+from shared.errors import StoreUnavailable
+from shared.secret_tokens import digest_of
+from shared.web.body import json_response
+from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie
+from shared.web.origin import refuse_foreign_origin, require_same_origin
+from shared.web.peer import peer_of
+from shared.web.redirects import see_other
+
+LOGIN_PAGE: Final = "/login"
+
+
+async def create_session(request: web.Request) -> web.Response:
+    """POST: 200 and a cookie; 401 for every kind of wrong. A form of ours is answered 303 either way."""
+    resources = request.app[RESOURCES]
+    refuse_foreign_origin(request, resources.settings)
+    credentials = await read_credentials(request)
+    if not credentials.from_form:
+        account = await _signed_in_account(request, resources, credentials)
+        if account is None:
+            raise not_signed_in(resources.settings, "Wrong username or password.")
+        return await answer_with_session(request, resources, account, credentials, status=200)
+    try:
+        account = await _signed_in_account(request, resources, credentials)
+        if account is None:
+            return back_to_page(LOGIN_PAGE, "invalid", credentials)
+        return await answer_with_session(request, resources, account, credentials, status=200)
+    except Throttled:
+        return back_to_page(LOGIN_PAGE, "throttled", credentials)
+    except StoreUnavailable:
+        return back_to_page(LOGIN_PAGE, "unavailable", credentials)
+
+
+async def read_session(request: web.Request) -> web.Response:
+    """GET: 200 with the person, or 401."""
+    user = await signed_in(request)
+    return json_response({"userID": user.user_id, "username": user.username})
+
+
+async def delete_session(request: web.Request) -> web.Response:
+    """DELETE: 204; the session is dead on the server, also if it was before."""
+    resources = request.app[RESOURCES]
+    session_id = read_session_cookie(request, resources.settings)
+    if session_id is None:
+        raise not_signed_in(resources.settings)
+    require_same_origin(request, resources.settings)
+    await end_session(resources, digest_of(session_id))
+    response = web.Response(status=204, headers={"Cache-Control": "no-store"})
+    clear_session_cookie(response, resources.settings)
+    return response
+
+
+async def answer_with_session(
+    request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
+) -> web.Response:
+    """Signs the person in with a new session; the one that came with the request is dead from here on."""
+    replaced = read_session_cookie(request, resources.settings)
+    session_id = await start_session(resources, account, replaced)
+    if credentials.from_form:
+        response = see_other(await take_continuation(resources, credentials.continue_id))
+    else:
+        response = json_response({"userID": account.user_id, "username": account.username}, status)
+    set_session_cookie(response, resources.settings, session_id)
+    return response
+
+
+def back_to_page(page: str, error: str, credentials: Credentials) -> web.Response:
+    """303 to the page that the form came from, with a word for what was wrong; nothing that was typed goes along."""
+    query = {"error": error}
+    if credentials.continue_id is not None:
+        query["continue"] = credentials.continue_id
+    return see_other(f"{page}?{urlencode(query)}")
+
+
+async def _signed_in_account(
+    request: web.Request, resources: Resources, credentials: Credentials
+) -> Account | None:
+    if len(credentials.password) > LONGEST_PASSWORD:
+        return None  # a form's; nobody has such a password, whoever it is for
+    peer = peer_of(request, resources.settings)
+    return await sign_in(resources, credentials.username, credentials.password, peer)
