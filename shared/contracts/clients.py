@@ -155,6 +155,8 @@ class AuthenticateClient(Command[ClientAuthenticated]):
 
     client_id: str
     secret_digest: str
+    peer: str
+    """Who presented it: failures count against client and peer together."""
 
 
 class Attempt(Message):
