@@ -33,8 +33,6 @@ class CodeRecord:
     username: str
     permissions: tuple[str, ...]
     consented_on: int
-    marks: tuple[int, int, int]
-    """The revocation marks of user, client and grant as they were at the consent; a later one kills the code."""
     redirect_uri: str | None = None
     redirect_uri_sent: bool = False
     challenge: str | None = None
@@ -48,7 +46,6 @@ class CodeRecord:
         """Reads ``to_bytes`` back; fields that a newer version added are ignored."""
         values: dict[str, Any] = orjson.loads(raw)
         values["permissions"] = tuple(values["permissions"])
-        values["marks"] = tuple(values["marks"])
         try:
             return cls(**values)
         except TypeError:
