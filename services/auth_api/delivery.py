@@ -1,0 +1,71 @@
+"""Confirming that keys reached their holder: collected in the process, sent in batches, off the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from shared.bus import Bus
+from shared.contracts.keys import ConfirmDelivery
+from shared.errors import StoreUnavailable
+
+BATCH: Final = 256
+BATCH_SECONDS: Final = 0.1
+RETRY_SECONDS: Final = 1.0
+MOST_WAITING: Final = 50_000
+"""What is kept while the bus is down; keys beyond it stay pending until their first use."""
+
+_log = structlog.get_logger("latchkey.delivery")
+
+
+class Deliveries:
+    """The ids of keys whose answer has left this process and that key_issuer does not know to be delivered yet."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Nothing runs before ``run``."""
+        self._bus = bus
+        self._key_ids: list[str] = []
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    def delivered(self, key_id: str) -> None:
+        """Notes that the answer with this key was written to its requester."""
+        self._key_ids.append(key_id)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Sends what was noted, at most 100 ms later, until ``stop``; then what is left, once."""
+        while not self._stop.is_set():
+            await self._wake.wait()
+            if len(self._key_ids) < BATCH:
+                await self._pause(BATCH_SECONDS)
+            self._wake.clear()
+            if not await self.flush():
+                await self._pause(RETRY_SECONDS)
+                self._wake.set()
+        await self.flush()
+
+    def stop(self) -> None:
+        """Lets ``run`` end after a last flush."""
+        self._stop.set()
+        self._wake.set()
+
+    async def flush(self) -> bool:
+        """Sends everything that waits; whether nothing is left. What cannot be sent now is kept."""
+        while self._key_ids:
+            batch, self._key_ids = self._key_ids[:BATCH], self._key_ids[BATCH:]
+            try:
+                await self._bus.send(ConfirmDelivery(key_ids=tuple(batch)))
+            except StoreUnavailable as error:
+                self._key_ids = (batch + self._key_ids)[:MOST_WAITING]
+                _log.warning("confirm_postponed", waiting=len(self._key_ids), reason=str(error))
+                return False
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
