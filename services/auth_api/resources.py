@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from services.auth_api.attempts import AttemptRecorder
     from services.auth_api.client_directory import ClientDirectory
     from services.auth_api.delivery import Deliveries
     from services.auth_api.passwords import PasswordHasher
+    from services.auth_api.releases import Releases
     from shared.bus import Bus, OutboxRelay
     from shared.clock import Clock
     from shared.database import Database
@@ -38,6 +40,10 @@ class Resources:
     """``outbox.kick()`` after a commit that wrote an event."""
     deliveries: Deliveries
     """Collects the ids of keys that reached their holder and confirms them in batches."""
+    releases: Releases
+    """Gives codes back whose exchange ended in 503."""
+    attempts: AttemptRecorder
+    """The flight recorder of the clients."""
 
 
 RESOURCES: Final = web.AppKey("resources", Resources)
