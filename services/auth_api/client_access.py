@@ -1,0 +1,84 @@
+"""Authenticating clients: the one door before the token, revocation and pushed-request endpoints."""
+
+from __future__ import annotations
+
+from services.auth_api.client import Client
+from services.auth_api.client_directory import find_client
+from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
+from services.auth_api.oauth.errors import OAuthError, invalid_client
+from services.auth_api.resources import Resources
+from services.auth_api.throttle import CLIENT_PEER, Throttled, check, note_failure
+from shared.contracts.clients import AuthenticateClient, ClientAuthenticated
+from shared.secret_tokens import digest_of, same_digest
+
+_NOBODY = digest_of("nobody")
+
+
+async def authenticate_client(
+    resources: Resources, credentials: Credentials, *, peer: str, step: str, request_id: str
+) -> Client:
+    """The client that speaks; a public one by its id alone. Unknown and wrong look and cost the same.
+
+    Raises:
+        OAuthError: ``invalid_client``; counted against this client and peer together.
+        Throttled: they have failed too often.
+        StoreUnavailable: the client or the count cannot be read.
+    """
+    await check(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
+    client = await find_client(resources, credentials.client_id)
+    try:
+        return _proven(resources, client, credentials)
+    except OAuthError as error:
+        await note_failure(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
+        if client is not None:
+            resources.attempts.note(
+                client.client_id, step, error.cause, error=error.code, request_id=request_id
+            )
+        raise
+
+
+async def authenticate_digest(resources: Resources, command: AuthenticateClient) -> ClientAuthenticated:
+    """Whether this is the digest of the client's secret; for key_issuer, whose caller asks about its own keys.
+
+    A client and peer that have failed too often are told the same as after one more failure.
+
+    Raises:
+        StoreUnavailable: the client or the count cannot be read.
+    """
+    key = limit_key(command.client_id, command.peer)
+    try:
+        await check(resources, CLIENT_PEER, key)
+    except Throttled:
+        return ClientAuthenticated(authenticated=False)
+    client = await find_client(resources, command.client_id)
+    right = _matches(resources, client, command.secret_digest)
+    if not right:
+        await note_failure(resources, CLIENT_PEER, key)
+    return ClientAuthenticated(authenticated=right)
+
+
+async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> None:
+    """Counts a code that is unknown, foreign or wrongly bound against this client and peer together."""
+    await note_failure(resources, CLIENT_PEER, limit_key(client_id, peer))
+
+
+def limit_key(client_id: str, peer: str) -> str:
+    """What wrong secrets and codes are counted by: nobody can lock a client out from elsewhere."""
+    return f"{peer} {client_id}"
+
+
+def _proven(resources: Resources, client: Client | None, credentials: Credentials) -> Client:
+    right = _matches(resources, client, digest_of(credentials.secret or ""))
+    if client is None:
+        raise invalid_client("unknown client")
+    check_secret_use(public=client.public, secret=credentials.secret)
+    if not client.public and not right:
+        raise invalid_client("client_secret is wrong")
+    return client
+
+
+def _matches(resources: Resources, client: Client | None, digest: str) -> bool:
+    """Whether a digest is that of a live secret; as long for a client that does not exist."""
+    expected = client.live_secret_digests(resources.clock.now()) if client is not None else ()
+    right = [same_digest(digest, known) for known in expected or (_NOBODY,)]
+    return bool(expected) and any(right)
