@@ -1,0 +1,80 @@
+"""Pending requests: what a consent page was shown for, kept here so that nothing rides in the page's form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from services.auth_api.oauth.authorization_request import AuthorizationRequest, Target
+from services.auth_api.resources import Resources
+from shared.contracts.authorization import Surface
+from shared.secret_tokens import random_base62
+
+LIFETIME_MS: Final = 10 * 60_000
+_ID_LENGTH: Final = 22
+_ID: Final = re.compile(r"[0-9A-Za-z]{22}")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A checked request that waits for the decision of one person in one session."""
+
+    surface: Surface
+    session: str
+    """Digest of the session that it was shown to."""
+    user_id: int
+    request: AuthorizationRequest
+    begun_on: int
+    """When the page was shown: if anything is taken back after that, the page cannot be accepted any more."""
+    expires_on: int
+    device_digest: str | None = None
+    """The device code that waits for this decision."""
+    pushed_key: str | None = None
+    """Where the pushed request lies that this one came from (RFC 9126); used up by the decision."""
+
+
+async def store_pending(resources: Resources, pending: PendingRequest) -> str:
+    """Keeps a request for 10 minutes; its id for the page's form.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    request_id = random_base62(_ID_LENGTH)
+    await resources.bus.redis.execute("SET", _key(request_id), orjson.dumps(pending), "PX", str(LIFETIME_MS))
+    return request_id
+
+
+async def find_pending(resources: Resources, request_id: str) -> PendingRequest | None:
+    """The request behind an id that came back from a page, or ``None`` where it is unknown or too old.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    if not _ID.fullmatch(request_id):
+        return None
+    raw = await resources.bus.redis.execute("GET", _key(request_id))
+    return None if raw is None else _read(orjson.loads(raw))
+
+
+def _read(values: dict[str, Any]) -> PendingRequest:
+    request = values["request"]
+    target = request["target"]
+    return PendingRequest(
+        **{
+            **values,
+            "request": AuthorizationRequest(
+                **{
+                    **request,
+                    "permissions": tuple(request["permissions"]),
+                    "target": None if target is None else Target(**target),
+                }
+            ),
+        }
+    )
+
+
+def _key(request_id: str) -> str:
+    return f"lk:pending:{request_id}"
