@@ -1,0 +1,145 @@
+"""Device codes: given to a device, found by the user code that a person types, decided, polled (RFC 8628)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+import orjson
+
+from services.auth_api import code_scripts, refusals
+from services.auth_api.client import Client
+from services.auth_api.codes import TOMBSTONE_MS, code_key, mark_keys
+from services.auth_api.oauth.authorization_code import CodeRecord
+from services.auth_api.oauth.device import (
+    INTERVAL_SECONDS,
+    LIFETIME_SECONDS,
+    device_response,
+    format_user_code,
+    mint_user_code,
+    normalise_user_code,
+)
+from services.auth_api.resources import Resources
+from services.auth_api.throttle import USER_CODE, Throttled, check, note_failure
+from shared.contracts.authorization import Refusal
+from shared.contracts.sessions import SessionUser
+from shared.errors import StoreUnavailable
+from shared.secret_tokens import digest_of, keyed_digest, random_base62
+
+MOST_LOOK_UPS: Final = 30
+"""How often one user code is shown before it is dead: a person needs a few, a guesser many."""
+# A client that sleeps exactly the interval may arrive a little early.
+_TOLERANCE_MS: Final = 500
+_MINT_TRIES: Final = 5
+
+DeviceOutcome = Literal["done", "decided", "gone", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDevice:
+    """A device that waits for a person's decision."""
+
+    device_digest: str
+    client_id: str
+    permissions: tuple[str, ...]
+    user_code: str
+    """As it is shown."""
+
+
+async def start_device(resources: Resources, client: Client, permissions: tuple[str, ...]) -> dict[str, Any]:
+    """A new pair of codes for a device: the device authorization response.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    device_code = random_base62(43)
+    digest = digest_of(device_code)
+    waiting = CodeRecord(
+        kind="device",
+        client_id=client.client_id,
+        user_id=0,
+        username="",
+        permissions=permissions,
+        consented_on=0,
+    )
+    lifetime_ms = LIFETIME_SECONDS * 1000
+    await resources.bus.redis.run_script(
+        code_scripts.DEVICE_START,
+        keys=[code_key(digest)],
+        args=[waiting.to_bytes(), lifetime_ms, TOMBSTONE_MS],
+    )
+    pointer = orjson.dumps([digest, client.client_id, permissions])
+    for _ in range(_MINT_TRIES):
+        user_code = mint_user_code()
+        taken = await resources.bus.redis.execute(
+            "SET", _pointer_key(resources, user_code), pointer, "PX", str(lifetime_ms), "NX"
+        )
+        if taken is not None:
+            return device_response(resources.settings.public_url, device_code, user_code)
+    raise StoreUnavailable("redis", "no free user code")
+
+
+async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str) -> WaitingDevice | Refusal:
+    """The device behind a typed user code; a wrong one counts against this person and peer together.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    limit_key = f"{peer} {user.user_id}"
+    try:
+        await check(resources, USER_CODE, limit_key)
+    except Throttled as error:
+        return refusals.too_many_codes(error.retry_after)
+    user_code = normalise_user_code(typed)
+    found = None
+    if user_code is not None:
+        found = await resources.bus.redis.execute("GET", _pointer_key(resources, user_code))
+    if found is None or user_code is None:
+        await note_failure(resources, USER_CODE, limit_key)
+        return refusals.unknown_user_code()
+    digest, client_id, permissions = orjson.loads(found)
+    seen = await resources.bus.redis.run_script(
+        code_scripts.DEVICE_LOOK_UP, keys=[code_key(digest)], args=[MOST_LOOK_UPS]
+    )
+    if not seen:
+        return refusals.unknown_user_code()
+    return WaitingDevice(digest, client_id, tuple(permissions), format_user_code(user_code))
+
+
+async def decide(
+    resources: Resources, digest: str, record: CodeRecord, *, approve: bool, request_id: str, begun_on: int
+) -> DeviceOutcome:
+    """Lets the device have its key at the next poll, or tells it that the person declined.
+
+    A second call with the same request and decision changes nothing. ``decided``: it was decided otherwise.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    outcome: bytes = await resources.bus.redis.run_script(
+        code_scripts.DEVICE_DECIDE,
+        keys=[code_key(digest), *mark_keys(record.user_id, record.client_id)],
+        args=["" if approve else "denied", begun_on, request_id, record.to_bytes()],
+    )
+    return cast("DeviceOutcome", outcome.decode())
+
+
+async def poll(resources: Resources, digest: str) -> str:
+    """The state of a device code; a poll that comes too early does not move the time of the last one.
+
+    One of ``pending``, ``slow_down``, ``denied``, ``expired``, ``gone``, ``approved`` or ``spent``.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    state: bytes = await resources.bus.redis.run_script(
+        code_scripts.DEVICE_POLL,
+        keys=[code_key(digest)],
+        args=[INTERVAL_SECONDS * 1000 - _TOLERANCE_MS],
+    )
+    return state.decode()
+
+
+def _pointer_key(resources: Resources, user_code: str) -> str:
+    # A plain digest of 34 bits could be reversed by trying all of them.
+    return f"lk:user-code:{keyed_digest(resources.settings.secret, 'user-code', user_code)}"

@@ -1,0 +1,74 @@
+"""The device flow (RFC 8628): user codes that people can type, and what a poll is answered."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+from services.auth_api.oauth.errors import (
+    ACCESS_DENIED,
+    AUTHORIZATION_PENDING,
+    EXPIRED_TOKEN,
+    SLOW_DOWN,
+    OAuthError,
+)
+
+ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
+"""Twenty consonants: no words by accident, nothing that looks like a digit (RFC 8628 §6.1)."""
+LENGTH: Final = 8
+LIFETIME_SECONDS: Final = 600
+INTERVAL_SECONDS: Final = 5
+
+KNOWN: Final = frozenset({"client_id", "client_secret", "scope"})
+
+_TYPED: Final = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
+# What people put between the halves, or a keyboard adds; all kinds of dashes among it.
+_SEPARATORS: Final = re.compile(r"[\s\-_.‐-―−]+")  # noqa: RUF001 - dashes on purpose
+_ANSWERS: Final = {
+    "pending": (AUTHORIZATION_PENDING, "The person has not decided yet."),
+    "slow_down": (SLOW_DOWN, f"Polled faster than every {INTERVAL_SECONDS} seconds."),
+    "denied": (ACCESS_DENIED, "The person declined."),
+    "expired": (EXPIRED_TOKEN, "The device_code has expired; start again."),
+}
+
+
+def mint_user_code(choose: Callable[[str], str] = secrets.choice) -> str:
+    """A new user code without its dash: 8 of 20 letters, 34 bits, for 10 minutes and few guesses."""
+    return "".join(choose(ALPHABET) for _ in range(LENGTH))
+
+
+def normalise_user_code(typed: str) -> str | None:
+    """What a person typed as the code that was minted, or ``None`` where it cannot be one."""
+    bare = _SEPARATORS.sub("", typed[:64]).upper()
+    return bare if _TYPED.fullmatch(bare) else None
+
+
+def format_user_code(code: str) -> str:
+    """As it is shown: ``XXXX-XXXX``."""
+    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
+
+
+def device_response(issuer: str, device_code: str, user_code: str) -> dict[str, Any]:
+    """The device authorization response (RFC 8628 §3.2)."""
+    shown = format_user_code(user_code)
+    return {
+        "device_code": device_code,
+        "user_code": shown,
+        "verification_uri": f"{issuer}/device",
+        "verification_uri_complete": f"{issuer}/device?user_code={shown}",
+        "expires_in": LIFETIME_SECONDS,
+        "interval": INTERVAL_SECONDS,
+    }
+
+
+def check_poll(state: str) -> None:
+    """Whether a poll is answered with a key (RFC 8628 §3.5). ``state`` is that of the device code.
+
+    Raises:
+        OAuthError: ``authorization_pending``, ``slow_down``, ``access_denied`` or ``expired_token``.
+    """
+    if state in _ANSWERS:
+        code, description = _ANSWERS[state]
+        raise OAuthError(code, description)
