@@ -1,0 +1,90 @@
+"""Consent through a first-party front end: the same checks and the same code as through our page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.auth_api import codes
+from services.auth_api.client_directory import find_client
+from services.auth_api.consents import Consent, give_code
+from services.auth_api.oauth import authorization_response
+from services.auth_api.oauth.authorization_request import (
+    CREATE_CODE,
+    Question,
+    check_permissions,
+    check_request,
+    target_of,
+)
+from services.auth_api.oauth.errors import ACCESS_DENIED, OAuthError, invalid_client
+from services.auth_api.oauth.parameters import Parameters
+from services.auth_api.resources import Resources
+from shared.contracts.sessions import SessionUser
+from shared.redirect_location import append_parameters
+from shared.secret_tokens import digest_of, random_base62
+
+CODE_LENGTH = 43
+"""256 bits in base62."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedCode:
+    """A code for one answer. Times are Unix milliseconds, ``expires_in`` seconds."""
+
+    code: str = field(repr=False)
+    user_id: int
+    created_on: int
+    expires_in: int
+    redirect_to: str = field(repr=False)
+
+
+async def create_code(
+    resources: Resources,
+    user: SessionUser,
+    values: dict[str, str],
+    permissions: Sequence[str] | None,
+    *,
+    request_id: str,
+) -> CreatedCode:
+    """A code for the client that ``values`` (in the spelling of ``CREATE_CODE``) names.
+
+    Raises:
+        OAuthError: what is wrong with the request.
+        StoreUnavailable: a store does not answer; there is no code.
+    """
+    question = Question(
+        Parameters({**values, **({} if permissions is None else {"permissions": " ".join(permissions)})}),
+        CREATE_CODE,
+    )
+    client = await find_client(resources, question.parameters.require("clientID"))
+    if client is None:
+        raise OAuthError(
+            invalid_client("").code, "clientID is not known.", cause="unknown client", status=404
+        )
+    try:
+        target = target_of(question, client)
+        request = check_permissions(
+            check_request(question, client, target), client.requested_permissions, resources.catalogue
+        )
+    except OAuthError as error:
+        resources.attempts.note(
+            client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
+        )
+        raise
+    begun_on = await codes.begin_after_marks(resources, user.user_id, client.client_id)
+    consent = Consent("code", user, client, request, begun_on=begun_on, given_on=begun_on)
+    code = random_base62(CODE_LENGTH)
+    seconds = resources.settings.code_ttl_seconds
+    if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
+        raise OAuthError(ACCESS_DENIED, "The account, the client or the grant has just ended.", status=409)
+    resources.attempts.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
+    parameters = authorization_response.accepted(
+        resources.settings.public_url, state=request.state, context=request.context
+    )
+    return CreatedCode(
+        code=code,
+        user_id=user.user_id,
+        created_on=begun_on,
+        expires_in=seconds,
+        redirect_to=append_parameters(target.redirect_uri, (("code", code), *parameters)),
+    )

@@ -1,0 +1,106 @@
+"""Acting on a person's consent: the standing grant, then a code that stands for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.auth_api import codes
+from services.auth_api.client import Client
+from services.auth_api.db.repository import ClientGoneError
+from services.auth_api.grants import record_grant
+from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord
+from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.redirect_uri import match_redirect_uri
+from services.auth_api.resources import Resources
+from shared.contracts.sessions import SessionUser
+
+ConsentOutcome = Literal["stored", "decided", "spent", "withdrawn", "stale"]
+"""``stale``: what the person agreed to does not exist any more (client, redirect URI, permission or account)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A person says yes to a checked request of a client."""
+
+    kind: CodeKind
+    user: SessionUser
+    client: Client
+    request: AuthorizationRequest
+    begun_on: int
+    """When the person was asked."""
+    given_on: int
+    """When the person agreed, never before ``begun_on``."""
+
+    def to_record(self) -> CodeRecord:
+        """What a code for this consent stands for."""
+        target = self.request.target
+        return CodeRecord(
+            kind=self.kind,
+            client_id=self.client.client_id,
+            user_id=self.user.user_id,
+            username=self.user.username,
+            permissions=self.request.permissions,
+            consented_on=self.given_on,
+            redirect_uri=None if target is None else target.redirect_uri,
+            redirect_uri_sent=target is not None and target.sent,
+            challenge=self.request.challenge,
+        )
+
+
+def is_stale(resources: Resources, consent: Consent) -> bool:
+    """Whether the client lost the redirect URI or a permission since the request was checked."""
+    target = consent.request.target
+    if target is not None and match_redirect_uri(consent.client.redirect_uris, target.redirect_uri) is None:
+        return True
+    try:
+        check_permissions(consent.request, consent.client.requested_permissions, resources.catalogue)
+    except OAuthError:
+        return True
+    return False
+
+
+async def record_consent(resources: Resources, consent: Consent) -> bool:
+    """Adds the consent to the person's standing grant; ``False`` where it has become stale.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer; nothing may be given.
+    """
+    if is_stale(resources, consent):
+        return False
+    try:
+        return await record_grant(
+            resources,
+            consent.user.user_id,
+            consent.client.client_id,
+            consent.request.permissions,
+            consent.given_on,
+        )
+    except ClientGoneError:
+        return False
+
+
+async def give_code(
+    resources: Resources,
+    consent: Consent,
+    digest: str,
+    *,
+    lifetime_ms: int,
+    decision: codes.Decision | None = None,
+) -> ConsentOutcome:
+    """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one.
+
+    Raises:
+        StoreUnavailable: a store does not answer; there is no code.
+    """
+    if not await record_consent(resources, consent):
+        return "stale"
+    return await codes.store(
+        resources,
+        digest,
+        consent.to_record(),
+        begun_on=consent.begun_on,
+        lifetime_ms=lifetime_ms,
+        decision=decision,
+    )
