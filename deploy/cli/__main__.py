@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "migrate": ("deploy.cli.migrate:migrate", "Bring the database up to date."),
     "bus": ("deploy.cli.bus:bus", "Look at the message bus and mend it."),
     "init": ("deploy.cli.init:init", "Make the secrets and .env for docker-compose."),
+    "doctor": ("deploy.cli.doctor:doctor", "Examine a deployment."),
     "test": ("deploy.cli.test:test", "Run the test-suite."),
     "check": ("deploy.cli.check:check", "Check formatting, lint, types and imports."),
 }

@@ -1,0 +1,36 @@
+"""The whole examination, its parts at the same time; every part answers in seconds, also when everything is down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from deploy.doctor.configuration import examine_configuration
+from deploy.doctor.findings import Finding, Notes
+from deploy.doctor.postgres_store import examine_postgres
+from deploy.doctor.redis_store import examine_redis
+from deploy.schemas import SCHEMAS
+from shared.clock import SystemClock
+
+_PART_SECONDS: Final = 20.0
+
+
+async def examine(environ: Mapping[str, str]) -> list[Finding]:
+    """Everything that can be looked at with this environment, in a fixed order. Changes nothing."""
+    configuration, settings = examine_configuration(environ)
+    async with asyncio.TaskGroup() as parts:
+        stores = parts.create_task(_redis(settings.redis_url))
+        schemas = [parts.create_task(examine_postgres(schema, schema.url(settings))) for schema in SCHEMAS]
+    notes = [configuration, *(part.result() for part in schemas), *stores.result()]
+    return [finding for area in notes for finding in area.findings]
+
+
+async def _redis(url: str) -> list[Notes]:
+    try:
+        async with asyncio.timeout(_PART_SECONDS):
+            return await examine_redis(url, SystemClock().now())
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with Redis is a finding
+        notes = Notes("redis")
+        notes.problem("server", f"{type(error).__name__}: {error}", "See Redis's log, then run this again.")
+        return [notes]

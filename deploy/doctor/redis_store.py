@@ -1,0 +1,202 @@
+"""Looks at Redis: reachable, recent enough, keeping what it is told, and how the streams on it are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import redis.exceptions
+
+from deploy.doctor.findings import Notes
+from shared.bus import CoalescingRedis
+from shared.bus.status import QueueStatus, bus_status
+from shared.errors import StoreUnavailable
+
+AREA: Final = "redis"
+STREAMS: Final = "streams"
+_OLDEST: Final = (7, 0)
+_NEARLY_FULL: Final = 0.8
+_OLD_ENTRY_MS: Final = 10_000
+_SKEW_MS: Final = 2_000
+
+
+async def examine_redis(url: str, now: int) -> list[Notes]:
+    """The findings on the server and on the streams."""
+    server, streams = Notes(AREA), Notes(STREAMS)
+    if not url:
+        server.unknown("server", "not configured", "Set LATCHKEY_REDIS_URL.")
+        return [server, streams]
+    client = CoalescingRedis(url)
+    try:
+        info = await _reach(client, server)
+        if info is None:
+            streams.unknown("all", "Redis was not reached")
+        else:
+            _examine_server(server, info)
+            _examine_persistence(server, info, await _configured(client, "appendfsync"))
+            await _examine_clock(client, server)
+            await _examine_user(client, server)
+            await _examine_streams(client, streams, now)
+    finally:
+        await client.close()
+    return [server, streams]
+
+
+async def _reach(client: CoalescingRedis, notes: Notes) -> Mapping[str, str] | None:
+    try:
+        started = time.perf_counter()
+        await client.ping()
+        milliseconds = (time.perf_counter() - started) * 1000
+        answer = await client.execute("INFO", "all")
+    except StoreUnavailable as error:
+        notes.problem(
+            "server",
+            f"not reachable: {error.reason}",
+            "Start Redis, or mend LATCHKEY_REDIS_URL (host, port, password).",
+        )
+        return None
+    except redis.exceptions.ResponseError as error:
+        notes.problem(
+            "server", f"refuses: {error}", "Give the user the right to PING and INFO (deploy/redis)."
+        )
+        return None
+    notes.ok("server", f"answers in {milliseconds:.1f} ms")
+    return dict(
+        line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line[1:]
+    )
+
+
+def _examine_server(notes: Notes, info: Mapping[str, str]) -> None:
+    version = info.get("redis_version", "0.0")
+    name = "Valkey " + info["valkey_version"] if "valkey_version" in info else "Redis " + version
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    notes.judge(
+        "version", name, good=numbers >= _OLDEST, advice="Upgrade to Redis 7.0 or Valkey 8, or later."
+    )
+    policy = info.get("maxmemory_policy", "unknown")
+    notes.judge(
+        "maxmemory-policy",
+        policy,
+        good=policy == "noeviction",
+        advice="Set `maxmemory-policy noeviction`: any other one silently throws away streams with what waits in them.",
+    )
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    size = f"{used >> 20} MB used of {f'{most >> 20} MB' if most else 'no limit'}"
+    if not most:
+        notes.warning(
+            "maxmemory",
+            size,
+            "Set `maxmemory` below the machine's memory, so that the kernel never kills Redis.",
+        )
+    elif used > most * _NEARLY_FULL:
+        notes.problem(
+            "maxmemory", size, "Raise `maxmemory`: when it is full, sign-in and every exchange are refused."
+        )
+    else:
+        notes.ok("maxmemory", size)
+    role = info.get("role", "master")
+    notes.judge(
+        "role",
+        role,
+        good=role == "master",
+        advice="Point LATCHKEY_REDIS_URL at the primary: a replica takes no writes.",
+    )
+
+
+def _examine_persistence(notes: Notes, info: Mapping[str, str], fsync: str | None) -> None:
+    if info.get("aof_enabled") != "1":
+        notes.problem(
+            "append-only file",
+            "off: a restart forgets sessions, codes and what waits in the streams",
+            "Set `appendonly yes` and `appendfsync everysec`.",
+        )
+        return
+    good = (
+        info.get("aof_last_write_status", "ok") == "ok"
+        and info.get("aof_last_bgrewrite_status", "ok") == "ok"
+    )
+    notes.judge(
+        "append-only file",
+        "on" if good else "on, but the last write failed",
+        good=good,
+        advice="Look at the disk: is it full?",
+    )
+    if fsync is None:
+        notes.unknown("appendfsync", "the server does not tell")
+    elif fsync == "no":
+        notes.warning("appendfsync", "no: a power cut loses half a minute", "Set `appendfsync everysec`.")
+    else:
+        notes.ok("appendfsync", fsync)
+
+
+async def _configured(client: CoalescingRedis, name: str) -> str | None:
+    """A setting of the server, or ``None`` where it is not told (managed servers, other users)."""
+    try:
+        answer: list[bytes] = await client.execute("CONFIG", "GET", name)
+    except redis.exceptions.ResponseError:
+        return None
+    return answer[1].decode() if answer else None
+
+
+async def _examine_clock(client: CoalescingRedis, notes: Notes) -> None:
+    before = time.time()
+    seconds, micros = await client.execute("TIME")
+    here = (before + time.time()) / 2
+    skew = round((int(seconds) + int(micros) / 1e6 - here) * 1000)
+    notes.judge(
+        "clock",
+        f"{skew:+d} ms from here",
+        good=abs(skew) < _SKEW_MS,
+        advice="Let both machines follow NTP: deadlines depend on it.",
+    )
+
+
+async def _examine_user(client: CoalescingRedis, notes: Notes) -> None:
+    """Whether strangers get in without a password."""
+    try:
+        name = (await client.execute("ACL", "WHOAMI")).decode()
+        rules: Any = await client.execute("ACL", "GETUSER", "default")
+    except redis.exceptions.ResponseError:
+        notes.ok("user", "has no right to look at the access lists")
+        return
+    flags = rules[1] if rules else []
+    if b"nopass" in flags and b"on" in flags:
+        notes.warning(
+            "user",
+            f"{name}; but the user `default` needs no password",
+            "Set `requirepass` or `user default off` (deploy/redis).",
+        )
+    else:
+        notes.ok("user", name)
+
+
+async def _examine_streams(client: CoalescingRedis, notes: Notes, now: int) -> None:
+    try:
+        status = await bus_status(client, now)
+    except (StoreUnavailable, redis.exceptions.ResponseError) as error:
+        notes.unknown("all", str(error), "Ask with a Redis user that may read lk:*.")
+        return
+    for queue in status.queues:
+        _examine_queue(notes, queue)
+
+
+def _examine_queue(notes: Notes, queue: QueueStatus) -> None:
+    detail = (
+        f"backlog {queue.backlog}, pending {queue.pending}, put aside {queue.delayed}, "
+        f"dead letters {queue.dead_letters}, readers {queue.consumers}"
+    )
+    service = queue.stream.split(".")[-1]
+    if queue.dead_letters:
+        notes.problem(
+            queue.stream, detail, "Read them: `latchkey bus dead-letters list`; then replay or drop each."
+        )
+    elif queue.backlog and not queue.consumers:
+        notes.problem(queue.stream, detail, f"Nobody reads it: start {service}.")
+    elif queue.oldest_ms > _OLD_ENTRY_MS and queue.backlog:
+        age = f"{queue.oldest_ms / 1000:.0f} s"
+        notes.warning(
+            queue.stream, f"{detail}; the oldest waits for {age}", f"Scale or restart {service}; see its log."
+        )
+    else:
+        notes.ok(queue.stream, detail)
