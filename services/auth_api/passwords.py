@@ -27,7 +27,7 @@ LONGEST_QUEUE: Final = 48
 ResultT = TypeVar("ResultT")
 
 
-class PasswordsBusy(StoreUnavailable):  # noqa: N818 - as StoreUnavailable, which it is to the edge
+class PasswordsBusy(StoreUnavailable):
     """More passwords wait to be hashed than will be done in time; try again in a moment."""
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.auth_api.client_directory import find_client
 from services.auth_api.grants import record_grant
@@ -19,7 +20,10 @@ from shared.contracts.keys import (
     RotateKey,
 )
 from shared.contracts.sessions import SessionUser
+from shared.errors import StoreUnavailable
 from shared.key_file import render_key_file
+
+CONFIRM_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +184,7 @@ async def _issued(resources: Resources, command: IssueKey, minted: MintedKey) ->
 async def _confirm(resources: Resources, minted: MintedKey) -> None:
     # Before the answer, not after it as for a code: the person's next look at the list must show the key, and there
     # they can revoke one whose answer got lost.
-    await resources.bus.request(ConfirmDelivery(key_ids=(minted.key_id,)))
+    try:
+        await resources.bus.request(ConfirmDelivery(key_ids=(minted.key_id,)), CONFIRM_SECONDS)
+    except StoreUnavailable:
+        resources.deliveries.delivered(minted.key_id)

@@ -50,8 +50,10 @@ class Supervisor:
         """Starts ``work``; when it meets an outage it is started again, when it ends otherwise that is a bug."""
         self._tasks.add(asyncio.create_task(self._watch(name, work), name=name))
 
-    async def stop(self) -> None:
-        """Cancels what still runs and waits for it."""
+    async def stop(self, grace: float = 0.0) -> None:
+        """Waits up to ``grace`` seconds for tasks that were told to end, cancels what still runs, and waits for it."""
+        if self._tasks and grace:
+            await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -1,0 +1,40 @@
+"""The whole HTTP surface of auth_api on one screen: path, method, handler, and the shape of its errors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from services.auth_api.handlers import apps, clients, keys, session, users
+from shared.web.failures import Surface, oauth_surface
+
+SURFACES: Final[tuple[tuple[str, Surface], ...]] = (("/api/v1/oauth/", oauth_surface),)
+"""Path prefixes whose errors are not RFC 9457 problems; the first that fits counts."""
+HOT: Final = frozenset({"/api/v1/oauth/token"})
+"""Counted, but not logged one by one."""
+
+
+def add_routes(application: web.Application) -> None:
+    """Adds every route. A GET answers HEAD too, and changes nothing."""
+    application.add_routes(
+        [
+            web.post("/api/v1/users", users.create_user),
+            web.post("/api/v1/session", session.create_session),
+            web.get("/api/v1/session", session.read_session),
+            web.delete("/api/v1/session", session.delete_session),
+            web.post("/api/v1/clients", clients.create),
+            web.get("/api/v1/clients", clients.list_own),
+            web.get("/api/v1/clients/{clientID}", clients.read),
+            web.patch("/api/v1/clients/{clientID}", clients.update),
+            web.delete("/api/v1/clients/{clientID}", clients.delete),
+            web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
+            web.get("/api/v1/apps", apps.list_connected),
+            web.delete("/api/v1/apps/{clientID}", apps.disconnect),
+            web.get("/api/v1/keys", keys.list_own),
+            web.post("/api/v1/keys", keys.create),
+            web.patch("/api/v1/keys/{keyID}", keys.change),
+            web.delete("/api/v1/keys/{keyID}", keys.revoke),
+            web.post("/api/v1/keys/{keyID}/rotate", keys.rotate),
+        ]
+    )
