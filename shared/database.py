@@ -24,6 +24,7 @@ CONNECT_SECONDS: Final = 2.0
 STATEMENT_SECONDS: Final = 2.8
 ACQUIRE_SECONDS: Final = 2.8
 
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _NAME_LINE: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 
 # What a connection that is going away, a server that is starting or stopping, or a full server says.
@@ -81,14 +82,22 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, schema: str, queries: Queries, application_name: str, pool_size: int = 8
+        self,
+        url: str,
+        *,
+        schema: str,
+        queries: Queries,
+        application_name: str,
+        pool_size: int = 8,
+        parameters: Mapping[str, str] = _NO_PARAMETERS,
     ) -> None:
-        """Remembers where to connect; nothing is opened yet."""
+        """Remembers where to connect; nothing is opened yet. ``parameters`` are set on every connection."""
         self.sql = queries
         self.schema = schema
         self._url = url
         self._application_name = application_name
         self._pool_size = pool_size
+        self._parameters = parameters
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -162,6 +171,7 @@ class Database:
                         "application_name": self._application_name,
                         "search_path": self.schema,
                         "timezone": "UTC",
+                        **self._parameters,
                     },
                 )
                 self._pool = await pool
