@@ -44,8 +44,8 @@ class Page:
     html: str
     referrer_policy: str
     forms: tuple[Form, ...]
-    links: Mapping[str, str]
-    """Visible text → address."""
+    links: tuple[tuple[str, str], ...]
+    """Visible text and address of each."""
 
     def form(self, button: str) -> tuple[Form, Button]:
         """The form with that button.
@@ -72,14 +72,14 @@ class Page:
         raise LookupError(f"no form asks for {field} at {self.url} ({self.status})")
 
     def link(self, path: str) -> str:
-        """The address of the first link that leads to that path.
+        """The address of a link that leads to that path; one that carries the flow on (a query) before others.
 
         Raises:
             LookupError: the page has none.
         """
-        for address in self.links.values():
-            if urlsplit(address).path == path:
-                return address
+        found = [address for _, address in self.links if urlsplit(address).path == path]
+        if found:
+            return max(found, key=lambda address: bool(urlsplit(address).query))
         raise LookupError(f"no link to {path} at {self.url} ({self.status})")
 
 
@@ -157,7 +157,8 @@ def parse(url: str, status: int, html: str, referrer_policy: str) -> Page:
     reader = _Reader(url)
     reader.feed(html)
     reader.close()
-    return Page(url, status, html, referrer_policy, tuple(reader.forms), reader.links)
+    policy = reader.referrer_policy or referrer_policy
+    return Page(url, status, html, policy, tuple(reader.forms), tuple(reader.links))
 
 
 class _Reader(HTMLParser):
@@ -167,7 +168,8 @@ class _Reader(HTMLParser):
         super().__init__()
         self._url = url
         self.forms: list[Form] = []
-        self.links: dict[str, str] = {}
+        self.links: list[tuple[str, str]] = []
+        self.referrer_policy = ""
         self._button: Button | None = None
         self._address = ""
         self._text: list[str] | None = None
@@ -184,6 +186,8 @@ class _Reader(HTMLParser):
         elif tag == "a" and "href" in given:
             self._address = urljoin(self._url, given["href"])
             self._text = []
+        elif tag == "meta" and given.get("name") == "referrer":
+            self.referrer_policy = given.get("content", "")
 
     def _input(self, given: Mapping[str, str]) -> None:
         kind = given.get("type", "text")
@@ -207,7 +211,7 @@ class _Reader(HTMLParser):
             self.forms[-1].buttons.append(self._button)
             self._button = None
         elif tag == "a":
-            self.links.setdefault(text, self._address)
+            self.links.append((text, self._address))
         self._text = None
 
 
