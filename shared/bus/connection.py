@@ -39,8 +39,7 @@ def new_connection(url: str) -> Connection:
         health_check_interval=0,
         decode_responses=False,
         protocol=2,
-        lib_name=None,
-        lib_version=None,
+        driver_info=None,
     )
     return connection
 

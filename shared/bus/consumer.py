@@ -27,7 +27,6 @@ from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
 
 CLAIM_IDLE_MS: Final = 15_000
-HEARTBEAT_SECONDS: Final = 4.0
 RECOVERY_SECONDS: Final = 3.0
 RESUME_SECONDS: Final = 0.25
 MOST_DELIVERIES: Final = 5
@@ -99,7 +98,13 @@ class Consumer:
         slots: int = 512,
         claim_idle_ms: int = CLAIM_IDLE_MS,
     ) -> None:
-        """``queue`` is the service whose command stream is read; ``batch`` the most entries a handler gets at once."""
+        """Reads the command stream of the service ``queue``.
+
+        Args:
+            batch: the most entries a handler gets at once.
+            slots: the most entries that are worked on at the same time.
+            claim_idle_ms: after how long a silent member's entries are taken over.
+        """
         self._bus = bus
         self.stream = names.commands(queue)
         self.delayed = names.delayed(queue)
@@ -116,6 +121,9 @@ class Consumer:
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._claim_cursor: bytes = b"0-0"
+        self._batches = 0
+        # Few at a time: while they run, the next batch grows in the stream instead of in here.
+        self._most_batches = max(1, MOST_BATCHES * sum(each.batch for each in handlers))
         self._counters: dict[tuple[str, str], Counter] = {}
 
     async def run(self) -> None:
@@ -179,7 +187,7 @@ class Consumer:
             await reader.close()
 
     async def _has_room(self) -> bool:
-        if len(self._active) < self._slots and len(self._running) < MOST_BATCHES * len(self._handlers):
+        if len(self._active) < self._slots and self._batches < self._most_batches:
             return True
         self._freed.clear()
         with suppress(TimeoutError):
@@ -271,6 +279,7 @@ class Consumer:
 
     async def _handle_batch(self, chosen: Handler, entries: list[_Entry]) -> None:
         self._observe(chosen, entries)
+        self._batches += 1
         try:
             replies = await chosen.function(
                 [entry.message for entry in entries], [_delivery(entry.envelope) for entry in entries]
@@ -278,6 +287,8 @@ class Consumer:
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             await asyncio.gather(*(self._failed(entry, error) for entry in entries))
             return
+        finally:
+            self._batches -= 1
         await failpoint("bus.after_handler_before_ack")
         done = []
         for entry, reply in zip(entries, replies, strict=True):
@@ -368,7 +379,7 @@ class Consumer:
 
     async def _recover(self) -> None:
         """Takes over entries of members that died, a page at a time, with the cursor kept between the pages."""
-        while not await self._pause(RECOVERY_SECONDS):
+        while not await self._pause(min(RECOVERY_SECONDS, self._claim_idle_ms / 1000)):
             with suppress(StoreUnavailable, redis.exceptions.ResponseError):
                 free = self._slots - len(self._active)
                 if free > 0:
@@ -409,9 +420,10 @@ class Consumer:
 
     async def _beat(self) -> None:
         """Tells the group that entries that take long are still worked on."""
-        while not await self._pause(HEARTBEAT_SECONDS):
+        interval = self._claim_idle_ms / 4000
+        while not await self._pause(interval):
             now = asyncio.get_running_loop().time()
-            slow = [entry_id for entry_id, since in self._active.items() if now - since > HEARTBEAT_SECONDS]
+            slow = [entry_id for entry_id, since in self._active.items() if now - since > interval]
             if slow:
                 with suppress(StoreUnavailable, redis.exceptions.ResponseError):
                     await self._bus.redis.execute(
