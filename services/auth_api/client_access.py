@@ -7,8 +7,7 @@ from services.auth_api.client_directory import find_client
 from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
 from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import CLIENT_PEER, Throttled, check, note_failure
-from shared.contracts.clients import AuthenticateClient, ClientAuthenticated
+from services.auth_api.throttle import CLIENT_PEER, check, note_failure
 from shared.secret_tokens import digest_of, same_digest
 
 _NOBODY = digest_of("nobody")
@@ -37,24 +36,20 @@ async def authenticate_client(
         raise
 
 
-async def authenticate_digest(resources: Resources, command: AuthenticateClient) -> ClientAuthenticated:
-    """Whether this is the digest of the client's secret; for key_issuer, whose caller asks about its own keys.
-
-    A client and peer that have failed too often are told the same as after one more failure.
+async def name_client(resources: Resources, client_id: str, *, peer: str) -> Client:
+    """The client with this id, where naming it is enough (RFC 8628 §3.1); unknown ids are counted too.
 
     Raises:
+        OAuthError: ``invalid_client``.
+        Throttled: this id and peer have failed too often.
         StoreUnavailable: the client or the count cannot be read.
     """
-    key = limit_key(command.client_id, command.peer)
-    try:
-        await check(resources, CLIENT_PEER, key)
-    except Throttled:
-        return ClientAuthenticated(authenticated=False)
-    client = await find_client(resources, command.client_id)
-    right = _matches(resources, client, command.secret_digest)
-    if not right:
-        await note_failure(resources, CLIENT_PEER, key)
-    return ClientAuthenticated(authenticated=right)
+    await check(resources, CLIENT_PEER, limit_key(client_id, peer))
+    client = await find_client(resources, client_id)
+    if client is None:
+        await note_failure(resources, CLIENT_PEER, limit_key(client_id, peer))
+        raise invalid_client("unknown client")
+    return client
 
 
 async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> None:

@@ -10,6 +10,7 @@ from services.auth_api import codes
 from services.auth_api.client import Client
 from services.auth_api.client_access import note_wrong_code
 from services.auth_api.codes import StoredCode
+from services.auth_api.device_codes import poll
 from services.auth_api.idempotency import (
     check_retry,
     derive_key,
@@ -26,8 +27,9 @@ from services.auth_api.oauth.authorization_code import (
     check_binding,
     unknown_code,
 )
+from services.auth_api.oauth.device import check_poll, unknown_device_code
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.token_request import TokenRequest
+from services.auth_api.oauth.token_request import DEVICE_CODE, TokenRequest
 from services.auth_api.oauth.token_response import IssuedKey
 from services.auth_api.resources import Resources
 from services.auth_api.spending import NotSpent, Spending, refusal_of, revoke_replayed, spend
@@ -125,29 +127,49 @@ async def _redeem(
 
 async def _checked_code(resources: Resources, exchange: Exchange) -> StoredCode:
     """The code as it is kept, after every check that needs no writing."""
+    if exchange.request.grant_type == DEVICE_CODE:
+        return await _approved_device(resources, exchange)
     stored = await codes.find(resources, exchange.code_digest, mismatch_field=exchange.mismatch_field)
-    client_id = exchange.client.client_id
     if stored is None or stored.record.kind != "code":
-        revoked = await revoke_replayed(resources, exchange.code_digest, client_id=client_id, user_id=None)
-        await note_wrong_code(resources, client_id, exchange.peer)
-        raise unknown_code(
-            "the code was used long ago; the key that came out of it is revoked now"
-            if revoked
-            else "no such code: never given, or expired long ago"
-        )
-    redemption = Redemption(client_id, exchange.request.redirect_uri, exchange.request.verifier)
+        raise await _forgotten(resources, exchange)
+    request = exchange.request
+    redemption = Redemption(exchange.client.client_id, request.redirect_uri, request.verifier)
     try:
         check_binding(stored.record, redemption)
-    except WrongClientError:
-        await note_wrong_code(resources, client_id, exchange.peer)
-        raise
-    except OAuthError:
-        await codes.note_mismatch(resources, exchange.code_digest, mismatch_field=exchange.mismatch_field)
-        await note_wrong_code(resources, client_id, exchange.peer)
+    except OAuthError as error:
+        if not isinstance(error, WrongClientError):
+            await codes.note_mismatch(resources, exchange.code_digest, mismatch_field=exchange.mismatch_field)
+        await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
         raise
     if stored.mismatches >= MOST_MISMATCHES:
         raise unknown_code("the code is dead: too many requests with a wrong redirect_uri or code_verifier")
     return stored
+
+
+async def _approved_device(resources: Resources, exchange: Exchange) -> StoredCode:
+    """A device code that a person has approved (RFC 8628 §3.5)."""
+    digest, field = exchange.code_digest, exchange.mismatch_field
+    stored = await codes.find(resources, digest, mismatch_field=field)
+    if stored is None or stored.record.kind != "device":
+        await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
+        raise unknown_device_code("no such device code: never given, or expired long ago")
+    if stored.record.client_id != exchange.client.client_id:
+        await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
+        raise unknown_device_code("the device code was issued to another client")
+    check_poll(await poll(resources, digest))
+    # Read again: the approval has put the person into the record.
+    approved = await codes.find(resources, digest, mismatch_field=field)
+    return approved or stored
+
+
+async def _forgotten(resources: Resources, exchange: Exchange) -> OAuthError:
+    """The refusal of a code that Redis does not know; if a key came out of it once, that key is dead now."""
+    client_id = exchange.client.client_id
+    revoked = await revoke_replayed(resources, exchange.code_digest, client_id=client_id, user_id=None)
+    await note_wrong_code(resources, client_id, exchange.peer)
+    if revoked:
+        return unknown_code("the code was used long ago; the key that came out of it is revoked now")
+    return unknown_code("no such code: never given, or expired long ago")
 
 
 async def _refusal(
@@ -156,6 +178,9 @@ async def _refusal(
     """Why the code was not spent, after a replay has cost the key that the code gave (RFC 6749 §4.1.2)."""
     if outcome == "running":
         return still_running()
+    if exchange.request.grant_type == DEVICE_CODE:
+        # Polls overlap by accident, and a device code never passes through a browser: nothing is revoked.
+        return unknown_device_code("the device code was used already")
     if outcome == "spent":
         record = stored.record
         await revoke_replayed(

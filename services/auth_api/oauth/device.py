@@ -13,6 +13,7 @@ from services.auth_api.oauth.errors import (
     EXPIRED_TOKEN,
     SLOW_DOWN,
     OAuthError,
+    invalid_grant,
 )
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
@@ -72,3 +73,10 @@ def check_poll(state: str) -> None:
     if state in _ANSWERS:
         code, description = _ANSWERS[state]
         raise OAuthError(code, description)
+
+
+def unknown_device_code(cause: str) -> OAuthError:
+    """One answer for every device code that cannot be redeemed, whatever the reason."""
+    return invalid_grant(
+        "device_code is invalid, already used, or was issued to another client.", cause=cause
+    )

@@ -1,0 +1,174 @@
+"""What the OAuth endpoints share towards HTTP: their parameters, their errors, and cross-origin access."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Final
+
+import orjson
+import structlog
+from aiohttp import web
+
+from services.auth_api.client import Client
+from services.auth_api.client_access import authenticate_client
+from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
+from services.auth_api.oauth.errors import OAuthError, invalid_request
+from services.auth_api.oauth.parameters import Parameters, collect, collect_json
+from services.auth_api.oauth.token_response import enveloped_error
+from services.auth_api.resources import RESOURCES, Resources
+from shared.web.body import (
+    FORM,
+    JSON,
+    parse_json_object,
+    parse_pairs,
+    query_pairs,
+    read_body,
+    require_media_type,
+)
+from shared.web.edge import request_id_of
+from shared.web.failures import Failure, Problem, oauth_error_body
+from shared.web.peer import peer_of
+
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+"""RFC 6749 §5.1: what holds a key, or might have, is kept by nobody on the way."""
+CROSS_ORIGIN: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate, X-Request-ID",
+}
+"""For public clients in a browser; without credentials, so no cookie ever counts here."""
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-Request-ID",
+    "Access-Control-Max-Age": "86400",
+    "Cache-Control": "no-store",
+}
+
+_log = structlog.get_logger("latchkey.oauth")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def oauth_endpoint(handler: Handler) -> Handler:
+    """Turns the errors of the protocol into answers; their cause goes to the debug log, without any secret."""
+
+    @wraps(handler)
+    async def told(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except OAuthError as error:
+            _log.debug("refused", error=error.code, cause=error.cause, request_id=request_id_of(request))
+            raise problem_of(error) from None
+
+    return told
+
+
+def problem_of(error: OAuthError) -> Problem:
+    """An error of the protocol as the edge tells it; every 401 carries a challenge (RFC 6749 §5.2)."""
+    unauthenticated = error.status == 401  # noqa: PLR2004 - what HTTP calls it
+    headers = {"WWW-Authenticate": CHALLENGE} if unauthenticated else {}
+    return Problem(error.status, error.description, code=error.code, headers=headers)
+
+
+def oauth_failure(_request: web.Request, failure: Failure) -> web.Response:
+    """RFC 6749 §5.2 JSON, never cached."""
+    return _told(oauth_error_body(failure), failure, {})
+
+
+def open_failure(_request: web.Request, failure: Failure) -> web.Response:
+    """The same at the endpoints that pages of other sites may call."""
+    return _told(oauth_error_body(failure), failure, CROSS_ORIGIN)
+
+
+def token_failure(request: web.Request, failure: Failure) -> web.Response:
+    """The same at the token endpoint: with the envelope's members where a JSON body was sent."""
+    body = oauth_error_body(failure)
+    return _told(enveloped_error(body) if is_json(request) else body, failure, CROSS_ORIGIN)
+
+
+def is_json(request: web.Request) -> bool:
+    """Whether the request says that its body is JSON."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == JSON
+
+
+def preflight(methods: str) -> Handler:
+    """The answer to a browser that asks whether a page of another site may call this endpoint."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=204, headers={**_PREFLIGHT, "Access-Control-Allow-Methods": methods})
+
+    return answer
+
+
+def json_answer(body: object, *, status: int = 200, cross_origin: bool = False) -> web.Response:
+    """``body`` as JSON that nobody keeps."""
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status,
+        headers={**NO_STORE, **CROSS_ORIGIN} if cross_origin else NO_STORE,
+        content_type=JSON,
+    )
+
+
+async def read_parameters(
+    request: web.Request, known: frozenset[str], *, allow_json: bool = False
+) -> Parameters:
+    """The known parameters of the body, each at most once; none of them may be in the query string.
+
+    Raises:
+        Problem: 415, 413, 408, or 400 for a body that cannot be read.
+        OAuthError: ``invalid_request`` naming the parameter.
+    """
+    _refuse_query(request, known)
+    media_type = require_media_type(request, *((FORM, JSON) if allow_json else (FORM,)))
+    raw = await read_body(request)
+    if media_type == JSON:
+        return collect_json(parse_json_object(raw), known)
+    parameters = collect(parse_pairs(raw, "body"), known)
+    parameters.refuse_repeated()
+    return parameters
+
+
+async def authenticated_client(request: web.Request, parameters: Parameters, step: str) -> Client:
+    """The client that makes the request, by HTTP Basic, by its secret in the body, or public.
+
+    Raises:
+        OAuthError: ``invalid_client`` or ``invalid_request``.
+        Throttled: this client and peer have failed too often.
+        StoreUnavailable: the client cannot be read.
+    """
+    resources = request.app[RESOURCES]
+    credentials = read_credentials(request.headers.getall("Authorization", []), parameters)
+    return await authenticate_client(
+        resources,
+        credentials,
+        peer=peer_of(request, resources.settings),
+        step=step,
+        request_id=request_id_of(request),
+    )
+
+
+def note_refusal(
+    resources: Resources, client: Client, step: str, error: OAuthError, request: web.Request
+) -> None:
+    """Tells the client's author what happened, with the exact cause."""
+    resources.attempts.note(
+        client.client_id, step, error.cause, error=error.code, request_id=request_id_of(request)
+    )
+
+
+def _refuse_query(request: web.Request, known: frozenset[str]) -> None:
+    # A code or secret in a URL ends up in logs, so it is not accepted from there (RFC 6749 §2.3.1, §3.2).
+    if request.rel_url.raw_query_string:
+        for name, _ in query_pairs(request):
+            if name in known:
+                raise invalid_request(f"{name} must be in the body, not in the query string.")
+
+
+def _told(body: dict[str, object], failure: Failure, headers: dict[str, str]) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        status=failure.status,
+        headers={**NO_STORE, **headers, **failure.headers},
+        content_type=JSON,
+    )
