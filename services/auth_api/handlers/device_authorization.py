@@ -1,0 +1,61 @@
+"""`POST /api/v1/oauth/device_authorization`: codes for a device without a browser (RFC 8628 §3.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from services.auth_api.client import Client
+from services.auth_api.client_access import name_client
+from services.auth_api.device_codes import start_device
+from services.auth_api.handlers.oauth_edge import (
+    authenticated_client,
+    json_answer,
+    note_refusal,
+    oauth_endpoint,
+    read_parameters,
+)
+from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
+from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.device import KNOWN
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.parameters import Parameters
+from services.auth_api.oauth.scope import narrow, parse_scope
+from services.auth_api.resources import RESOURCES, Resources
+from shared.web.edge import request_id_of
+from shared.web.peer import peer_of
+
+_STEP: Final = "device"
+
+
+@oauth_endpoint
+async def start(request: web.Request) -> web.StreamResponse:
+    """POST: 200 with the codes. ``client_id`` alone suffices: nothing is given before a person approves."""
+    resources = request.app[RESOURCES]
+    parameters = await read_parameters(request, KNOWN)
+    client = await _client(request, parameters)
+    try:
+        permissions = _permissions(resources, parameters, client)
+    except OAuthError as error:
+        note_refusal(resources, client, _STEP, error, request)
+        raise
+    response = await start_device(resources, client, permissions)
+    resources.attempts.note(
+        client.client_id, _STEP, "a device code was given", request_id=request_id_of(request)
+    )
+    return json_answer(response)
+
+
+async def _client(request: web.Request, parameters: Parameters) -> Client:
+    credentials = read_credentials(request.headers.getall("Authorization", []), parameters)
+    if credentials.secret is not None:
+        return await authenticated_client(request, parameters, _STEP)
+    resources = request.app[RESOURCES]
+    return await name_client(resources, credentials.client_id, peer=peer_of(request, resources.settings))
+
+
+def _permissions(resources: Resources, parameters: Parameters, client: Client) -> tuple[str, ...]:
+    permissions = narrow(parse_scope(parameters.get("scope")), client.requested_permissions)
+    asked = AuthorizationRequest(client.client_id, None, permissions)
+    return check_permissions(asked, client.requested_permissions, resources.catalogue).permissions

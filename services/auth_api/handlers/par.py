@@ -1,0 +1,57 @@
+"""`POST /api/v1/oauth/par`: a client sends its authorization request ahead of the browser (RFC 9126)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from services.auth_api.client import Client
+from services.auth_api.handlers.oauth_edge import (
+    authenticated_client,
+    json_answer,
+    note_refusal,
+    oauth_endpoint,
+    read_parameters,
+)
+from services.auth_api.oauth.authorization_request import (
+    AUTHORIZE,
+    Question,
+    check_permissions,
+    check_request,
+    target_of,
+)
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.parameters import Parameters
+from services.auth_api.oauth.pushed_request import KNOWN, check_pushable
+from services.auth_api.pushed_requests import push
+from services.auth_api.resources import RESOURCES, Resources
+from shared.web.edge import request_id_of
+
+_STEP: Final = "par"
+
+
+@oauth_endpoint
+async def push_request(request: web.Request) -> web.StreamResponse:
+    """POST: 201 with the reference, good for 90 s; every rule of the authorization endpoint is checked here too."""
+    resources = request.app[RESOURCES]
+    parameters = await read_parameters(request, KNOWN)
+    client = await authenticated_client(request, parameters, _STEP)
+    try:
+        question = _checked(resources, parameters, client)
+    except OAuthError as error:
+        note_refusal(resources, client, _STEP, error, request)
+        raise
+    response = await push(resources, client.client_id, question)
+    resources.attempts.note(
+        client.client_id, _STEP, "the request was kept", request_id=request_id_of(request)
+    )
+    return json_answer(response, status=201)
+
+
+def _checked(resources: Resources, parameters: Parameters, client: Client) -> Question:
+    question = Question(parameters, AUTHORIZE)
+    check_pushable(question)
+    request = check_request(question, client, target_of(question, client))
+    check_permissions(request, client.requested_permissions, resources.catalogue)
+    return question
