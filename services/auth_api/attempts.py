@@ -93,14 +93,26 @@ async def list_attempts(resources: Resources, command: ListAttempts) -> AttemptL
     user = await read_session(resources, command.session)
     if user is None:
         return AttemptList(outcome="signed_out")
-    client = await find_client(resources, command.client_id)
-    if client is None or client.author_id != user.user_id:
-        return AttemptList(outcome="not_found")
-    await resources.attempts.flush()
-    found: list[bytes] = await resources.bus.redis.execute(
-        "LRANGE", _key(client.client_id), "0", str(MOST - 1)
+    attempts = await read_attempts(resources, user.user_id, command.client_id)
+    return (
+        AttemptList(outcome="not_found")
+        if attempts is None
+        else AttemptList(outcome="done", attempts=attempts)
     )
-    return AttemptList(outcome="done", attempts=tuple(_unpacked(raw) for raw in found))
+
+
+async def read_attempts(resources: Resources, author_id: int, client_id: str) -> tuple[Attempt, ...] | None:
+    """The attempts of an author's client, newest first; ``None`` where the client is unknown or another author's.
+
+    Raises:
+        StoreUnavailable: the client or the list cannot be read now.
+    """
+    client = await find_client(resources, client_id)
+    if client is None or client.author_id != author_id:
+        return None
+    await resources.attempts.flush()
+    found: list[bytes] = await resources.bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))
+    return tuple(_unpacked(raw) for raw in found)
 
 
 def _key(client_id: str) -> str:
