@@ -6,10 +6,29 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.handlers import apps, clients, keys, session, users
-from shared.web.failures import Surface, oauth_surface
+from services.auth_api.handlers import (
+    apps,
+    attempts,
+    clients,
+    create_code,
+    device_authorization,
+    keys,
+    metadata,
+    par,
+    revoke,
+    session,
+    token,
+    users,
+)
+from services.auth_api.handlers.oauth_edge import oauth_failure, open_failure, preflight, token_failure
+from shared.web.failures import Surface
 
-SURFACES: Final[tuple[tuple[str, Surface], ...]] = (("/api/v1/oauth/", oauth_surface),)
+SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
+    ("/api/v1/oauth/token", token_failure),
+    ("/api/v1/oauth/revoke", open_failure),
+    ("/api/v1/oauth/", oauth_failure),
+    ("/.well-known/oauth-authorization-server", open_failure),
+)
 """Path prefixes whose errors are not RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
 """Counted, but not logged one by one."""
@@ -29,6 +48,16 @@ def add_routes(application: web.Application) -> None:
             web.patch("/api/v1/clients/{clientID}", clients.update),
             web.delete("/api/v1/clients/{clientID}", clients.delete),
             web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
+            web.get("/api/v1/clients/{clientID}/attempts", attempts.list_all),
+            web.post("/api/v1/oauth/token", token.token),
+            web.options("/api/v1/oauth/token", preflight("POST")),
+            web.post("/api/v1/oauth/revoke", revoke.revoke),
+            web.options("/api/v1/oauth/revoke", preflight("POST")),
+            web.post("/api/v1/oauth/create-code", create_code.create),
+            web.post("/api/v1/oauth/par", par.push_request),
+            web.post("/api/v1/oauth/device_authorization", device_authorization.start),
+            web.get("/.well-known/oauth-authorization-server", metadata.metadata),
+            web.options("/.well-known/oauth-authorization-server", preflight("GET")),
             web.get("/api/v1/apps", apps.list_connected),
             web.delete("/api/v1/apps/{clientID}", apps.disconnect),
             web.get("/api/v1/keys", keys.list_own),
