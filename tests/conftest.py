@@ -1,0 +1,178 @@
+"""The fixtures of the suite, and its rule about skipping."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+import structlog
+from playwright.async_api import Browser, BrowserContext, Page
+
+from shared.logs import configure_logging
+from tests.harness import compliance
+from tests.harness.backends import new_folder, run_folder
+from tests.harness.browser import running_chromium
+from tests.harness.processes import RunningServices, running_services
+from tests.harness.routing import routed_site
+from tests.harness.site import Site
+from tests.harness.stack import Stack, running_stack
+from tests.harness.stores import Servers, Stores, forget_run, fresh_stores, servers_of_run
+
+RUN_FOLDER: Final = "LATCHKEY_TEST_RUN_FOLDER"
+NO_SKIPS: Final = "LATCHKEY_TEST_NO_SKIPS"
+"""Set by CI: a test that would be skipped fails."""
+
+StackStarter = Callable[..., AbstractAsyncContextManager[Stack]]
+
+_controller: Final = ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the harness."""
+    compliance.pytest_addoption(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controller makes the run's folder, which its workers inherit."""
+    compliance.pytest_configure(config)
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN_FOLDER] = str(_controller.enter_context(run_folder()))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The controller ends the run's servers."""
+    if not hasattr(config, "workerinput"):
+        _controller.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notes the clauses that the tests prove."""
+    compliance.pytest_collection_modifyitems(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where skipping is forbidden, a skipped test has failed."""
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself."""
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(NO_SKIPS):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipping is forbidden here: {reason}"
+
+
+class _CurrentStderr:
+    """Today's stderr: pytest gives each test another one."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    """Shows the logs of a failed test with it."""
+    configure_logging(level="debug", log_format="json", service="tests")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(_CurrentStderr()))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+async def servers(run_directory: Path) -> AsyncIterator[Servers]:
+    """PostgreSQL and Valkey for the whole run, shared by its workers."""
+    servers = servers_of_run(run_directory)
+    yield servers
+    if os.environ.get("LATCHKEY_TEST_DATABASE_URL"):
+        await forget_run(servers)
+
+
+@pytest.fixture
+async def stores(servers: Servers) -> AsyncIterator[Stores]:
+    """A migrated, empty database and an empty key space of the test's own."""
+    async with fresh_stores(servers) as stores:
+        yield stores
+
+
+@pytest.fixture(scope="module")
+async def stack(servers: Servers) -> AsyncIterator[Stack]:
+    """The three services on one port, for the tests of a module together; each makes its own people."""
+    async with running_stack(servers) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def site(stack: Stack) -> Site:
+    """The module's services, as people and programs see them."""
+    return stack.site
+
+
+@pytest.fixture
+def start_stack(servers: Servers) -> StackStarter:
+    """For services of the test's own: called with variables like `{"SIGN_UP": "closed"}`, for `async with`."""
+    return partial(running_stack, servers)
+
+
+@pytest.fixture(scope="session")
+def run_directory() -> Path:
+    """The run's own folder. Unlike pytest's, the account of the embedded servers can reach what is in it."""
+    return Path(os.environ[RUN_FOLDER])
+
+
+@pytest.fixture
+def folder(run_directory: Path) -> Path:
+    """A new folder of the test's own, where `up` and `backends` may keep their data."""
+    return new_folder(run_directory)
+
+
+@pytest.fixture(scope="module")
+def processes(run_directory: Path) -> Iterator[RunningServices]:
+    """The three services as real processes on servers of their own, for the tests of a module together."""
+    with running_services(new_folder(run_directory)) as services:
+        yield services
+
+
+@pytest.fixture(scope="module")
+async def processes_site(processes: RunningServices) -> AsyncIterator[Site]:
+    """Those processes as people and programs see them, behind a proxy that routes by path."""
+    async with routed_site(processes.public_url, processes.urls) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """A real browser; skips, but fails in CI, where there is none."""
+    async with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """A person's browser, without any cookie yet."""
+    context = await chromium.new_context()
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> Page:
+    """An empty page in it."""
+    return await context.new_page()

@@ -1,0 +1,141 @@
+"""What a test keeps its data in: a database of its own, copied from a migrated one, and a key space of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from redis.asyncio import Redis
+
+from deploy.schemas import migrate_all
+from shared.settings import load_settings
+from tests.harness.backends import start_once
+
+_TEMPLATE_LOCK: Final = 0x4C4B5445
+_CLAIM: Final = """
+if redis.call('DBSIZE') > 0 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """A PostgreSQL whose role may create databases, and a Valkey or Redis, for the whole run."""
+
+    database_url: str
+    redis_url: str
+    run: str
+    """Names this run in what it makes on the servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """One migrated, empty database and one empty key space."""
+
+    database_url: str
+    redis_url: str
+
+    def environment(self) -> dict[str, str]:
+        """What a service needs to use them; the secrets are for tests alone."""
+        return {
+            "LATCHKEY_DATABASE_URL": self.database_url,
+            "LATCHKEY_REDIS_URL": self.redis_url,
+            "LATCHKEY_SECRET": "secret-of-the-tests-0123456789abcdef",
+            "LATCHKEY_KEY_PEPPER": "pepper-of-the-tests-0123456789abcdef",
+        }
+
+
+def servers_of_run(folder: Path) -> Servers:
+    """Those of LATCHKEY_TEST_DATABASE_URL and LATCHKEY_TEST_REDIS_URL, or else embedded ones."""
+    run = folder.name.rpartition("-")[2].lower()
+    given = os.environ.get("LATCHKEY_TEST_DATABASE_URL"), os.environ.get("LATCHKEY_TEST_REDIS_URL")
+    if given[0] and given[1]:
+        return Servers(given[0], given[1], run)
+    assert not any(given), "LATCHKEY_TEST_DATABASE_URL and LATCHKEY_TEST_REDIS_URL go together"
+    memory = start_once(folder)
+    return Servers(memory.database_url, memory.redis_url, run)
+
+
+@asynccontextmanager
+async def fresh_stores(servers: Servers) -> AsyncIterator[Stores]:
+    """A database and a key space that nobody else uses; both are gone at the end."""
+    async with fresh_database(servers) as database_url, fresh_key_space(servers) as redis_url:
+        yield Stores(database_url, redis_url)
+
+
+@asynccontextmanager
+async def fresh_database(servers: Servers, *, migrated: bool = True) -> AsyncIterator[str]:
+    """The URL of a new database: a copy of this run's migrated one, or an empty one."""
+    template = await _template(servers) if migrated else "template1"
+    name = f"latchkey_test_{servers.run}_{secrets.token_hex(6)}"
+    await _execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield _with_path(servers.database_url, name)
+    finally:
+        await _execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def fresh_key_space(servers: Servers) -> AsyncIterator[str]:
+    """The URL of a logical database that was empty; it is emptied at the end."""
+    owner = f"latchkey-tests:{servers.run}"
+    async with Redis.from_url(servers.redis_url) as server:
+        most = int((await server.config_get("databases"))["databases"] or 1)
+    for number in range(1, most):
+        url = _with_path(servers.redis_url, str(number))
+        async with Redis.from_url(url) as database:
+            if await database.eval(_CLAIM, 1, owner, secrets.token_hex(8)):
+                try:
+                    yield url
+                finally:
+                    await database.flushdb()
+                return
+    raise AssertionError(f"all {most} logical databases of the server are in use")
+
+
+async def forget_run(servers: Servers) -> None:
+    """Drops the template; for servers that outlive the run."""
+    await _execute(servers.database_url, f"DROP DATABASE IF EXISTS {_template_name(servers)} WITH (FORCE)")
+
+
+async def _template(servers: Servers) -> str:
+    """The name of this run's migrated database, made by whoever needs it first."""
+    name = _template_name(servers)
+    server = await asyncpg.connect(servers.database_url)
+    try:
+        await server.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
+        if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            draft = f"{name}_draft"
+            await server.execute(f"DROP DATABASE IF EXISTS {draft}")
+            await server.execute(f"CREATE DATABASE {draft}")
+            settings = load_settings({"LATCHKEY_DATABASE_URL": _with_path(servers.database_url, draft)})
+            async for _ in migrate_all(settings):
+                pass
+            await server.execute(f"ALTER DATABASE {draft} RENAME TO {name}")
+    finally:
+        await server.close()
+    return name
+
+
+def _template_name(servers: Servers) -> str:
+    return f"latchkey_test_{servers.run}_template"
+
+
+async def _execute(url: str, statement: str) -> None:
+    server = await asyncpg.connect(url)
+    try:
+        await server.execute(statement)
+    finally:
+        await server.close()
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
