@@ -1,0 +1,1 @@
+"""Client programs on the OAuth libraries of PyPI."""
