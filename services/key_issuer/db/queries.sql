@@ -1,0 +1,380 @@
+-- The named queries of schema `keys`. Whoever changes several keys at once locks them in the order of key_id, or skips
+-- those that another transaction holds; issuing and revoking of one holding wait for each other at its row.
+
+-- name: lock_holdings
+-- Counts the coming keys into their holdings and keeps those rows, in one order, to the end of the transaction.
+-- The shared lock lets the withdrawal of a whole person or client wait until this transaction's keys are visible.
+WITH barrier AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(19531, 1))
+INSERT INTO holdings AS held (user_id, client_id, issued)
+SELECT given.user_id, given.client_id, given.keys
+FROM barrier, unnest($1::bigint[], $2::text[], $3::integer[]) AS given (user_id, client_id, keys)
+ORDER BY given.user_id, given.client_id
+ON CONFLICT (user_id, client_id) DO UPDATE SET issued = held.issued + excluded.issued
+RETURNING user_id, client_id, issued, void_before;
+
+-- name: lock_holding_of_key
+-- Counts one more key into the holding that a person's key belongs to and keeps that row.
+INSERT INTO holdings AS held (user_id, client_id, issued)
+SELECT user_id, coalesce(client_id, ''), 1 FROM api_keys WHERE key_id = $1 AND user_id = $2
+ON CONFLICT (user_id, client_id) DO UPDATE SET issued = held.issued + 1
+RETURNING held.user_id;
+
+-- name: void_holding
+-- Withdraws one person's consents to one client, up to a time, and keeps the row to the end of the transaction.
+INSERT INTO holdings AS held (user_id, client_id, void_before) VALUES ($1, $2, $3)
+ON CONFLICT (user_id, client_id) DO UPDATE SET void_before = greatest(held.void_before, excluded.void_before);
+
+-- name: await_running_issues
+-- Waits for every transaction that is making keys right now; later ones see what this transaction commits.
+SELECT pg_advisory_xact_lock(19531, 1);
+
+-- name: void_principal
+-- Withdraws every consent of a person ('u') or to a client ('c'), up to a time.
+INSERT INTO principal_voids AS void (kind, name, void_before) VALUES ($1::text::"char", $2, $3)
+ON CONFLICT (kind, name) DO UPDATE SET void_before = greatest(void.void_before, excluded.void_before);
+
+-- name: read_issue_facts
+-- What is known of keys about to be made: the row itself, another row of the same code, marks; only where something is.
+SELECT
+    given.place,
+    same.key_id IS NOT NULL AS stored,
+    coalesce(same.key_id, other.key_id) AS key_id,
+    coalesce(same.user_id, other.user_id) AS user_id,
+    coalesce(same.client_id, other.client_id) AS client_id,
+    coalesce(same.attempt, other.attempt) AS attempt,
+    coalesce(same.status, other.status) AS status,
+    coalesce(same.end_reason, other.end_reason) AS end_reason,
+    coalesce(same.created_on, other.created_on) AS created_on,
+    EXISTS (
+        SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = coalesce(same.key_id, other.key_id)
+    ) AS undelivered,
+    replayed.code_digest IS NOT NULL AS replayed,
+    greatest(person.void_before, client.void_before, 0) AS void_before
+FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[])
+    WITH ORDINALITY AS given (key_id, code_digest, user_id, client_id, place)
+LEFT JOIN api_keys AS same ON same.key_id = given.key_id
+LEFT JOIN api_keys AS other ON other.code_digest = given.code_digest AND same.key_id IS NULL
+LEFT JOIN replayed_codes AS replayed ON replayed.code_digest = given.code_digest
+LEFT JOIN principal_voids AS person ON person.kind = 'u' AND person.name = given.user_id::text
+LEFT JOIN principal_voids AS client ON client.kind = 'c' AND client.name = given.client_id
+WHERE coalesce(same.key_id, other.key_id, person.name, client.name) IS NOT NULL OR replayed.code_digest IS NOT NULL;
+
+-- name: insert_keys
+-- Makes rows, live or already ended, each waiting for its delivery, with its line in the audit and its event.
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(
+        $1::text[], $2::bytea[], $3::bytea[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::bytea[]
+    ) AS given (
+        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier,
+        permissions, origin, consented_on, expires_on, end_reason, event
+    )
+), made AS (
+    INSERT INTO api_keys (
+        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier, permissions, origin,
+        consented_on, expires_on, status, end_reason, ended_on, undelivered, pepper_version, created_on
+    )
+    SELECT
+        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier,
+        string_to_array(permissions, ' '), origin, consented_on, expires_on,
+        CASE WHEN end_reason IS NULL THEN 'active' ELSE 'revoked' END, end_reason,
+        CASE WHEN end_reason IS NOT NULL THEN $16::bigint END, end_reason IS NOT NULL, $15::integer, $16::bigint
+    FROM given
+), waiting AS (
+    INSERT INTO undelivered_keys (key_id, created_on)
+    SELECT key_id, $16::bigint FROM given WHERE end_reason IS NULL
+), told AS (
+    INSERT INTO outbox (stream, type, body, created_on)
+    SELECT $17::text, $18::text, event, $16::bigint FROM given
+)
+INSERT INTO audit (key_id, event, reason, happened_on)
+SELECT key_id, 'issued', origin, $16::bigint FROM given
+UNION ALL
+SELECT key_id, 'revoked', end_reason, $16::bigint FROM given WHERE end_reason IS NOT NULL;
+
+-- name: lock_surplus_keys
+-- The live keys of holdings beyond their newest ones, locked.
+SELECT key_id FROM api_keys
+WHERE key_id = ANY (ARRAY(
+    SELECT surplus.key_id
+    FROM unnest($1::bigint[], $2::text[]) AS given (user_id, client_id)
+    CROSS JOIN LATERAL (
+        SELECT key_id FROM api_keys AS held
+        WHERE held.user_id = given.user_id AND held.client_id = given.client_id AND held.status <> 'revoked'
+            AND (held.expires_on IS NULL OR held.expires_on > $3::bigint)
+        ORDER BY held.number DESC
+        OFFSET $4::integer
+    ) AS surplus
+)) AND status <> 'revoked'
+ORDER BY key_id
+FOR UPDATE;
+
+-- name: lock_live_keys
+-- Of these keys those that have not ended, locked.
+SELECT key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND status <> 'revoked' ORDER BY key_id FOR UPDATE;
+
+-- name: lock_keys_of_holding
+-- The live keys that one person's consents up to a time gave to one client, locked.
+SELECT key_id FROM api_keys
+WHERE user_id = $1 AND client_id = $2 AND status <> 'revoked' AND consented_on <= $3
+ORDER BY key_id
+FOR UPDATE;
+
+-- name: lock_keys_of_user
+-- Some live keys of a person's consents up to a time, locked; those that another transaction holds are left out.
+SELECT key_id FROM api_keys
+WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2
+LIMIT $3
+FOR UPDATE SKIP LOCKED;
+
+-- name: lock_keys_of_client
+-- Some live keys of consents to a client up to a time, locked; those that another transaction holds are left out.
+SELECT keys.key_id
+FROM holdings AS held
+JOIN api_keys AS keys ON keys.user_id = held.user_id AND keys.client_id = held.client_id
+WHERE held.client_id = $1 AND keys.status <> 'revoked' AND keys.consented_on <= $2
+LIMIT $3
+FOR UPDATE OF keys SKIP LOCKED;
+
+-- name: has_keys_of_user
+-- Whether a person still has a live key of a consent up to a time.
+SELECT EXISTS (SELECT FROM api_keys WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2);
+
+-- name: has_keys_of_client
+-- Whether a client still has a live key of a consent up to a time.
+SELECT EXISTS (
+    SELECT FROM holdings AS held
+    JOIN api_keys AS keys ON keys.user_id = held.user_id AND keys.client_id = held.client_id
+    WHERE held.client_id = $1 AND keys.status <> 'revoked' AND keys.consented_on <= $2
+);
+
+-- name: lock_undelivered_keys
+-- Some keys that nobody has confirmed since a time, locked with their waiting rows; held ones are left out.
+SELECT keys.key_id
+FROM undelivered_keys AS waiting
+JOIN api_keys AS keys ON keys.key_id = waiting.key_id
+WHERE waiting.created_on < $1
+LIMIT $2
+FOR UPDATE OF keys, waiting SKIP LOCKED;
+
+-- name: end_keys
+-- Revokes keys that this transaction has locked and found live: once each, with their line in the audit.
+WITH undelivered AS (
+    DELETE FROM undelivered_keys WHERE key_id = ANY ($1::text[]) RETURNING key_id
+), told AS (
+    INSERT INTO audit (key_id, event, reason, happened_on)
+    SELECT key_id, 'revoked', $3::text, $2::bigint FROM unnest($1::text[]) AS given (key_id)
+)
+UPDATE api_keys SET
+    status = 'revoked', epoch = epoch + 1, ended_on = $2::bigint, end_reason = $3::text,
+    undelivered = key_id IN (SELECT key_id FROM undelivered)
+WHERE key_id = ANY ($1::text[])
+RETURNING key_id, user_id, client_id;
+
+-- name: release_codes
+-- Takes the code from rows of a superseded attempt, so that the next attempt's row can have it.
+UPDATE api_keys SET code_digest = NULL WHERE key_id = ANY ($1::text[]);
+
+-- name: lock_key_of_code
+-- The row that came out of a client's code, locked.
+SELECT key_id, status FROM api_keys WHERE code_digest = $1 AND client_id = $2 FOR UPDATE;
+
+-- name: mark_replayed_code
+-- Remembers that a code came back before its key did.
+INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT (code_digest) DO NOTHING;
+
+-- name: forget_replayed_codes
+-- Drops marks so old that no command with such a code can still be on its way.
+DELETE FROM replayed_codes WHERE marked_on < $1;
+
+-- name: confirm_deliveries
+-- These keys have reached whoever asked for them; rows that another transaction holds are left for a second look.
+DELETE FROM undelivered_keys WHERE key_id IN (
+    SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
+);
+
+-- name: find_unconfirmed
+-- Of these keys those that still wait.
+SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]);
+
+-- name: confirm_delivery
+-- This key has reached whoever asked for it.
+DELETE FROM undelivered_keys WHERE key_id = $1;
+
+-- name: read_key
+-- Everything a check needs to know of one key.
+SELECT
+    key_id, digest, pepper_version, user_id, username, client_id, permissions, used_permissions, status, epoch,
+    created_on, expires_on, last_used_on
+FROM api_keys WHERE key_id = $1;
+
+-- name: lock_key
+-- One key, of one person where one is given, locked for a change.
+SELECT
+    keys.key_id, keys.digest, keys.pepper_version, keys.user_id, keys.username, keys.client_id, keys.identifier,
+    keys.permissions, keys.used_permissions, keys.status, keys.created_on, keys.consented_on, keys.expires_on,
+    keys.last_used_on, NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) AS delivered
+FROM api_keys AS keys
+WHERE keys.key_id = $1 AND ($2::bigint IS NULL OR keys.user_id = $2)
+FOR UPDATE;
+
+-- name: change_key
+-- Writes a locked key's name, status, permissions and expiry; counts the epoch where a check is answered otherwise now.
+UPDATE api_keys SET
+    identifier = $2, status = $3, permissions = string_to_array($4, ' '), expires_on = $5,
+    epoch = epoch + $6::integer
+WHERE key_id = $1;
+
+-- name: insert_audit
+-- Lines of the audit for one key.
+INSERT INTO audit (key_id, event, reason, happened_on)
+SELECT $1::text, given.event, given.reason, $4::bigint FROM unnest($2::text[], $3::text[]) AS given (event, reason);
+
+-- name: list_live_keys
+-- A person's delivered keys that have not been revoked, newest first.
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys AS keys
+WHERE user_id = $1 AND status <> 'revoked' AND (expires_on IS NULL OR expires_on > $2)
+    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
+ORDER BY number DESC
+LIMIT $3;
+
+-- name: list_ended_keys
+-- A person's delivered keys that were revoked since a time, last ended first.
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys AS keys
+WHERE user_id = $1 AND status = 'revoked' AND ended_on >= $2 AND NOT undelivered
+ORDER BY ended_on DESC
+LIMIT $3;
+
+-- name: list_expired_keys
+-- A person's delivered keys that expired since a time.
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys AS keys
+WHERE user_id = $1 AND status <> 'revoked' AND expires_on <= $2 AND expires_on >= $3
+    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
+ORDER BY number DESC
+LIMIT $4;
+
+-- name: summarize_usage
+-- Per client what it holds of a person: live keys, their permissions, the first, and the last use.
+SELECT
+    keys.client_id,
+    count(*) AS keys,
+    array(
+        SELECT DISTINCT unnest(held.permissions) FROM api_keys AS held
+        WHERE held.user_id = $1 AND held.client_id = keys.client_id AND held.status <> 'revoked'
+            AND (held.expires_on IS NULL OR held.expires_on > $2)
+            AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = held.key_id)
+        ORDER BY 1
+    ) AS permissions,
+    min(keys.created_on) AS first_issued_on,
+    max(keys.last_used_on) AS last_used_on
+FROM api_keys AS keys
+WHERE keys.user_id = $1 AND keys.client_id IS NOT NULL AND keys.status <> 'revoked'
+    AND (keys.expires_on IS NULL OR keys.expires_on > $2)
+    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
+GROUP BY keys.client_id
+ORDER BY min(keys.created_on) DESC;
+
+-- name: note_uses
+-- Writes when keys were last used and which permissions were asked for; rows that are being changed are left out.
+UPDATE api_keys AS keys SET
+    last_used_on = greatest(keys.last_used_on, due.used_on),
+    used_permissions = CASE
+        WHEN keys.used_permissions @> string_to_array(due.permissions, ' ') THEN keys.used_permissions
+        ELSE ARRAY(SELECT DISTINCT unnest(keys.used_permissions || string_to_array(due.permissions, ' ')) ORDER BY 1)
+    END
+FROM (
+    SELECT held.key_id, given.used_on, given.permissions
+    FROM unnest($1::text[], $2::bigint[], $3::text[]) AS given (key_id, used_on, permissions)
+    JOIN api_keys AS held ON held.key_id = given.key_id
+    ORDER BY held.key_id
+    FOR NO KEY UPDATE OF held SKIP LOCKED
+) AS due
+WHERE keys.key_id = due.key_id
+RETURNING keys.key_id;
+
+-- name: reseal_key
+-- Keeps a key's digest under the newest pepper, unless somebody did so already.
+UPDATE api_keys SET digest = $2, pepper_version = $3 WHERE key_id = $1 AND pepper_version = $4;
+
+-- name: insert_service_key
+-- Makes a resource server's key, with its line in the audit.
+WITH told AS (
+    INSERT INTO audit (key_id, event, reason, happened_on) VALUES ($1, 'issued', 'service', $6)
+)
+INSERT INTO service_keys (key_id, name, digest, pepper_version, permissions, created_on)
+VALUES ($1, $2, $3, $4, $5::text[], $6);
+
+-- name: read_service_key
+-- Everything a check needs to know of one service key.
+SELECT key_id, name, digest, pepper_version, permissions, ended_on FROM service_keys WHERE key_id = $1;
+
+-- name: end_service_key
+-- Revokes a service key that has not ended, with its line in the audit.
+WITH ended AS (
+    UPDATE service_keys SET ended_on = $2, end_reason = $3 WHERE key_id = $1 AND ended_on IS NULL RETURNING key_id
+), told AS (
+    INSERT INTO audit (key_id, event, reason, happened_on) SELECT key_id, 'revoked', $3, $2 FROM ended
+)
+SELECT key_id FROM ended;
+
+-- name: note_service_uses
+-- Writes when service keys were last used.
+UPDATE service_keys AS keys SET last_used_on = greatest(keys.last_used_on, due.used_on)
+FROM (
+    SELECT held.key_id, given.used_on
+    FROM unnest($1::text[], $2::bigint[]) AS given (key_id, used_on)
+    JOIN service_keys AS held ON held.key_id = given.key_id
+    ORDER BY held.key_id
+    FOR NO KEY UPDATE OF held SKIP LOCKED
+) AS due
+WHERE keys.key_id = due.key_id
+RETURNING keys.key_id;
+
+-- name: reseal_service_key
+-- Keeps a service key's digest under the newest pepper, unless somebody did so already.
+UPDATE service_keys SET digest = $2, pepper_version = $3 WHERE key_id = $1 AND pepper_version = $4;
+
+-- name: list_service_keys
+-- All service keys for the operator, newest first.
+SELECT key_id, name, permissions, created_on, last_used_on, ended_on, end_reason
+FROM service_keys ORDER BY created_on DESC LIMIT $1;
+
+-- name: search_keys
+-- Keys for the operator, newest first, of a person or a client where given, ended ones where wanted.
+SELECT
+    keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.origin,
+    keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason,
+    EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) OR keys.undelivered AS undelivered
+FROM api_keys AS keys
+WHERE ($1::text IS NULL OR lower(keys.username) = lower($1)) AND ($2::text IS NULL OR keys.client_id = $2)
+    AND ($3::boolean OR keys.status <> 'revoked')
+ORDER BY keys.number DESC
+LIMIT $4;
+
+-- name: describe_key
+-- One key for the operator.
+SELECT
+    keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.used_permissions,
+    keys.origin, keys.status, keys.epoch, keys.attempt, keys.pepper_version, keys.consented_on, keys.created_on,
+    keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason,
+    EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) OR keys.undelivered AS undelivered
+FROM api_keys AS keys WHERE keys.key_id = $1;
+
+-- name: list_audit
+-- What happened to one key, in order.
+SELECT event, reason, happened_on FROM audit WHERE key_id = $1 AND event IN ('issued', 'revoked')
+UNION ALL
+SELECT event, reason, happened_on FROM audit WHERE key_id = $1 AND event NOT IN ('issued', 'revoked')
+ORDER BY happened_on, event;
+
+-- name: append_events
+-- Puts events into the outbox, in the transaction of the change that they tell of.
+INSERT INTO outbox (stream, type, body, created_on)
+SELECT given.stream, given.type, given.body, $4::bigint
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS given (stream, type, body);

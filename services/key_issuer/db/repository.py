@@ -1,0 +1,184 @@
+"""The rows of schema `keys` inside one transaction: named queries in, records out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import asyncpg
+
+from services.key_issuer.records import OWN_KEYS, EndedKey, Holding, IssueFacts, NewKey
+from shared.contracts.base import Event
+from shared.contracts.events import KeyIssued
+from shared.contracts.keys import IssueKey
+from shared.database import Database
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+DIRECTORY: Final = Path(__file__).parent
+QUERIES: Final = DIRECTORY / "queries.sql"
+MIGRATIONS: Final = DIRECTORY / "migrations"
+SCHEMA: Final = "keys"
+
+PLANS: Final[Mapping[str, str]] = {
+    # Every query here finds few rows by an index. Plans are kept while tables grow from nothing to millions between
+    # two runs of ANALYZE, so the planner is not left the choice that is right only for a small table.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""Server settings of the issuer's connections."""
+
+_TRIES: Final = 4
+_COLLISIONS: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.LockNotAvailableError,
+)
+
+Record = asyncpg.Record
+ResultT = TypeVar("ResultT")
+HoldingId = tuple[int, str]
+"""User and client, ``OWN_KEYS`` for none."""
+
+
+class KeyRows:
+    """One transaction on the keys."""
+
+    def __init__(self, connection: PoolConnectionProxy[Record], sql: Mapping[str, str]) -> None:
+        """``sql`` holds the named queries."""
+        self._connection = connection
+        self._sql = sql
+
+    async def fetch(self, query: str, *args: object) -> list[Record]:
+        """All rows of a named query."""
+        return await self._connection.fetch(self._sql[query], *args)
+
+    async def fetchrow(self, query: str, *args: object) -> Record | None:
+        """The first row of a named query, or ``None``."""
+        return await self._connection.fetchrow(self._sql[query], *args)
+
+    async def fetchval(self, query: str, *args: object) -> Any:
+        """The first value of a named query, or ``None``."""
+        return await self._connection.fetchval(self._sql[query], *args)
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Runs a named query."""
+        await self._connection.execute(self._sql[query], *args)
+
+    async def lock_holdings(self, keys: Mapping[HoldingId, int]) -> dict[HoldingId, Holding]:
+        """Counts the coming keys into their holdings and locks those rows in one order."""
+        users = [user_id for user_id, _ in keys]
+        clients = [client_id for _, client_id in keys]
+        rows = await self.fetch("lock_holdings", users, clients, list(keys.values()))
+        return {
+            (user_id, client_id): Holding(issued, void_before)
+            for user_id, client_id, issued, void_before in rows
+        }
+
+    async def read_issue_facts(self, commands: Sequence[IssueKey]) -> dict[int, IssueFacts]:
+        """What is known of these keys already, by their place; nothing where nothing is known."""
+        rows = await self.fetch(
+            "read_issue_facts",
+            [command.key_id for command in commands],
+            [code_bytes(command.code_digest) for command in commands],
+            [command.user_id for command in commands],
+            [command.client_id or OWN_KEYS for command in commands],
+        )
+        return {place - 1: IssueFacts(*facts) for place, *facts in rows}
+
+    async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
+        """Makes the rows, with their events; one with an ``end_reason`` is revoked from the start."""
+        commands = [row.command for row in rows]
+        await self.execute(
+            "insert_keys",
+            [command.key_id for command in commands],
+            [row.sealed for row in rows],
+            [code_bytes(command.code_digest) for command in commands],
+            [command.attempt for command in commands],
+            [command.user_id for command in commands],
+            [command.username for command in commands],
+            [command.client_id for command in commands],
+            [command.identifier for command in commands],
+            [" ".join(command.permissions) for command in commands],
+            [command.origin for command in commands],
+            [command.consented_on for command in commands],
+            [command.expires_on for command in commands],
+            [row.end_reason for row in rows],
+            [_issued(command, now).to_wire() for command in commands],
+            pepper_version,
+            now,
+            KeyIssued.stream,
+            KeyIssued.type,
+        )
+
+    async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[EndedKey]:
+        """Revokes keys that this transaction holds and found live."""
+        if not key_ids:
+            return []
+        rows = await self.fetch("end_keys", key_ids, now, reason)
+        return [EndedKey(key_id, user_id, client_id) for key_id, user_id, client_id in rows]
+
+    async def key_ids(self, query: str, *args: object) -> list[str]:
+        """The ids that a query finds (and locks, where it says so)."""
+        return [row[0] for row in await self.fetch(query, *args)]
+
+    async def append_events(self, events: Sequence[Event], now: int) -> None:
+        """Puts events into the outbox."""
+        if events:
+            await self.execute(
+                "append_events",
+                [event.stream for event in events],
+                [event.type for event in events],
+                [event.to_wire() for event in events],
+                now,
+            )
+
+
+@asynccontextmanager
+async def key_rows(database: Database) -> AsyncIterator[KeyRows]:
+    """One transaction, committed at the end."""
+    async with database.transaction() as connection:
+        yield KeyRows(connection, database.sql)
+
+
+async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable[ResultT]]) -> ResultT:
+    """Runs ``work`` in one transaction; again, after a moment, where another transaction got in its way.
+
+    Locks are taken in one order, so this is for what nobody thought of: the requester never sees it.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer.
+        asyncpg.PostgresError: the work cannot be done, however often.
+    """
+    for tries in range(1, _TRIES + 1):
+        try:
+            async with key_rows(database) as rows:
+                return await work(rows)
+        except _COLLISIONS:
+            if tries == _TRIES:
+                raise
+        await asyncio.sleep(random.uniform(0, 0.02) * tries)  # noqa: S311 - jitter, no secret
+    raise AssertionError("unreachable")
+
+
+def code_bytes(code_digest: str | None) -> bytes | None:
+    """A code's hex digest as the 32 bytes that a row holds."""
+    return None if code_digest is None else bytes.fromhex(code_digest)
+
+
+def _issued(command: IssueKey, now: int) -> KeyIssued:
+    return KeyIssued(
+        key_id=command.key_id,
+        user_id=command.user_id,
+        client_id=command.client_id,
+        permissions=command.permissions,
+        on=now,
+    )
