@@ -1,0 +1,216 @@
+"""Making keys: a batch in one transaction, each at most once whatever is delivered twice or races."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+import structlog
+
+from services.key_issuer import rules
+from services.key_issuer.db.repository import KeyRows, in_transaction
+from services.key_issuer.issuer import Issuer
+from services.key_issuer.records import (
+    LIVE_KEYS_PER_HOLDING,
+    NOTHING_KNOWN,
+    OWN_KEYS,
+    EndedKey,
+    Holding,
+    IssueFacts,
+    NewKey,
+)
+from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED, events_of_end
+from shared.contracts.base import Event
+from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
+from shared.failpoints import failpoint
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A command that nothing can be made of, and why; no secret in it."""
+
+    reason: str
+
+
+Outcome = IssueKeyReply | Malformed
+
+_USED: Final = IssueKeyReply(outcome="code_already_used")
+_SUPERSEDED: Final = IssueKeyReply(outcome="superseded")
+_REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
+    "used": _USED,
+    "superseded": _SUPERSEDED,
+    "withdrawn": IssueKeyReply(outcome="consent_withdrawn"),
+}
+
+
+async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
+    """Makes the keys of a batch; one outcome for each command, in their order.
+
+    A command that cannot be carried out spoils no other: then each is tried alone.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer; maybe the batch is committed, and asking again tells.
+    """
+    outcomes: dict[int, Outcome] = {}
+    sound: list[int] = []
+    for place, command in enumerate(commands):
+        fault = rules.fault_of(command)
+        if fault is None:
+            sound.append(place)
+        else:
+            outcomes[place] = Malformed(fault)
+    while sound:
+        first, later = rules.first_of_each([commands[place] for place in sound])
+        round_of = [sound[place] for place in first]
+        answers = await _issue_round(issuer, [commands[place] for place in round_of])
+        outcomes |= zip(round_of, answers, strict=True)
+        sound = [sound[place] for place in later]
+    return [outcomes[place] for place in range(len(commands))]
+
+
+async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
+    try:
+        return [*await _issue_batch(issuer, commands)]
+    except (asyncpg.PostgresError, ValueError) as error:
+        if len(commands) == 1:
+            _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
+            return [Malformed(type(error).__name__)]
+    return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
+
+
+async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
+    async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
+        batch = _Batch(issuer, rows, commands)
+        replies = await batch.run()
+        await failpoint("key_issuer.issue.inserted")
+        return replies, batch.narrowed
+
+    replies, narrowed = await in_transaction(issuer.database, work)
+    issuer.announce(narrowed)
+    await failpoint("key_issuer.issue.committed")
+    return replies
+
+
+class _Batch:
+    """One transaction's work on commands that share neither key nor code."""
+
+    def __init__(self, issuer: Issuer, rows: KeyRows, commands: Sequence[IssueKey]) -> None:
+        self._issuer = issuer
+        self._rows = rows
+        self._commands = commands
+        self._now = issuer.clock.now()
+        self._events: list[Event] = []
+        self._make: list[tuple[IssueKey, str | None]] = []
+        self._replace: list[str] = []
+        self._end: list[str] = []
+        self.narrowed: list[str] = []
+
+    async def run(self) -> list[IssueKeyReply]:
+        """Locks, reads, judges, writes: four statements where nothing is unusual."""
+        holdings = await self._rows.lock_holdings(rules.holdings_of(self._commands))
+        facts = await self._rows.read_issue_facts(self._commands)
+        replies = [
+            self._decide(self._candidate(place, command, holdings, facts))
+            for place, command in enumerate(self._commands)
+        ]
+        await self._end_others(self._replace, SUPERSEDED)
+        if self._replace:
+            await self._rows.execute("release_codes", self._replace)
+        await self._end_others(self._end, REPLAYED)
+        if self._make:
+            await self._insert()
+            await self._evict(holdings)
+        await self._rows.append_events(self._events, self._now)
+        return replies
+
+    @staticmethod
+    def _candidate(
+        place: int,
+        command: IssueKey,
+        holdings: Mapping[tuple[int, str], Holding],
+        facts: Mapping[int, IssueFacts],
+    ) -> rules.Candidate:
+        known = facts.get(place, NOTHING_KNOWN)
+        holding = holdings[command.user_id, command.client_id or OWN_KEYS]
+        return rules.Candidate(command, known, max(known.void_before, holding.void_before))
+
+    def _decide(self, candidate: rules.Candidate) -> IssueKeyReply:
+        """Notes what is to be written, and says what will be answered."""
+        command, other = candidate.command, candidate.facts.key_id or ""
+        verdict = rules.judge(candidate)
+        if verdict in _REFUSALS:
+            return _REFUSALS[verdict]
+        if verdict == "stored":
+            return _stored_outcome(candidate, self._now)
+        if verdict == "end_other":
+            self._end.append(other)
+            return _USED
+        if verdict == "replace":
+            self._replace.append(other)
+        self._make.append((command, REPLAYED if verdict == "make_dead" else None))
+        return _USED if verdict == "make_dead" else _issued(command, self._now)
+
+    async def _end_others(self, key_ids: Sequence[str], reason: str) -> None:
+        """Their holdings are locked, so nobody else issues from or withdraws them; a lone revocation may."""
+        if key_ids:
+            live = await self._rows.key_ids("lock_live_keys", key_ids)
+            self._tell_end(await self._rows.end_keys(live, reason, self._now), reason)
+
+    async def _insert(self) -> None:
+        surplus = rules.surplus_at_birth([command for command, end in self._make if end is None])
+        peppers = self._issuer.peppers
+        rows = [
+            NewKey(command, peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
+            for command, end in self._make
+        ]
+        await self._rows.insert_keys(rows, peppers.newest, self._now)
+        for reason in (EVICTED, REPLAYED):
+            dead = [row.command for row in rows if row.end_reason == reason]
+            self._tell_end([EndedKey(key.key_id, key.user_id, key.client_id) for key in dead], reason)
+
+    async def _evict(self, holdings: Mapping[tuple[int, str], Holding]) -> None:
+        full = [
+            holding
+            for holding, state in holdings.items()
+            if state.issued > LIVE_KEYS_PER_HOLDING and holding[1] != OWN_KEYS
+        ]
+        if full:
+            users, clients = [user_id for user_id, _ in full], [client_id for _, client_id in full]
+            surplus = await self._rows.key_ids(
+                "lock_surplus_keys", users, clients, self._now, LIVE_KEYS_PER_HOLDING
+            )
+            self._tell_end(await self._rows.end_keys(surplus, EVICTED, self._now), EVICTED)
+
+    def _tell_end(self, ended: Sequence[EndedKey], reason: str) -> None:
+        self._events += events_of_end(ended, reason, self._now)
+        self.narrowed += [key.key_id for key in ended]
+
+
+def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
+    """With the key as its owner will see it."""
+    view = KeyView(
+        key_id=command.key_id,
+        identifier=command.identifier,
+        permissions=command.permissions,
+        client_id=command.client_id,
+        created_on=created_on,
+        last_used_on=None,
+        expires_on=command.expires_on,
+        status="active",
+        delivered=False,
+    )
+    return IssueKeyReply(outcome="issued", key=view)
+
+
+def _stored_outcome(candidate: rules.Candidate, now: int) -> IssueKeyReply:
+    """What the first delivery was answered; a key that ended for a reason of its code is no longer handed out."""
+    facts = candidate.facts
+    if facts.status == "revoked" and facts.end_reason == SUPERSEDED:
+        return _SUPERSEDED
+    if facts.status == "revoked" and facts.end_reason != EVICTED:
+        return _USED
+    return _issued(candidate.command, facts.created_on or now)
