@@ -1,0 +1,59 @@
+"""Delivery of keys: confirmed by whoever answered with them, and the end of those that nobody ever held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from services.key_issuer.db.repository import KeyRows, in_transaction
+from services.key_issuer.issuer import Issuer
+from services.key_issuer.records import EndedKey
+from services.key_issuer.revocation import CHUNK, UNDELIVERED, end_keys
+from shared.errors import StoreUnavailable
+
+LONGEST_PAUSE: Final = 30.0
+_MARK_LIFE_MS: Final = 24 * 3600 * 1000
+
+_log = structlog.get_logger(__name__)
+
+
+async def confirm_deliveries(issuer: Issuer, key_ids: Sequence[str]) -> None:
+    """These keys are in the hands they were made for; unknown and confirmed ones change nothing."""
+    database = issuer.database
+    await database.execute("confirm_deliveries", list(key_ids))
+    # Rows that another transaction held were left out, lest two wait for each other; should that transaction
+    # have been rolled back, its row would wait for ever.
+    for row in await database.fetch("find_unconfirmed", list(key_ids)):
+        await database.execute("confirm_delivery", row["key_id"])
+
+
+async def sweep(issuer: Issuer, pending_seconds: int) -> int:
+    """Revokes the keys that nobody has confirmed for so long; how many."""
+    now = issuer.clock.now()
+
+    async def work(rows: KeyRows) -> list[EndedKey]:
+        waiting = await rows.key_ids("lock_undelivered_keys", now - pending_seconds * 1000, CHUNK)
+        return await end_keys(rows, waiting, UNDELIVERED, now)
+
+    swept = 0
+    while ended := await in_transaction(issuer.database, work):
+        issuer.announce([key.key_id for key in ended])
+        swept += len(ended)
+    await issuer.database.execute("forget_replayed_codes", now - _MARK_LIFE_MS)
+    return swept
+
+
+async def run_sweeper(issuer: Issuer, pending_seconds: int) -> None:
+    """Sweeps for ever, at least every 30 s; an outage only delays it."""
+    while True:
+        await asyncio.sleep(min(LONGEST_PAUSE, max(pending_seconds / 2, 0.5)))
+        try:
+            swept = await sweep(issuer, pending_seconds)
+        except StoreUnavailable as error:
+            _log.warning("sweep_delayed", reason=str(error))
+            continue
+        if swept:
+            _log.info("undelivered_keys_revoked", keys=swept)
