@@ -1,0 +1,160 @@
+"""``/api/v1/oauth/introspect`` (RFC 7662): a key's facts, to a resource server or to the client that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from services.key_issuer.client_access import ClientAccess
+from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, lacks_permission
+from services.key_issuer.records import LiveKey
+from services.key_issuer.service_keys import INTROSPECT
+from services.key_issuer.verification import Verifier
+from shared.authorization_header import basic_credentials, bearer_token, scheme_of
+from shared.clock import Clock
+from shared.settings import Settings
+from shared.web.body import read_form
+from shared.web.failures import Problem
+from shared.web.peer import peer_of
+
+_KNOWN: Final = frozenset({"token", "token_type_hint", "client_id", "client_secret"})
+_INACTIVE: Final = b'{"active":false}'
+_CHALLENGE: Final = 'Basic realm="latchkey", charset="UTF-8"'
+_LONGEST_CLIENT_ID: Final = 100
+_HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a resource server, which may ask about every key, or a client (``client_id``) about its own."""
+
+    client_id: str | None = None
+
+
+class IntrospectHandler:
+    """Authenticates the caller, then looks the key up as a check does."""
+
+    def __init__(self, verifier: Verifier, clients: ClientAccess, settings: Settings, clock: Clock) -> None:
+        """All are the process's."""
+        self._verifier = verifier
+        self._clients = clients
+        self._settings = settings
+        self._clock = clock
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """200 with the facts or ``{"active": false}``; errors as RFC 7662 §2.3 and RFC 6749 §5.2 say."""
+        form = _once_each(await read_form(request))
+        caller = await self._caller(request, form)
+        token = form.get("token")
+        if token is None:
+            raise Problem(400, "token is missing.", code="invalid_request")
+        key = await self._verifier.live_key(token)
+        if key is None or (caller.client_id is not None and key.client_id != caller.client_id):
+            return _answer(_INACTIVE)
+        if caller.client_id is None:
+            self._verifier.last_use.note(key, self._clock.now(), frozenset())
+        return _answer(_facts(key))
+
+    async def _caller(self, request: web.Request, form: dict[str, str]) -> Caller:
+        headers = request.headers.getall(hdrs.AUTHORIZATION, [])
+        if len(headers) > 1:
+            raise Problem(
+                400, "The Authorization header must not be sent more than once.", code="invalid_request"
+            )
+        if headers and scheme_of(headers[0]) == "bearer":
+            if "client_secret" in form:
+                raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+            return await self._service(bearer_token(headers[0]))
+        client_id, secret = _credentials(headers, form)
+        answer = await self._clients.authenticate(client_id, secret, peer_of(request, self._settings))
+        if answer.retry_after is not None:
+            raise Problem(
+                429,
+                f"Too many attempts; try again in {answer.retry_after} seconds.",
+                headers={hdrs.RETRY_AFTER: str(answer.retry_after)},
+            )
+        if not answer.authenticated:
+            raise _unknown_client()
+        return Caller(client_id)
+
+    async def _service(self, token: str | None) -> Caller:
+        key = await self._verifier.live_service_key(token) if token is not None else None
+        if key is None:
+            raise Problem(
+                401,
+                "The service key is missing or not live.",
+                code="invalid_token",
+                headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
+            )
+        if INTROSPECT not in key.permissions:
+            raise lacks_permission([INTROSPECT])
+        self._verifier.last_use.note_service(key, self._clock.now())
+        return Caller()
+
+
+def _once_each(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The known parameters that carry a value, none of them sent twice (RFC 6749 §3.2)."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in _KNOWN:
+            if name in found:
+                raise Problem(400, f"{name} must not be sent more than once.", code="invalid_request")
+            found[name] = value
+    return {name: value for name, value in found.items() if value}
+
+
+def _credentials(headers: Sequence[str], form: dict[str, str]) -> tuple[str, str]:
+    """The client and its secret, by exactly one method (RFC 6749 §2.3)."""
+    client_id, secret = form.get("client_id"), form.get("client_secret")
+    if headers:
+        try:
+            basic_id, basic_secret = basic_credentials(headers[0])
+        except ValueError as error:
+            raise _unknown_client(f" The Authorization header is malformed: {error}.") from None
+        if secret is not None:
+            raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+        if client_id is not None and client_id != basic_id:
+            raise Problem(
+                400, "client_id differs from that of the Authorization header.", code="invalid_request"
+            )
+        client_id, secret = basic_id, basic_secret
+    if not client_id or not secret or len(client_id) > _LONGEST_CLIENT_ID or not client_id.isprintable():
+        raise _unknown_client()
+    return client_id, secret
+
+
+def _unknown_client(detail: str = "") -> Problem:
+    return Problem(
+        401,
+        "Client authentication failed: the client is unknown, or its credentials are wrong or missing."
+        + detail,
+        code="invalid_client",
+        headers={hdrs.WWW_AUTHENTICATE: _CHALLENGE},
+    )
+
+
+def _facts(key: LiveKey) -> bytes:
+    if key.facts is None:
+        facts: dict[str, object] = {
+            "active": True,
+            "scope": " ".join(key.permissions),
+            "username": key.username,
+            "sub": str(key.user_id),
+            "token_type": "Bearer",
+            "iat": key.created_on // 1000,
+            "key_id": key.key_id,
+        }
+        if key.client_id is not None:
+            facts["client_id"] = key.client_id
+        if key.expires_on is not None:
+            facts["exp"] = key.expires_on // 1000
+        key.facts = orjson.dumps(facts)
+    return key.facts
+
+
+def _answer(body: bytes) -> web.Response:
+    return web.Response(body=body, headers=_HEADERS, content_type="application/json")

@@ -1,0 +1,82 @@
+"""``/api/v1/status``: the seed system's shape, where its integrators look whose key they hold."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict
+
+from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, presented_token
+from services.key_issuer.records import LiveKey
+from services.key_issuer.verification import Verifier
+from shared.clock import Clock
+from shared.version import VERSION
+from shared.web.body import JSON as JSON_TYPE
+from shared.web.body import (
+    json_response,
+    parse_json_object,
+    query_pairs,
+    read_body,
+    require_media_type,
+    validated,
+)
+from shared.web.failures import Problem
+
+
+class StatusRequest(BaseModel):
+    """What may be posted: nothing, or something to be said back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    echo: str | None = None
+
+
+class StatusHandler:
+    """Answers with the times, the version, and whose key was presented, if one was."""
+
+    def __init__(self, verifier: Verifier, clock: Clock) -> None:
+        """The start of the service is now."""
+        self._verifier = verifier
+        self._clock = clock
+        self._started_on = clock.now()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """200 without a key or with a live one; 401 with one that is not live."""
+        echo = await _echo(request)
+        key: LiveKey | None = None
+        if hdrs.AUTHORIZATION in request.headers:
+            token = presented_token(request)
+            key = await self._verifier.live_key(token) if token is not None else None
+            if key is None:
+                return _refused()
+            self._verifier.last_use.note(key, self._clock.now(), frozenset())
+        body: dict[str, object] = {
+            "serverTime": self._clock.now(),
+            "startTime": self._started_on,
+            "version": VERSION,
+            "whoami": None if key is None else key.user_id,
+            "permissions": [] if key is None else list(key.permissions),
+        }
+        if echo is not None:
+            body["echo"] = echo
+        return json_response({"success": True, "description": "Status check successful.", "body": body})
+
+
+def _refused() -> web.Response:
+    return json_response(
+        {"success": False, "description": "The key is missing or not live."},
+        status=401,
+        headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
+    )
+
+
+async def _echo(request: web.Request) -> str | None:
+    given = [value for name, value in query_pairs(request) if name == "echo"]
+    if request.method == hdrs.METH_POST:
+        body = await read_body(request)
+        if body:
+            require_media_type(request, JSON_TYPE)
+            posted = validated(StatusRequest, parse_json_object(body)).echo
+            given += [] if posted is None else [posted]
+    if len(given) > 1:
+        raise Problem(400, "echo is there twice.", code="invalid_request")
+    return given[0] if given else None

@@ -1,0 +1,58 @@
+"""``/api/v1/verify``: is this key live and does it carry these permissions? Answered in headers, for reverse proxies."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from services.key_issuer.handlers.challenge import lacks_permission, not_live, presented_token
+from services.key_issuer.verification import Verifier
+from shared.clock import Clock
+
+_LONGEST_KEPT_QUERY: Final = 200
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class VerifyHandler:
+    """The hot path: a remembered key is answered without waiting for anything."""
+
+    def __init__(self, verifier: Verifier, clock: Clock) -> None:
+        """``verifier`` is the process's."""
+        self._verifier = verifier
+        self._clock = clock
+        self._note = verifier.last_use.note
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """200 with the key's headers; 401 for anything not live; 403 where a permission is missing."""
+        token = presented_token(request)
+        if token is None:
+            raise not_live()
+        key = self._verifier.remembered(token) or await self._verifier.live_key(token)
+        if key is None:
+            raise not_live()
+        query = request.rel_url.raw_query_string
+        wanted = wanted_permissions(query) if query else _NOTHING
+        if not wanted <= key.granted:
+            self._note(key, self._clock.now(), wanted & key.granted)
+            raise lacks_permission(wanted - key.granted)
+        self._note(key, self._clock.now(), wanted)
+        return web.Response(headers=key.headers)
+
+
+def wanted_permissions(query: str) -> frozenset[str]:
+    """The values of all ``permission`` parameters, in a raw query that may hold anything else.
+
+    Some proxies append the query of the request that they protect: it can ask for more, never for less.
+    """
+    return _kept(query) if len(query) <= _LONGEST_KEPT_QUERY else _parsed(query)
+
+
+def _parsed(query: str) -> frozenset[str]:
+    pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+    return frozenset(value for name, value in pairs if name == "permission")
+
+
+_kept = lru_cache(maxsize=1024)(_parsed)
