@@ -1,0 +1,1 @@
+"""Tests of auth_api's own rules, without stores."""

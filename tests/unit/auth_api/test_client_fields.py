@@ -1,0 +1,161 @@
+"""What an author may say of a client (interface §3, abuse cases 18, 19, 42, 43, 46, 47)."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.auth_api.client_fields import check_client_fields, tidied
+from shared.contracts.clients import ClientFields
+
+CATALOGUE = ["submit_score", "customise_score"]
+GOOD = ClientFields(
+    name="Epic Games",
+    redirect_uris=("https://epicgames.example.com/callback",),
+    requested_permissions=("customise_score",),
+)
+
+
+def faults(**changes: object) -> dict[str, str]:
+    """Field → what is wrong with it, for a good registration with these changes."""
+    fields = tidied(GOOD.model_copy(update=changes))
+    return {error.field: error.detail for error in check_client_fields(fields, CATALOGUE)}
+
+
+def test_the_seeds_client_is_accepted() -> None:
+    """The registration of the seed's story has no fault."""
+    assert faults() == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["abc", "x" * 80, "Ünï çödé", "数独アプリ", "O'Brien & <Söhne>", "\u0645\u06cc\u200c\u062e\u0648"]
+)
+def test_names_of_people_and_scripts_are_accepted(name: str) -> None:
+    """A name is any visible text of 3 to 80 characters; pages escape it."""
+    assert faults(name=name) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        None,
+        "",
+        "ab",
+        "   a   ",
+        "x" * 81,
+        "a\u202egro.live",
+        "Goo\u200bgle",
+        "Goo\u200dgle",
+        "line\nbreak",
+        "b\x07ll",
+        "a\u2066bc",
+    ],
+)
+def test_ac_42_names_that_deceive_are_refused(name: str | None) -> None:
+    """Too short, too long, controls, invisible or direction-turning characters: refused, by the field's name."""
+    assert list(faults(name=name)) == ["name"]
+
+
+def test_ac_42_description_and_homepage_are_plain() -> None:
+    """A description may have lines but no hidden text; a homepage is http(s) and nothing else."""
+    assert faults(description="One.\nTwo.", homepage="http://example.com/a?b=c") == {}
+    assert list(faults(description="a\u202eb")) == ["description"]
+    assert list(faults(description="x" * 1001)) == ["description"]
+    for homepage in (
+        "javascript:alert(1)",
+        "https://",
+        "https://a b",
+        "https://u@e.com/",
+        "ftp://e.com",
+        'https://e.com/"',
+    ):
+        assert list(faults(homepage=homepage)) == ["homepage"], homepage
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "\x01javascript:alert(1)", "data:text/html,x",
+        "vbscript:x", "blob:https://e.com/x", "file:///etc/passwd", "http://example.com/cb", "//e.com/cb", "app.co:80",
+        "https://", "https:///cb", "https://e.com/cb#x", "https://e.com/*", "https://u:p@e.com/cb", "https://e.com/" + "x" * 2001,
+        "https://e.com/cb?code=evil", "https://e.com/cb?a=b&state=x", "https://e.com/cb?iss=x", "https://e.com/cb?error=y", "",
+    ],
+)  # fmt: skip
+def test_ac_18_ac_19_redirect_uris_outside_the_allow_list_are_refused(uri: str) -> None:
+    """Only https, http on loopback and reverse-DNS schemes, without our own parameters."""
+    assert list(faults(redirect_uris=("https://good.example.com/cb", uri))) == ["redirectUris.1"]
+
+
+def test_redirect_uris_are_at_most_ten_and_none_twice() -> None:
+    """Zero to ten, each once; none at all is a client of the file and device flows."""
+    uris = tuple(f"https://e.com/{number}" for number in range(11))
+    assert faults(redirect_uris=()) == {}
+    assert faults(redirect_uris=uris[:10]) == {}
+    assert list(faults(redirect_uris=uris)) == ["redirectUris"]
+    assert list(faults(redirect_uris=uris[:2] + uris[:1])) == ["redirectUris.2"]
+
+
+def test_a_single_redirect_uri_is_told_by_the_name_it_was_given_under() -> None:
+    """Who sends `redirectUri` reads about `redirectUri`."""
+    fields = GOOD.model_copy(update={"redirect_uris": ("ftp://x",)})
+    errors = check_client_fields(fields, CATALOGUE, redirect_field="redirectUri")
+    assert [error.field for error in errors] == ["redirectUri"]
+
+
+def test_permissions_come_from_the_catalogue() -> None:
+    """At least one, each known, none twice."""
+    assert list(faults(requested_permissions=())) == ["requestedPermissions"]
+    assert list(faults(requested_permissions=("admin",))) == ["requestedPermissions.0"]
+    assert list(faults(requested_permissions=("submit_score", "submit_score"))) == ["requestedPermissions.1"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:6379", "https://127.0.0.1/", "https://127.1/", "https://2130706433/", "https://0x7f.1/", "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/", "https://[fec0::1]/", "https://[2002:7f00:1::]/",
+        "https://100.64.0.1/", "https://169.254.169.254/latest", "https://redis:6379", "https://localhost/", "https://x.internal/",
+        "gopher://e.com/", "https://user@e.com/", "https://e.com:0/", "https://e.com:99999/", "https://224.0.0.1/", "e.com",
+    ],
+)  # fmt: skip
+def test_ac_47_webhooks_to_inner_addresses_are_refused(uri: str) -> None:
+    """What is plainly no public https host is refused already at registration."""
+    assert list(faults(webhook_uri=uri)) == ["webhookUri"]
+
+
+def test_a_webhook_to_a_public_host_is_accepted() -> None:
+    """A public name or address, any port."""
+    for uri in (
+        "https://hooks.example.com/latchkey?x=1",
+        "https://hooks.example.com:8443/",
+        "https://93.184.215.14/",
+    ):
+        assert faults(webhook_uri=uri) == {}, uri
+
+
+def test_empty_optional_texts_are_absent() -> None:
+    """What an HTML form sends for nothing is nothing."""
+    empty = dict.fromkeys(
+        ("homepage", "webhook_uri", "description", "api_key_format", "api_key_filename"), ""
+    )
+    tidy = tidied(GOOD.model_copy(update=empty))
+    assert all(getattr(tidy, name) is None for name in empty)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Nobody has to mend one field to hear of the next."""
+    found = faults(
+        name="x",
+        requested_permissions=(),
+        homepage="x",
+        webhook_uri="x",
+        api_key_filename="a/b",
+        api_key_format="x",
+    )
+    assert list(found) == [
+        "name",
+        "requestedPermissions",
+        "apiKeyFilename",
+        "apiKeyFormat",
+        "webhookUri",
+        "homepage",
+    ]
