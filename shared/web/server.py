@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -19,6 +20,7 @@ HEAD_SECONDS: Final = 10.0
 """A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
 KEEPALIVE_SECONDS: Final = 75.0
 DRAIN_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.05
 LARGEST_HEADER: Final = 16 * 1024
 
 _log = structlog.get_logger("latchkey.server")
@@ -50,6 +52,14 @@ class _LimitedHandler(RequestHandler):
         self._next_keepalive_close_time = close_time
         self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Awaitable[tuple[web.StreamResponse, bool]]:
+        """While the server stops, each answer tells the client to take another connection for its next request."""
+        if getattr(self._manager, "draining", False):
+            resp.force_close()
+        return super().finish_response(request, resp, start_time)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -78,6 +88,8 @@ class _LimitedHandler(RequestHandler):
 class _Server(web.Server):
     """aiohttp's server with our connection handler."""
 
+    draining = False
+
     def __call__(self) -> RequestHandler:
         return _LimitedHandler(self, loop=self._loop, **self._kwargs)
 
@@ -97,10 +109,17 @@ async def serving(
     host: str,
     port: int,
     *,
-    reuse_port: bool = False,
+    listener: socket.socket | None = None,
+    linger_seconds: float = 0.0,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[int]:
-    """Serves an application; yields the port (a free one for 0); drains and cleans up at the end.
+    """Serves an application; yields the port (a free one for 0); stops without losing a request at the end.
+
+    The stop: not ready any more, no new connections, for up to ``linger_seconds`` the open ones are served and told
+    to close (a proxy's pooled connections end cleanly), then up to ``drain_seconds`` for running requests, clean-up.
+
+    Args:
+        listener: a bound socket to listen on, instead of ``host`` and ``port``.
 
     Raises:
         OSError: the port is taken or the address is not ours.
@@ -116,19 +135,44 @@ async def serving(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, reuse_port=reuse_port or None, backlog=1024)
+        site: web.BaseSite
+        if listener is None:
+            site = web.TCPSite(runner, host, port, backlog=1024)
+        else:
+            site = web.SockSite(runner, listener, backlog=1024)
         await site.start()
         yield _port_of(runner)
         if READINESS in application:
             application[READINESS].draining = True
+        await site.stop()
+        await _linger(runner, linger_seconds)
     finally:
         await runner.cleanup()
 
 
+async def _linger(runner: web.AppRunner, seconds: float) -> None:
+    """Serves what is connected until nobody is, or the time is up."""
+    server: Any = runner.server
+    server.draining = True
+    deadline = asyncio.get_running_loop().time() + seconds
+    while server.connections and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
 def run(
-    create_app: Callable[[], web.Application], *, host: str, port: int, service: str, reuse_port: bool = False
+    create_app: Callable[[], web.Application],
+    *,
+    host: str,
+    port: int,
+    service: str,
+    listener: socket.socket | None = None,
+    linger_seconds: float = 0.0,
+    on_ready: Callable[[], None] | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen)."""
+    """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen).
+
+    ``on_ready`` is called once, when the application has first been ready; the rest is as for ``serving``.
+    """
 
     async def main() -> int:
         stop = asyncio.Event()
@@ -136,9 +180,13 @@ def run(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
-            async with serving(create_app(), host, port, reuse_port=reuse_port) as bound:
+            application = create_app()
+            server = serving(application, host, port, listener=listener, linger_seconds=linger_seconds)
+            async with server as bound:
                 _log.info("listening", service=service, host=host, port=bound)
+                watch = asyncio.create_task(_tell_when_ready(application, on_ready))
                 await stop.wait()
+                watch.cancel()
                 _log.info("stopping", service=service)
         except OSError as error:
             _log.error("cannot_listen", service=service, host=host, port=port, reason=str(error))
@@ -146,6 +194,14 @@ def run(
         return 0
 
     return uvloop.run(main())
+
+
+async def _tell_when_ready(application: web.Application, on_ready: Callable[[], None] | None) -> None:
+    if on_ready is None:
+        return
+    while READINESS in application and not (await application[READINESS].report())[0]:
+        await asyncio.sleep(_POLL_SECONDS)
+    on_ready()
 
 
 def _port_of(runner: web.AppRunner) -> int:

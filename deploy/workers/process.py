@@ -1,0 +1,73 @@
+"""One worker process as its supervisor sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+class WorkerProcess:
+    """A started worker: a fresh interpreter, so that it runs the code and reads the configuration of now."""
+
+    def __init__(
+        self, service: str, descriptor: int, number: int, *, linger_seconds: float, folder: Path
+    ) -> None:
+        """Starts it on an inherited listening socket; ``folder`` is where the workers meet."""
+        self._ready_pipe, told = os.pipe()
+        os.set_blocking(self._ready_pipe, False)
+        self._ready = False
+        self._started = time.monotonic()
+        self._terminated: float | None = None
+        command = [sys.executable, "-m", "deploy.workers.worker", service]
+        command += [str(descriptor), str(told), str(number), str(linger_seconds), str(folder)]
+        self._process = subprocess.Popen(command, pass_fds=(descriptor, told))  # noqa: S603 - our own module
+        os.close(told)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by which signal), or ``None`` while it runs."""
+        return self._process.returncode
+
+    @property
+    def age(self) -> float:
+        """Seconds since its start."""
+        return time.monotonic() - self._started
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has ever been ready for requests."""
+        if not self._ready and self._ready_pipe >= 0:
+            try:
+                self._ready = os.read(self._ready_pipe, 1) == b"r"
+            except BlockingIOError:
+                return False
+            self._close_pipe()
+        return self._ready
+
+    def terminate(self) -> None:
+        """Asks it to stop: it drains."""
+        if self._terminated is None:
+            self._terminated = time.monotonic()
+            self._process.terminate()
+
+    def ended(self, patience: float | None = None) -> bool:
+        """Whether it has ended; kills it when it was asked to stop more than ``patience`` seconds ago."""
+        if self._process.poll() is not None:
+            self._close_pipe()
+            return True
+        if patience and self._terminated is not None and time.monotonic() - self._terminated > patience:
+            self._process.kill()
+        return False
+
+    def _close_pipe(self) -> None:
+        if self._ready_pipe >= 0:
+            os.close(self._ready_pipe)
+            self._ready_pipe = -1

@@ -1,0 +1,65 @@
+"""One worker: serves an inherited socket, tells its supervisor when it is ready, and ends with it.
+
+usage: python -m deploy.workers.worker SERVICE SOCKET READY NUMBER LINGER FOLDER (the supervisor's own doing)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from deploy.all_in_one import load_service
+from deploy.embedded.process import end_with_parent
+from deploy.service_table import NEEDS
+from deploy.workers.shared_metrics import share_metrics
+from shared.logs import configure_logging
+from shared.settings import ConfigurationError, load_settings
+from shared.web.server import run
+
+_BAD_CONFIGURATION = 78
+
+
+def main(service: str, descriptor: int, ready: int, number: int, linger: float, folder: Path) -> int:
+    """Serves until SIGTERM; the exit code."""
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # a terminal's reaches the whole group; it is the supervisor's
+    if (ask := end_with_parent(signal.SIGTERM)) is not None:
+        ask()
+    try:
+        settings = load_settings(need=NEEDS[service.replace("_", "-")])
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there is no logging without a configuration
+        return _BAD_CONFIGURATION
+    configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
+    make = load_service(service)
+
+    def create_app() -> web.Application:
+        application = make(settings)
+        share_metrics(application, number, folder)
+        return application
+
+    return run(
+        create_app,
+        host="",
+        port=0,
+        service=service,
+        listener=socket.socket(fileno=descriptor),
+        linger_seconds=linger,
+        on_ready=lambda: _tell(ready),
+    )
+
+
+def _tell(ready: int) -> None:
+    os.write(ready, b"r")
+    os.close(ready)
+
+
+if __name__ == "__main__":
+    name, listener, pipe, index, seconds, place = sys.argv[1:]
+    sys.exit(main(name, int(listener), int(pipe), int(index), float(seconds), Path(place)))
