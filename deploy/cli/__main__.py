@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "env": ("deploy.cli.backends:env", "Print the environment of what runs."),
     "serve": ("deploy.cli.serve:serve", "Run one service."),
     "migrate": ("deploy.cli.migrate:migrate", "Bring the database up to date."),
+    "users": ("deploy.cli.users:users", "Create, list, disable and enable accounts."),
+    "clients": ("deploy.cli.clients:clients", "Create, list, show and delete clients."),
     "bus": ("deploy.cli.bus:bus", "Look at the message bus and mend it."),
     "init": ("deploy.cli.init:init", "Make the secrets and .env for docker-compose."),
     "doctor": ("deploy.cli.doctor:doctor", "Examine a deployment."),

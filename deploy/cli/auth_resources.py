@@ -1,0 +1,40 @@
+"""What the commands on accounts and clients stand on: auth_api's use cases without its server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from services.auth_api.app import make_resources
+from services.auth_api.resources import Resources
+from shared.clock import SystemClock
+from shared.logs import configure_logging
+from shared.settings import load_settings
+
+ResultT = TypeVar("ResultT")
+
+DATABASE: Final = frozenset({"auth_api_database_url"})
+EVERYTHING: Final = frozenset({"auth_api_database_url", "redis_url"})
+
+ENDS_LATER: Final = "The services do not answer now; its keys end as soon as they run."
+
+
+def with_auth(work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = False) -> ResultT:
+    """Runs ``work`` on the configured stores; with ``bus`` it may also ask the other services."""
+    settings = load_settings(need=EVERYTHING if bus else DATABASE)
+    configure_logging(level="error", log_format=settings.log_format, service="cli")
+
+    async def main() -> ResultT:
+        resources = make_resources(settings, SystemClock())
+        if bus:
+            await resources.bus.start()
+        try:
+            return await work(resources)
+        finally:
+            if bus:
+                await resources.bus.stop()
+            await resources.database.stop()
+            resources.passwords.close()
+
+    return asyncio.run(main())

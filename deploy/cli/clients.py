@@ -1,0 +1,138 @@
+"""`latchkey clients`: the client registry as the operator sees it, and the operator's own clients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploy.cli.auth_resources import ENDS_LATER, with_auth
+from services.auth_api.client import OPERATOR, Client
+from services.auth_api.client_fields import CHOSEN_ID
+from services.auth_api.clients import (
+    UnknownClientError,
+    WrongFieldsError,
+    create_client,
+    delete_client,
+)
+from services.auth_api.db.repository import ClientIdTakenError, client_of
+from services.auth_api.handlers.clients import client_document
+from services.auth_api.resources import Resources
+from shared.api_key import mint_client_secret
+from shared.contracts.clients import ClientFields
+from shared.errors import StoreUnavailable
+from shared.secret_tokens import digest_of
+
+
+@click.group()
+def clients() -> None:
+    """Create, list, show and delete clients. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
+
+
+@clients.command()
+@click.option("--id", "client_id", help="A chosen id: 3 to 64 of A-Z, a-z, 0-9, _ and -.")
+@click.option("--name", required=True, help="What people read on the consent page.")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="May be given up to ten times.")
+@click.option("--permission", "permissions", multiple=True, required=True, help="May be given several times.")
+@click.option("--api-key-format", help="The key file's template, with %%API_KEY%% in it once.")
+@click.option(
+    "--api-key-format-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same, from a file.",
+)
+@click.option("--api-key-filename", help="What the key file is called.")
+@click.option("--webhook-uri", help="Where the client hears of its keys.")
+@click.option("--homepage", help="Where people read about it.")
+@click.option("--description", help="What it does, in a sentence.")
+@click.option("--public", is_flag=True, help="It can keep no secret: PKCE is required instead.")
+def create(client_id: str | None, api_key_format_file: Path | None, **given: Any) -> None:
+    """Register a client of the operator's. Prints it as JSON, with its secret, this once."""
+    if client_id is not None and not CHOSEN_ID.fullmatch(client_id):
+        raise click.UsageError("--id must be 3 to 64 of A-Z, a-z, 0-9, _ and -.")
+    if api_key_format_file is not None:
+        if given["api_key_format"] is not None:
+            raise click.UsageError("Give --api-key-format or --api-key-format-file, not both.")
+        given["api_key_format"] = _text_of(api_key_format_file)
+    fields = ClientFields(requested_permissions=given.pop("permissions"), **given)
+
+    async def work(resources: Resources) -> dict[str, Any]:
+        secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
+        digest = None if secret is None else digest_of(secret)
+        client = await create_client(resources, OPERATOR, fields, digest, client_id=client_id)
+        return client_document(client, secret=secret)
+
+    try:
+        document = with_auth(work)
+    except WrongFieldsError as error:
+        raise click.UsageError("\n".join(f"{each.field}: {each.detail}." for each in error.errors)) from None
+    except ClientIdTakenError:
+        raise click.ClickException(f"There is a client {client_id} already.") from None
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@clients.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_clients(*, as_json: bool) -> None:
+    """Every client, newest first."""
+
+    async def work(resources: Resources) -> list[Client]:
+        return [client_of(row) for row in await resources.database.fetch("list_clients")]
+
+    found = with_auth(work)
+    if as_json:
+        click.echo(json.dumps([_document(client) for client in found], indent=2, ensure_ascii=False))
+        return
+    for client in found:
+        click.echo(f"{client.client_id:<24}  {client.name}  ({client.author_name})")
+
+
+@clients.command()
+@click.argument("client_id", metavar="ID")
+def show(client_id: str) -> None:
+    """One client as JSON, without its secret."""
+
+    async def work(resources: Resources) -> Client | None:
+        row = await resources.database.fetchrow("find_client", client_id)
+        return None if row is None else client_of(row)
+
+    client = with_auth(work)
+    if client is None:
+        raise _unknown(client_id)
+    click.echo(json.dumps(_document(client), indent=2, ensure_ascii=False))
+
+
+@clients.command()
+@click.argument("client_id", metavar="ID")
+def delete(client_id: str) -> None:
+    """Delete a client; every key, code and pending request of it is dead. Safe to repeat."""
+    try:
+        with_auth(lambda resources: delete_client(resources, None, client_id), bus=True)
+    except UnknownClientError:
+        raise _unknown(client_id) from None
+    except StoreUnavailable as error:
+        if error.store == "postgres":
+            raise
+        click.echo(f"{client_id} is deleted. {ENDS_LATER}", err=True)
+        return
+    click.echo(f"{client_id} is deleted.", err=True)
+
+
+def _document(client: Client) -> dict[str, Any]:
+    return client_document(client) | {
+        "authorName": client.author_name,
+        "byOperator": client.by_operator,
+        "selfRegistered": client.self_registered,
+    }
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError:
+        raise click.UsageError(f"{path} is no UTF-8 text.") from None
+
+
+def _unknown(client_id: str) -> click.ClickException:
+    return click.ClickException(f"There is no client {client_id}.")

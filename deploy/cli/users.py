@@ -1,0 +1,118 @@
+"""`latchkey users`: accounts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from deploy.cli.auth_resources import ENDS_LATER, with_auth
+from services.auth_api import account_switches
+from services.auth_api.account_switches import UnknownUserError
+from services.auth_api.accounts import create_account, password_problem, username_problem
+from services.auth_api.db.repository import UsernameTakenError
+from shared.errors import StoreUnavailable
+
+
+@click.group()
+def users() -> None:
+    """Create, list, disable and enable accounts. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
+
+
+@users.command()
+@click.argument("name")
+def create(name: str) -> None:
+    """Make an account, also where sign-up is closed. The password is asked for, or is one line on stdin."""
+    _refuse(username_problem(name), "The name")
+    password = _read_password()
+    try:
+        account = with_auth(lambda resources: create_account(resources, name, password, actor="operator"))
+    except UsernameTakenError:
+        raise click.ClickException(f"There is an account {name} already (ignoring case).") from None
+    click.echo(json.dumps({"userID": account.user_id, "username": account.username}))
+
+
+@users.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_users(*, as_json: bool) -> None:
+    """All accounts, oldest first."""
+    accounts = with_auth(account_switches.list_accounts)
+    if as_json:
+        documents = [
+            {
+                "userID": account.user_id,
+                "username": account.username,
+                "createdOn": account.created_on,
+                "disabledOn": account.disabled_on,
+                "clients": account.clients,
+            }
+            for account in accounts
+        ]
+        click.echo(json.dumps(documents, indent=2))
+        return
+    for account in accounts:
+        state = "active" if account.disabled_on is None else "disabled"
+        made = f"{datetime.fromtimestamp(account.created_on / 1000, UTC):%Y-%m-%d %H:%M}"
+        click.echo(
+            f"{account.user_id:>6}  {account.username:<30}  {state:<8}  {made}  {account.clients} clients"
+        )
+
+
+@users.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """End an account: no sign-in, and every session, key and code of it is dead. Safe to repeat."""
+    try:
+        with_auth(lambda resources: account_switches.disable_user(resources, name), bus=True)
+    except UnknownUserError:
+        raise _unknown(name) from None
+    except StoreUnavailable as error:
+        if error.store == "postgres":
+            raise
+        click.echo(f"{name} is disabled. {ENDS_LATER}", err=True)
+        return
+    click.echo(f"{name} is disabled.", err=True)
+
+
+@users.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Let a disabled account sign in again. Its old keys stay dead."""
+    try:
+        with_auth(lambda resources: account_switches.enable_user(resources, name))
+    except UnknownUserError:
+        raise _unknown(name) from None
+    click.echo(f"{name} is enabled.", err=True)
+
+
+@users.command("set-password")
+@click.argument("name")
+def set_password(name: str) -> None:
+    """Give an account a new password, asked for or one line on stdin. Its sessions end."""
+    password = _read_password()
+    try:
+        with_auth(lambda resources: account_switches.set_password(resources, name, password))
+    except UnknownUserError:
+        raise _unknown(name) from None
+    click.echo(f"{name} has a new password.", err=True)
+
+
+def _read_password() -> str:
+    """From a prompt that shows nothing, or the first line of stdin; never from an argument, which `ps` shows."""
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    _refuse(password_problem(password), "The password")
+    return password
+
+
+def _refuse(problem: str | None, what: str) -> None:
+    if problem is not None:
+        raise click.UsageError(f"{what} {problem}.")
+
+
+def _unknown(name: str) -> click.ClickException:
+    return click.ClickException(f"There is no account {name}.")
