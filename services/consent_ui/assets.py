@@ -1,0 +1,43 @@
+"""The static files: read once, served under names that hold their hash, so that a browser may keep them for good."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_DIRECTORY: Final = Path(__file__).with_name("static")
+_TYPES: Final[Mapping[str, str]] = {
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".js": "text/javascript",
+}
+PREFIX: Final = "/static/"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file as it is sent."""
+
+    name: str
+    """``latchkey.<hash>.css``"""
+    content: bytes
+    media_type: str
+
+    @property
+    def path(self) -> str:
+        """Where the pages link to."""
+        return PREFIX + self.name
+
+
+def load_assets(directory: Path = _DIRECTORY) -> Mapping[str, Asset]:
+    """Every file of the directory by its plain name (``latchkey.css``)."""
+    return {file.name: _load(file) for file in sorted(directory.iterdir()) if file.suffix in _TYPES}
+
+
+def _load(file: Path) -> Asset:
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(f"{file.stem}.{digest}{file.suffix}", content, _TYPES[file.suffix])

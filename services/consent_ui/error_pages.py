@@ -1,0 +1,82 @@
+"""Errors as pages: what happened, why, what to do about it, and the id under which the logs know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from services.consent_ui.pages import Pages
+from services.consent_ui.visitor import Visitor
+from shared.contracts.authorization import Refusal
+from shared.web.edge import request_id_of
+from shared.web.failures import Failure, Surface
+
+HOME: Final = ("Go to the start page", "/")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """One error page."""
+
+    title: str
+    reason: str
+    advice: str
+    action: str
+    href: str
+    request_id: str
+
+
+_WORDS: Final[Mapping[int, tuple[str, str]]] = {
+    400: (
+        "That request does not work",
+        "Go back and try again. If you followed a link, ask where you got it for a new one.",
+    ),
+    403: ("This page is out of date", "Nothing was changed. Open the page again and repeat what you did."),
+    404: ("There is nothing here", "Check the address, or start from the beginning."),
+    405: ("This address works differently", "Start from the beginning."),
+    408: ("That took too long", "Nothing was changed. Try again."),
+    413: ("That was too much", "Nothing was changed. Shorten what you entered and try again."),
+    415: ("That was not a form of this site", "Open the page again and repeat what you did."),
+    429: ("Too many tries", "Wait a moment, then try again."),
+    503: ("We will be right back", "Nothing is lost and nothing was half done. Try again in a moment."),
+}
+_BUG: Final = (
+    "Something went wrong on our side",
+    "Try again. If it stays, tell the people who run this site the request id below.",
+)
+
+
+def page_surface(pages: Pages) -> Surface:
+    """Tells the failures of every path as a page."""
+
+    def surface(request: web.Request, failure: Failure) -> web.StreamResponse:
+        return pages.respond(
+            "error.html", _view(request, failure, pages), status=failure.status, headers=failure.headers
+        )
+
+    return surface
+
+
+def refusal_page(
+    request: web.Request, pages: Pages, refusal: Refusal, visitor: Visitor | None = None
+) -> web.Response:
+    """The page for what auth_api refused."""
+    view = ErrorView(refusal.title, refusal.reason, refusal.advice, *HOME, request_id_of(request))
+    return pages.respond("error.html", view, visitor=visitor, status=refusal.status)
+
+
+def _view(request: web.Request, failure: Failure, pages: Pages) -> ErrorView:
+    title, advice = _WORDS.get(failure.status, _BUG if failure.status >= 500 else _WORDS[400])  # noqa: PLR2004
+    reason = failure.detail
+    action, href = HOME
+    if failure.status == 403:  # noqa: PLR2004
+        reason = (
+            "It was opened by another sign-in or address than the one it was sent with, or by another site."
+        )
+        action, href = f"Open {pages.site.name}", pages.site.url
+    elif failure.status == 503 and request.method in ("GET", "HEAD"):  # noqa: PLR2004
+        action, href = "Try again", ""
+    return ErrorView(title, reason, advice, action, href, request_id_of(request))

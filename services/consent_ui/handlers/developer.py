@@ -1,0 +1,172 @@
+"""The author's console: the list, one client with its last attempts, registering, editing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from services.consent_ui.forms import read_page_form
+from services.consent_ui.resources import RESOURCES
+from services.consent_ui.session import signed_in
+from services.consent_ui.views.clients import (
+    ClientFormView,
+    client_list_view,
+    client_page_view,
+    client_secret_view,
+    fields_from,
+    fields_of,
+)
+from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors, client_form_errors
+from services.consent_ui.views.permissions import permission_lines
+from services.consent_ui.visitor import Visitor
+from shared.api_key import mint_client_secret
+from shared.contracts.clients import (
+    Attempt,
+    ClientAnswer,
+    ClientFields,
+    ClientView,
+    CreateClient,
+    ListAttempts,
+    ListOwnClients,
+    ReadOwnClient,
+    UpdateClient,
+)
+from shared.errors import StoreUnavailable
+from shared.secret_tokens import digest_of
+from shared.web.failures import Problem
+from shared.web.redirects import see_other
+
+NEW_FORM: Final = "new-client"
+EDIT_FORM: Final = "edit-client"
+RESET_FORM: Final = "reset-secret"
+_NOTICES: Final = {"saved": "Saved.", "deleted": "The client is deleted. Its keys are refused everywhere."}
+_LIMIT: Final = FormErrors(
+    (FormError("", "You have as many clients as this site allows. Delete one first."),)
+)
+
+
+@signed_in
+async def list_clients(request: web.Request, visitor: Visitor) -> web.Response:
+    """``GET /developer``."""
+    resources = request.app[RESOURCES]
+    listed = await resources.bus.request(ListOwnClients(session=visitor.session))
+    notice = _NOTICES.get(request.query.get("done", ""))
+    view = client_list_view(resources, listed.clients)
+    return resources.pages.respond("developer.html", view, visitor=visitor, notice=notice)
+
+
+@signed_in
+async def show_client(request: web.Request, visitor: Visitor) -> web.Response:
+    """``GET /developer/clients/{clientID}``: its links, credentials, last attempts."""
+    resources = request.app[RESOURCES]
+    client, attempts = await asyncio.gather(
+        own_client(request, visitor), _attempts(request, visitor, request.match_info["clientID"])
+    )
+    token = resources.csrf.token(visitor.session, f"{RESET_FORM} {client.client_id}")
+    view = client_page_view(resources, client, token, attempts)
+    notice = _NOTICES.get(request.query.get("done", ""))
+    return resources.pages.respond("client.html", view, visitor=visitor, notice=notice)
+
+
+@signed_in
+async def new_client(request: web.Request, visitor: Visitor) -> web.Response:
+    """``GET /developer/clients/new``."""
+    return _form_page(request, visitor, ClientFields())
+
+
+@signed_in
+async def create_client(request: web.Request, visitor: Visitor) -> web.Response:
+    """``POST /developer/clients/new``: the secret is minted here and shown in this one answer."""
+    resources = request.app[RESOURCES]
+    form = await read_page_form(request, NEW_FORM)
+    fields = fields_from(form)
+    secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
+    command = CreateClient(
+        session=visitor.session, fields=fields, secret_digest=None if secret is None else digest_of(secret)
+    )
+    answer = await resources.bus.request(command)
+    if answer.outcome in ("invalid", "limit"):
+        return _form_page(request, visitor, fields, _errors_of(answer))
+    view = client_secret_view(resources, done(answer), secret, is_new=True)
+    return resources.pages.respond("client_secret.html", view, visitor=visitor, status=201)
+
+
+@signed_in
+async def edit_client(request: web.Request, visitor: Visitor) -> web.Response:
+    """``GET /developer/clients/{clientID}/edit``."""
+    client = await own_client(request, visitor)
+    return _form_page(request, visitor, fields_of(client), client_id=client.client_id)
+
+
+@signed_in
+async def save_client(request: web.Request, visitor: Visitor) -> web.Response:
+    """``POST /developer/clients/{clientID}/edit``."""
+    form = await read_page_form(request, EDIT_FORM, id_field="client_id")
+    client_id, fields = form.one("client_id"), fields_from(form)
+    command = UpdateClient(session=visitor.session, client_id=client_id, fields=fields)
+    answer = await request.app[RESOURCES].bus.request(command)
+    if answer.outcome == "invalid":
+        return _form_page(request, visitor, fields, _errors_of(answer), client_id=client_id)
+    return see_other(f"/developer/clients/{done(answer).client_id}?done=saved")
+
+
+async def own_client(request: web.Request, visitor: Visitor) -> ClientView:
+    """The client in the path, if it is the person's.
+
+    Raises:
+        Problem: 404 otherwise.
+    """
+    command = ReadOwnClient(session=visitor.session, client_id=request.match_info["clientID"])
+    return done(await request.app[RESOURCES].bus.request(command))
+
+
+def done(answer: ClientAnswer) -> ClientView:
+    """The client of an answer that says it happened.
+
+    Raises:
+        Problem: 404 unknown or of another author, 403 signed out meanwhile, 400 a wrong field.
+    """
+    if answer.outcome == "done" and answer.client is not None:
+        return answer.client
+    if answer.outcome == "signed_out":
+        raise Problem(403, "The session ended meanwhile.")
+    if answer.outcome == "invalid":
+        raise Problem(400, " ".join(line.sentence for line in client_form_errors(answer.errors).lines))
+    raise Problem(404, "You have no client with this ID.")
+
+
+async def _attempts(request: web.Request, visitor: Visitor, client_id: str) -> tuple[Attempt, ...] | None:
+    """The flight recorder; the page is shown without it where it cannot be read."""
+    try:
+        command = ListAttempts(session=visitor.session, client_id=client_id)
+        return (await request.app[RESOURCES].bus.request(command)).attempts
+    except StoreUnavailable:
+        return None
+
+
+def _errors_of(answer: ClientAnswer) -> FormErrors:
+    return _LIMIT if answer.outcome == "limit" else client_form_errors(answer.errors)
+
+
+def _form_page(
+    request: web.Request,
+    visitor: Visitor,
+    fields: ClientFields,
+    errors: FormErrors = NO_ERRORS,
+    *,
+    client_id: str | None = None,
+) -> web.Response:
+    resources = request.app[RESOURCES]
+    form = NEW_FORM if client_id is None else f"{EDIT_FORM} {client_id}"
+    view = ClientFormView(
+        fields=fields,
+        choices=permission_lines(resources.catalogue, resources.catalogue),
+        token=resources.csrf.token(visitor.session, form),
+        errors=errors,
+        client_id=client_id,
+    )
+    template = "client_new.html" if client_id is None else "client_edit.html"
+    status = 400 if errors.lines else 200
+    return resources.pages.respond(template, view, visitor=visitor, status=status)

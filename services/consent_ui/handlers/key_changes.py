@@ -1,0 +1,96 @@
+"""Turning a key down: pause, resume, narrow, rename, end sooner. Each is a small form of the key's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from services.consent_ui.forms import PageForm, read_page_form
+from services.consent_ui.handlers.keys import CHANGE_FORM, key_form_page, key_id_in, no_such_key
+from services.consent_ui.resources import RESOURCES
+from services.consent_ui.session import PageHandler, signed_in
+from services.consent_ui.views.form_errors import FormError, FormErrors
+from services.consent_ui.views.moments import end_of_day
+from services.consent_ui.visitor import Visitor
+from shared.contracts.keys import ChangeKey
+from shared.web.redirects import see_other
+
+LONGEST_NAME: Final = 80
+_CONTROLS: Final = {
+    "identifier": "identifier",
+    "permissions": "permissions",
+    "expiresOn": "expires_on",
+    "expires_on": "expires_on",
+}
+
+ReadChange = Callable[[PageForm], dict[str, Any]]
+
+
+class _WrongFieldError(Exception):
+    """What the person typed cannot be: the control's id and a sentence."""
+
+    def __init__(self, control: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.error = FormError(control, sentence)
+
+
+def change(read: ReadChange, done: str) -> PageHandler:
+    """The handler of ``POST /keys/{keyID}/…``; ``read`` makes the changed fields of ``ChangeKey`` out of the form."""
+
+    @signed_in
+    async def handler(request: web.Request, visitor: Visitor) -> web.StreamResponse:
+        form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
+        key_id = key_id_in(form.one("key_id"))
+        try:
+            fields = read(form)
+        except _WrongFieldError as wrong:
+            return await key_form_page(request, visitor, errors=FormErrors((wrong.error,)))
+        command = ChangeKey(key_id=key_id, user_id=visitor.user.user_id, **fields)
+        answer = await request.app[RESOURCES].bus.request(command)
+        if answer.outcome == "not_found":
+            raise no_such_key()
+        if answer.outcome == "conflict":
+            control = _CONTROLS.get(answer.field or "", "")
+            error = FormError(control, f"This cannot be: {answer.detail or 'the key has changed'}.")
+            return await key_form_page(request, visitor, errors=FormErrors((error,)))
+        return see_other(f"/keys/{key_id}?done={done}")
+
+    return handler
+
+
+def _pause(_form: PageForm) -> dict[str, Any]:
+    return {"status": "paused"}
+
+
+def _resume(_form: PageForm) -> dict[str, Any]:
+    return {"status": "active"}
+
+
+def _narrow(form: PageForm) -> dict[str, Any]:
+    kept = form.many("permissions")
+    if not kept:
+        raise _WrongFieldError("permissions", "Keep at least one permission, or revoke the key.")
+    return {"permissions": kept}
+
+
+def _rename(form: PageForm) -> dict[str, Any]:
+    name = form.one("identifier")
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise _WrongFieldError("identifier", f"A name has 1 to {LONGEST_NAME} visible characters.")
+    return {"identifier": name}
+
+
+def _expire(form: PageForm) -> dict[str, Any]:
+    expires_on = end_of_day(form.one("expires_on"))
+    if expires_on is None:
+        raise _WrongFieldError("expires_on", "Enter a day, like 2027-01-31.")
+    return {"expires_on": expires_on}
+
+
+pause: Final = change(_pause, "paused")
+resume: Final = change(_resume, "resumed")
+narrow: Final = change(_narrow, "narrowed")
+rename: Final = change(_rename, "renamed")
+expire: Final = change(_expire, "expires")

@@ -1,0 +1,96 @@
+"""Renders a template with its view into an answer. Everything a template prints is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.consent_ui.assets import Asset
+from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.security_headers import content_security_policy
+from services.consent_ui.visitor import Visitor
+from shared.settings import Settings
+
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+LOGOUT_FORM: Final = "logout"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every page knows of the site it belongs to."""
+
+    name: str
+    url: str
+    sign_up_open: bool
+    stylesheet: str
+    icon: str
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The signed-in person as the frame of a page shows them."""
+
+    name: str
+    logout_token: str
+
+
+class Pages:
+    """The templates of the service, compiled once."""
+
+    def __init__(self, settings: Settings, assets: Mapping[str, Asset], csrf: CsrfTokens) -> None:
+        """Reads nothing yet; templates are compiled on first use and kept."""
+        self._csrf = csrf
+        self._environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self.site = Site(
+            name=settings.site_name,
+            url=settings.public_url,
+            sign_up_open=settings.sign_up == "open",
+            stylesheet=assets["latchkey.css"].path,
+            icon=assets["latchkey.svg"].path,
+            script=assets["latchkey.js"].path,
+        )
+        self._environment.globals["site"] = self.site
+
+    def render(
+        self, template: str, view: Any, *, visitor: Visitor | None = None, notice: str | None = None
+    ) -> str:
+        """The HTML of a page. ``notice`` is one of our own sentences about what has just been done."""
+        account = visitor and Account(visitor.user.username, self._csrf.token(visitor.session, LOGOUT_FORM))
+        return self._environment.get_template(template).render(view=view, account=account, notice=notice)
+
+    def respond(
+        self,
+        template: str,
+        view: Any,
+        *,
+        visitor: Visitor | None = None,
+        notice: str | None = None,
+        status: int = 200,
+        form_targets: Iterable[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        """The page as an answer; ``form_targets`` see ``content_security_policy``."""
+        return web.Response(
+            text=self.render(template, view, visitor=visitor, notice=notice),
+            status=status,
+            content_type="text/html",
+            charset="utf-8",
+            headers={
+                "Content-Security-Policy": content_security_policy(form_targets),
+                "Cache-Control": "no-store",
+                **(headers or {}),
+            },
+        )

@@ -1,0 +1,31 @@
+"""What the handlers of consent_ui stand on, made once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.pages import Pages
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.permissions import Catalogue
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Settings, clock, bus and the pages. The service keeps no data: whatever it shows was asked for just now."""
+
+    settings: Settings
+    clock: Clock
+    bus: Bus
+    catalogue: Catalogue
+    """The permissions of the site, in the order of its file."""
+    pages: Pages
+    csrf: CsrfTokens
+
+
+RESOURCES: Final = web.AppKey("resources", Resources)

@@ -1,0 +1,221 @@
+"""The author's console: registered clients, the form that describes one, its secret once, its last attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+from services.consent_ui.display_names import initial, readable
+from services.consent_ui.forms import PageForm
+from services.consent_ui.resources import Resources
+from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
+from services.consent_ui.views.moments import Moment, day_of, minute_of
+from services.consent_ui.views.permissions import PermissionLine, permission_lines
+from shared.contracts.clients import Attempt, ClientFields, ClientView
+
+OVERLAPS: Final = (
+    (0, "at once"),
+    (3600, "after one hour"),
+    (86_400, "after one day"),
+    (604_800, "after seven days"),
+)
+"""How long an old secret or key may go on working, in seconds."""
+
+_STEP_NAMES: Final = {
+    "authorize": "Consent page",
+    "token": "Code exchange",
+    "file flow": "Key file",
+    "device": "Device",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLine:
+    """One client of the author's list."""
+
+    client_id: str
+    name: str
+    initial: str
+    created: Moment
+    permissions: tuple[PermissionLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientListView:
+    """The clients that the person registered."""
+
+    clients: tuple[ClientLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFormView:
+    """The form that registers or edits a client, with what was typed."""
+
+    fields: ClientFields
+    choices: tuple[PermissionLine, ...]
+    token: str
+    errors: FormErrors = NO_ERRORS
+    client_id: str | None = None
+    """``None`` while the client is new; then permissions and kind can still be chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLine:
+    """One line of the flight recorder."""
+
+    on: Moment
+    step: str
+    ok: bool
+    error: str | None
+    cause: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPageView:
+    """One client, to its author."""
+
+    client: ClientView
+    name: str
+    created: Moment
+    permissions: tuple[PermissionLine, ...]
+    consent_link: str | None
+    """The seed's link; ``None`` for a client without a redirect address."""
+    file_link: str
+    token_url: str
+    reset_token: str
+    attempts: tuple[AttemptLine, ...] | None
+    """``None`` where they cannot be read right now."""
+    overlaps: tuple[tuple[int, str], ...] = OVERLAPS
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretView:
+    """A client's new secret, for this one answer."""
+
+    client: ClientView
+    name: str
+    secret: str | None = field(repr=False)
+    """``None`` for a public client, which has none."""
+    is_new: bool
+    overlap: str
+    consent_link: str | None
+    file_link: str
+    token_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDeleteView:
+    """The question before a client is deleted."""
+
+    client_id: str
+    name: str
+    token: str
+
+
+def client_list_view(resources: Resources, clients: Iterable[ClientView]) -> ClientListView:
+    """The author's list, as auth_api orders it (newest first)."""
+    return ClientListView(tuple(_line(resources, client) for client in clients))
+
+
+def client_page_view(
+    resources: Resources, client: ClientView, reset_token: str, attempts: Iterable[Attempt] | None
+) -> ClientPageView:
+    """The page of one client."""
+    return ClientPageView(
+        client=client,
+        name=readable(client.name),
+        created=day_of(client.created_on),
+        permissions=permission_lines(resources.catalogue, client.requested_permissions),
+        consent_link=consent_link(resources, client),
+        file_link=file_link(resources, client),
+        token_url=f"{resources.settings.public_url}/api/v1/oauth/token",
+        reset_token=reset_token,
+        attempts=None if attempts is None else tuple(_attempt(attempt) for attempt in attempts),
+    )
+
+
+def client_secret_view(
+    resources: Resources, client: ClientView, secret: str | None, *, is_new: bool, overlap_seconds: int = 0
+) -> ClientSecretView:
+    """The page that shows a new secret."""
+    return ClientSecretView(
+        client=client,
+        name=readable(client.name),
+        secret=secret,
+        is_new=is_new,
+        overlap=dict(OVERLAPS)[overlap_seconds],
+        consent_link=consent_link(resources, client),
+        file_link=file_link(resources, client),
+        token_url=f"{resources.settings.public_url}/api/v1/oauth/token",
+    )
+
+
+def consent_link(resources: Resources, client: ClientView) -> str | None:
+    """The link that an integrator shows to people."""
+    if not client.redirect_uris:
+        return None
+    return f"{resources.settings.public_url}/oauth/request-auth?clientID={quote(client.client_id, safe='')}"
+
+
+def file_link(resources: Resources, client: ClientView) -> str:
+    """The link of the Client File Flow."""
+    return f"{resources.settings.public_url}/client-file-flow/{quote(client.client_id, safe='')}"
+
+
+def fields_of(client: ClientView) -> ClientFields:
+    """What the form shows of a registered client."""
+    return ClientFields(
+        name=client.name,
+        redirect_uris=client.redirect_uris,
+        requested_permissions=client.requested_permissions,
+        api_key_format=client.api_key_format,
+        api_key_filename=client.api_key_filename,
+        webhook_uri=client.webhook_uri,
+        homepage=client.homepage,
+        description=client.description,
+        public=client.public,
+    )
+
+
+def fields_from(form: PageForm) -> ClientFields:
+    """What an author typed, not yet checked.
+
+    Raises:
+        Problem: 400, a field was sent twice.
+    """
+    return ClientFields(
+        name=form.optional("name"),
+        redirect_uris=form.lines("redirect_uris"),
+        requested_permissions=form.many("requested_permissions"),
+        api_key_format=form.text("api_key_format") or None,
+        api_key_filename=form.optional("api_key_filename"),
+        webhook_uri=form.optional("webhook_uri"),
+        homepage=form.optional("homepage"),
+        description=form.optional("description"),
+        public=form.one("client_type") == "public",
+    )
+
+
+def _line(resources: Resources, client: ClientView) -> ClientLine:
+    name = readable(client.name)
+    return ClientLine(
+        client.client_id,
+        name,
+        initial(name),
+        day_of(client.created_on),
+        permission_lines(resources.catalogue, client.requested_permissions),
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptLine:
+    return AttemptLine(
+        on=minute_of(attempt.on),
+        step=_STEP_NAMES.get(attempt.step, attempt.step),
+        ok=attempt.result == "ok",
+        error=attempt.error,
+        cause=attempt.cause,
+        request_id=attempt.request_id,
+    )
