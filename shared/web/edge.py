@@ -22,6 +22,7 @@ from shared.web.failures import Failure, Problem, Surface, problem_surface
 DEADLINE_SECONDS: Final = 3.6
 """Every answer, also a refusal for a store that hangs, is out within 4 s."""
 REQUEST_ID: Final = "X-Request-ID"
+_OWN_ID: Final = web.RequestKey("request_id", str)
 QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 COMMON_HEADERS: Final = CIMultiDict(
@@ -110,13 +111,13 @@ def begin(request: web.Request) -> str:
     """Gives the request its id: the caller's where it is well-formed, a new one else."""
     given = request.headers.get(REQUEST_ID)
     request_id = given if given is not None and _GIVEN_ID.fullmatch(given) else f"{_BOOT}{next(_NUMBERS):08x}"
-    request[REQUEST_ID] = request_id
+    request[_OWN_ID] = request_id
     return request_id
 
 
 def request_id_of(request: web.Request) -> str:
     """The id under which the logs know this request."""
-    found: str = request.get(REQUEST_ID, "")
+    found: str = request.get(_OWN_ID, "")
     return found
 
 
