@@ -1,0 +1,78 @@
+"""auth_api and key_issuer in the test's own process, each on a port of its own, on stores of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import asyncpg
+import pytest
+
+from deploy.embedded.ports import free_port
+from services.auth_api.app import create_app
+from services.auth_api.resources import RESOURCES, Resources
+from services.key_issuer.app import create_app as create_issuer
+from shared.settings import load_settings
+from shared.web.server import serving
+from tests.harness.site import Site
+from tests.harness.stores import Servers, Stores, fresh_stores
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A running auth_api with an issuer, and what a test may want to reach behind them."""
+
+    site: Site
+    issuer: Site
+    resources: Resources
+    stores: Stores
+
+    async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows straight from the database."""
+        connection = await asyncpg.connect(self.stores.database_url)
+        try:
+            return await connection.fetch(statement, *arguments)
+        finally:
+            await connection.close()
+
+
+RegistryStarter = Callable[..., AbstractAsyncContextManager[Registry]]
+
+
+@asynccontextmanager
+async def running_registry(servers: Servers, **variables: str) -> AsyncIterator[Registry]:
+    """Fresh stores with auth_api and key_issuer on them."""
+    async with fresh_stores(servers) as stores, serving_registry(stores, variables) as registry:
+        yield registry
+
+
+@asynccontextmanager
+async def serving_registry(stores: Stores, variables: Mapping[str, str]) -> AsyncIterator[Registry]:
+    """Both services on given stores; a second one on the same stores is a second replica."""
+    port, issuer_port = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    given = {f"LATCHKEY_{name}": value for name, value in variables.items()}
+    settings = load_settings({"LATCHKEY_PUBLIC_URL": url, **stores.environment(), **given})
+    application = create_app(settings)
+    async with (
+        serving(create_issuer(settings), "127.0.0.1", issuer_port, drain_seconds=1),
+        serving(application, "127.0.0.1", port, drain_seconds=1),
+        Site.at(url, settings.origin) as site,
+        Site.at(f"http://127.0.0.1:{issuer_port}", settings.origin) as issuer,
+    ):
+        yield Registry(site, issuer, application[RESOURCES], stores)
+
+
+@pytest.fixture(scope="module")
+async def registry(servers: Servers) -> AsyncIterator[Registry]:
+    """The services for the tests of a module together; each makes its own people. Limits are off."""
+    async with running_registry(servers, THROTTLE="off") as registry:
+        yield registry
+
+
+@pytest.fixture
+def start_registry(servers: Servers) -> RegistryStarter:
+    """Starts services of the test's own, configured by keyword: ``SIGN_UP="closed"``."""
+    return partial(running_registry, servers)
