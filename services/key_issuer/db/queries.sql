@@ -312,7 +312,8 @@ VALUES ($1, $2, $3, $4, $5::text[], $6);
 
 -- name: read_service_key
 -- Everything a check needs to know of one service key.
-SELECT key_id, name, digest, pepper_version, permissions, ended_on FROM service_keys WHERE key_id = $1;
+SELECT key_id, name, digest, pepper_version, permissions, created_on, last_used_on, ended_on, end_reason
+FROM service_keys WHERE key_id = $1;
 
 -- name: end_service_key
 -- Revokes a service key that has not ended, with its line in the audit.

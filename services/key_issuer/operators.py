@@ -1,0 +1,87 @@
+"""The operator's view of the keys: people's and services', with their history, and no secret of any."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from asyncpg import Record
+
+from services.key_issuer.changes import shown_status
+from shared.clock import Clock
+from shared.database import Database
+
+Document = dict[str, Any]
+"""What is printed: public names and plain values."""
+
+_FIELDS: Final = {
+    "keyID": "key_id",
+    "userID": "user_id",
+    "username": "username",
+    "fromAPIClient": "client_id",
+    "identifier": "identifier",
+    "permissions": "permissions",
+    "usedPermissions": "used_permissions",
+    "origin": "origin",
+    "epoch": "epoch",
+    "attempt": "attempt",
+    "pepperVersion": "pepper_version",
+    "consentedOn": "consented_on",
+    "createdOn": "created_on",
+    "lastUsedOn": "last_used_on",
+    "expiresOn": "expires_on",
+    "endedOn": "ended_on",
+    "endReason": "end_reason",
+}
+
+
+async def search_keys(
+    database: Database, clock: Clock, *, username: str | None, client_id: str | None, ended: bool, limit: int
+) -> list[Document]:
+    """People's keys, newest first; ended ones where wanted."""
+    rows = await database.fetch("search_keys", username, client_id, ended, limit)
+    return [_document(row, clock.now()) for row in rows]
+
+
+async def list_service_keys(database: Database, *, ended: bool, limit: int) -> list[Document]:
+    """Service keys, newest first; ended ones where wanted."""
+    rows = await database.fetch("list_service_keys", limit)
+    return [_service_document(row) for row in rows if ended or row["ended_on"] is None]
+
+
+async def describe_key(database: Database, clock: Clock, key_id: str) -> Document | None:
+    """Everything that is known of one key, with its history; ``None`` for an unknown id."""
+    row = await database.fetchrow("describe_key", key_id)
+    service = await database.fetchrow("read_service_key", key_id) if row is None else None
+    if row is not None:
+        document = _document(row, clock.now())
+    elif service is not None:
+        document = _service_document(service)
+    else:
+        return None
+    history = await database.fetch("list_audit", key_id)
+    return document | {
+        "history": [
+            {"event": line["event"], "reason": line["reason"], "on": line["happened_on"]} for line in history
+        ]
+    }
+
+
+def _document(row: Record, now: int) -> Document:
+    known = dict(row)
+    document = {name: known[column] for name, column in _FIELDS.items() if column in known}
+    document["status"] = shown_status(known["status"], known["expires_on"], now)
+    document["delivered"] = not known["undelivered"]
+    return document
+
+
+def _service_document(row: Record) -> Document:
+    return {
+        "keyID": row["key_id"],
+        "service": row["name"],
+        "permissions": row["permissions"],
+        "createdOn": row["created_on"],
+        "lastUsedOn": row["last_used_on"],
+        "endedOn": row["ended_on"],
+        "endReason": row["end_reason"],
+        "status": "active" if row["ended_on"] is None else "revoked",
+    }
