@@ -1,0 +1,1 @@
+"""The issuer on a real PostgreSQL and Valkey."""

@@ -1,0 +1,247 @@
+"""Making keys: each at most once, whatever is delivered twice, late, together or broken."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.key_issuer.issuance import Malformed, issue_keys
+from services.key_issuer.revocation import revoke_code, revoke_holding
+from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
+from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
+
+
+async def test_a_key_is_a_row_an_event_and_a_line_in_the_audit(bench: Bench) -> None:
+    """One transaction writes all of them, and no part of the key."""
+    key = mint()
+    order = command(key, expires_on=9_999_999_999_999)
+    reply = (await bench.issue(order))[0]
+    assert reply.outcome == "issued"
+    assert reply.key is not None
+    assert reply.key.permissions == ("customise_score", "delete_score")
+    row = dict((await bench.sql("SELECT * FROM api_keys"))[0])
+    assert row["key_id"] == key.key_id
+    assert row["code_digest"].hex() == order.code_digest
+    assert row["digest"].hex() != key.digest
+    assert row["permissions"] == ["customise_score", "delete_score"]
+    assert (row["status"], row["epoch"], row["undelivered"]) == ("active", 0, False)
+    assert row["expires_on"] == 9_999_999_999_999
+    assert key.token[-49:-6] not in str(row)
+    assert await bench.audit(key.key_id) == ["issued"]
+    assert key.key_id in (await bench.told("key.issued"))[0]
+    assert len(await bench.sql("SELECT FROM undelivered_keys")) == 1
+
+
+async def test_a_batch_is_answered_in_order(bench: Bench) -> None:
+    """Each command has its own outcome."""
+    keys = [mint() for _ in range(128)]
+    orders = [command(key, user_id=1 + number % 40) for number, key in enumerate(keys)]
+    replies = await bench.issue(*orders)
+    assert [reply.key.key_id if reply.key else None for reply in replies] == [key.key_id for key in keys]
+    assert (await bench.sql("SELECT count(*) FROM api_keys WHERE status = 'active'"))[0]["count"] == 128
+
+
+async def test_a_second_delivery_gives_the_same_answer(bench: Bench) -> None:
+    """And neither a second row, nor a second event, nor a second line."""
+    order = command(mint())
+    first = await bench.issue(order)
+    again = await bench.issue(order, order)
+    assert again == first * 2
+    assert await bench.audit(order.key_id) == ["issued"]
+    assert len(await bench.told("key.issued")) == 1
+
+
+async def test_a_batch_may_hold_one_command_twice(bench: Bench) -> None:
+    """A duplicate XADD lands in the same batch."""
+    order = command(mint())
+    replies = await bench.issue(order, command(mint()), order)
+    assert [reply.outcome for reply in replies] == ["issued"] * 3
+    assert replies[0] == replies[2]
+
+
+async def test_a_code_that_redis_forgot_gives_no_second_key(bench: Bench) -> None:
+    """The first key dies, and both asks learn nothing (RFC 6749 §4.1.2)."""
+    first = command(mint())
+    await bench.issue(first)
+    reply = (await bench.issue(command(mint(), code_digest=first.code_digest)))[0]
+    assert reply == IssueKeyReply(outcome="code_already_used")
+    assert await bench.status(first.key_id) == "revoked:code_replayed"
+    assert (await bench.sql("SELECT count(*) FROM api_keys"))[0]["count"] == 1
+    assert await bench.audit(first.key_id) == ["issued", "revoked"]
+
+
+async def test_the_second_key_of_a_code_in_one_batch_is_refused(bench: Bench) -> None:
+    """The order within the batch decides."""
+    first = command(mint())
+    replies = await bench.issue(first, command(mint(), code_digest=first.code_digest))
+    assert [reply.outcome for reply in replies] == ["issued", "code_already_used"]
+    assert await bench.status(first.key_id) == "revoked:code_replayed"
+
+
+async def test_a_later_attempt_replaces_the_undelivered_key(bench: Bench) -> None:
+    """The code was released after a timeout: one row is live, the other one told as narrowed and hidden."""
+    first = command(mint())
+    await bench.issue(first)
+    second = command(mint(), code_digest=first.code_digest, attempt=2)
+    assert (await bench.issue(second))[0].outcome == "issued"
+    assert await bench.status(first.key_id) == "revoked:superseded"
+    assert await bench.status(second.key_id) == "active"
+    assert any(first.key_id in body for body in await bench.told("keys.narrowed"))
+    assert (await bench.issue(first))[0].outcome == "superseded"
+    assert (await bench.issue(second))[0].outcome == "issued"
+
+
+async def test_an_earlier_attempt_that_arrives_late_is_superseded(bench: Bench) -> None:
+    """The key that the client holds stays alive."""
+    second = command(mint(), attempt=2)
+    await bench.issue(second)
+    late = command(mint(), code_digest=second.code_digest, attempt=1)
+    assert (await bench.issue(late))[0].outcome == "superseded"
+    assert await bench.status(second.key_id) == "active"
+
+
+async def test_a_later_attempt_after_delivery_ends_the_key(bench: Bench) -> None:
+    """Somebody holds it: the code was used twice."""
+    first = command(mint())
+    await bench.issue(first)
+    await bench.sql("DELETE FROM undelivered_keys")
+    late = command(mint(), code_digest=first.code_digest, attempt=2)
+    assert (await bench.issue(late))[0].outcome == "code_already_used"
+    assert await bench.status(first.key_id) == "revoked:code_replayed"
+
+
+async def test_a_replay_that_overtakes_the_issue_wins(bench: Bench) -> None:
+    """The row comes later and is born revoked."""
+    order = command(mint())
+    assert order.code_digest is not None
+    assert order.client_id is not None
+    replay = RevokeCode(code_digest=order.code_digest, client_id=order.client_id, user_id=order.user_id)
+    assert (await revoke_code(bench.issuer, replay)).found == 0
+    assert (await bench.issue(order))[0].outcome == "code_already_used"
+    assert await bench.status(order.key_id) == "revoked:code_replayed"
+    assert await bench.audit(order.key_id) == ["issued", "revoked"]
+    assert (await bench.sql("SELECT count(*) FROM undelivered_keys"))[0]["count"] == 0
+
+
+async def test_a_withdrawn_consent_gives_no_key(bench: Bench) -> None:
+    """Withdrawn from one client, by the whole person, or with the whole client."""
+    now = bench.clock.now()
+    for fields in ({"user_id": 2, "client_id": "CXFervidex"}, {"user_id": 3, "client_id": None}):
+        await revoke_holding(bench.issuer, RevokeHolding(before=now, reason="app_disconnected", **fields))
+    await revoke_holding(
+        bench.issuer, RevokeHolding(user_id=None, client_id="CXGone", before=now, reason="client_deleted")
+    )
+    outcomes = await bench.issue(
+        command(mint(), consented_on=now),
+        command(mint(), consented_on=now, client_id="Other"),
+        command(mint(), consented_on=now, user_id=3, client_id="Other"),
+        command(mint(), consented_on=now, user_id=3, client_id=None),
+        command(mint(), consented_on=now, user_id=4, client_id="CXGone"),
+        command(mint(), consented_on=now + 1, user_id=3),
+        command(mint(), consented_on=now + 1, client_id="CXGone"),
+    )
+    assert [reply.outcome for reply in outcomes] == [
+        "consent_withdrawn",
+        "issued",
+        "consent_withdrawn",
+        "consent_withdrawn",
+        "consent_withdrawn",
+        "issued",
+        "issued",
+    ]
+
+
+async def test_poison_in_a_batch_spoils_nothing_else(bench: Bench) -> None:
+    """What cannot be carried out is named; the others are made."""
+    good, also_good = mint(), mint()
+    outcomes = await issue_keys(
+        bench.issuer,
+        [
+            command(good),
+            command(mint(), identifier="a\0b"),
+            command(mint(), code_digest="no hex"),
+            command(mint(), user_id=2**70),
+            command(also_good),
+        ],
+    )
+    assert [isinstance(outcome, Malformed) for outcome in outcomes] == [False, True, True, True, False]
+    assert await bench.status(good.key_id) == "active"
+    assert await bench.status(also_good.key_id) == "active"
+
+
+async def test_what_only_the_database_notices_spoils_nothing_else(bench: Bench) -> None:
+    """One of a batch is refused by a constraint: the others are made one by one."""
+    await bench.sql("ALTER TABLE api_keys ADD CONSTRAINT poison CHECK (identifier <> 'poison')")
+    keys = [mint() for _ in range(5)]
+    orders = [command(key) for key in keys]
+    orders[2] = command(keys[2], identifier="poison")
+    outcomes = await issue_keys(bench.issuer, orders)
+    assert [isinstance(outcome, Malformed) for outcome in outcomes] == [False, False, True, False, False]
+    assert (await bench.sql("SELECT count(*) FROM api_keys WHERE status = 'active'"))[0]["count"] == 4
+
+
+async def test_ten_keys_of_a_grant_live_and_the_oldest_goes_first(bench: Bench) -> None:
+    """Also paused ones count, expired ones and a person's own do not."""
+    keys = [(await bench.make()).key_id for _ in range(10)]
+    await bench.sql("UPDATE api_keys SET status = 'paused' WHERE key_id = $1", keys[1])
+    eleventh = (await bench.make()).key_id
+    assert await bench.status(keys[0]) == "revoked:evicted"
+    assert await bench.status(keys[1]) == "paused"
+    await bench.make()
+    assert await bench.status(keys[1]) == "revoked:evicted"
+    await bench.sql("UPDATE api_keys SET expires_on = 1 WHERE key_id = $1", keys[5])
+    await bench.make()
+    assert await bench.status(keys[2]) == "active"
+    assert await bench.status(eleventh) == "active"
+    own = [(await bench.make(client_id=None, code_digest=None)).key_id for _ in range(12)]
+    assert await bench.status(own[0]) == "active"
+    assert await bench.status(keys[2]) == "active"
+
+
+async def test_a_batch_of_one_grant_keeps_the_newest_ten(bench: Bench) -> None:
+    """Thousands of exchanges by one person and client leave ten keys, and each was issued and ended once."""
+    old = [(await bench.make()).key_id for _ in range(3)]
+    keys = [mint() for _ in range(40)]
+    replies = await bench.issue(*(command(key) for key in keys))
+    assert {reply.outcome for reply in replies} == {"issued"}
+    live = await bench.sql("SELECT key_id FROM api_keys WHERE status = 'active' ORDER BY number")
+    assert [row["key_id"] for row in live] == [key.key_id for key in keys[-10:]]
+    assert await bench.status(old[0]) == "revoked:evicted"
+    counts = await bench.sql(
+        "SELECT event, count(*), count(DISTINCT key_id) AS keys FROM audit GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row) for row in counts] == [("issued", 43, 43), ("revoked", 33, 33)]
+    assert len(await bench.told("key.revoked")) == 33
+    assert (await bench.sql("SELECT count(*) FROM undelivered_keys"))[0]["count"] == 10
+
+
+async def test_eviction_by_two_replicas_at_once_leaves_ten(bench: Bench) -> None:
+    """They wait for each other at the holding, never in a circle."""
+    async with open_bench(bench.url) as other:
+        await asyncio.gather(
+            *(
+                replica.issue(
+                    *(command(mint(), user_id=user, client_id=client) for user in users for client in "AB")
+                )
+                for replica, users in ((bench, (1, 2, 3)), (other, (3, 2, 1)))
+                for _ in range(15)
+            )
+        )
+    rows = await bench.sql(
+        "SELECT user_id, client_id, count(*) FROM api_keys WHERE status = 'active' GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert [tuple(row) for row in rows] == [(user, client, 10) for user in (1, 2, 3) for client in "AB"]
+
+
+async def test_fifty_commands_of_one_code_over_two_replicas_give_one_row(bench: Bench) -> None:
+    """Each with a key of its own: one is issued, then ended by the next; never a second row."""
+    async with open_bench(bench.url) as other:
+        first = command(mint())
+        orders = [first] + [command(mint(), code_digest=first.code_digest) for _ in range(49)]
+        replies = await asyncio.gather(
+            *((bench, other)[number % 2].issue(order) for number, order in enumerate(orders))
+        )
+    outcomes = sorted(reply[0].outcome for reply in replies)
+    assert outcomes == ["code_already_used"] * 49 + ["issued"]
+    rows = await bench.sql("SELECT status FROM api_keys")
+    assert [row["status"] for row in rows] == ["revoked"]
+    assert len(await bench.told("key.issued")) == 1

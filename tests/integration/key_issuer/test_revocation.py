@@ -1,0 +1,201 @@
+"""Ending keys: by their owner, their client, a replay, a withdrawn consent; once, and also those still on their way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.key_issuer.revocation import revoke_code, revoke_holding, revoke_key, revoke_token
+from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeHolding, RevokeKey, RevokeToken
+from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
+
+
+async def test_a_revocation_is_a_status_an_epoch_an_event_and_a_line(bench: Bench) -> None:
+    """All in one transaction; again changes nothing."""
+    key = await bench.make()
+    order = RevokeKey(key_id=key.key_id, user_id=2, reason="owner")
+    assert await revoke_key(bench.issuer, order) == KeysRevoked(found=1, revoked=(key.key_id,))
+    assert await revoke_key(bench.issuer, order) == KeysRevoked(found=1, revoked=())
+    row = (await bench.sql("SELECT status, epoch, end_reason, ended_on FROM api_keys"))[0]
+    assert (row["status"], row["epoch"], row["end_reason"]) == ("revoked", 1, "owner")
+    assert await bench.audit(key.key_id) == ["issued", "revoked"]
+    assert len(await bench.told("key.revoked")) == 1
+    assert len(await bench.told("keys.narrowed")) == 1
+
+
+async def test_a_key_of_somebody_else_is_not_found(bench: Bench) -> None:
+    """And stays alive."""
+    key = await bench.make()
+    for order in (
+        RevokeKey(key_id=key.key_id, user_id=3, reason="owner"),
+        RevokeKey(key_id="x" * 16, user_id=2, reason="owner"),
+    ):
+        assert await revoke_key(bench.issuer, order) == KeysRevoked(found=0, revoked=())
+    assert await bench.status(key.key_id) == "active"
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"), [("client_id", "CY"), ("digest", "0" * 64), ("key_id", "x" * 16)]
+)
+async def test_a_client_revokes_its_own_keys_only(bench: Bench, field: str, wrong: str) -> None:
+    """RFC 7009 §2.1: by the key itself, and only if it was issued to that client."""
+    key = await bench.make()
+    order = RevokeToken(key_id=key.key_id, digest=key.digest, client_id="CXFervidex")
+    assert (await revoke_token(bench.issuer, order.model_copy(update={field: wrong}))).found == 0
+    assert await bench.status(key.key_id) == "active"
+    assert (await revoke_token(bench.issuer, order)).revoked == (key.key_id,)
+
+
+async def test_a_replayed_code_ends_its_key(bench: Bench) -> None:
+    """Also where Redis has forgotten whose code it was; never through another client's hands."""
+    first, second = command(mint()), command(mint())
+    await bench.issue(first, second)
+    assert first.code_digest is not None
+    assert second.code_digest is not None
+    foreign = RevokeCode(code_digest=first.code_digest, client_id="CY", user_id=2)
+    assert (await revoke_code(bench.issuer, foreign)).found == 0
+    assert await bench.status(first.key_id) == "active"
+    known = RevokeCode(code_digest=first.code_digest, client_id="CXFervidex", user_id=2)
+    assert (await revoke_code(bench.issuer, known)).revoked == (first.key_id,)
+    assert (await revoke_code(bench.issuer, known)) == KeysRevoked(found=1, revoked=())
+    forgotten = RevokeCode(code_digest=second.code_digest, client_id="CXFervidex", user_id=None)
+    assert (await revoke_code(bench.issuer, forgotten)).revoked == (second.key_id,)
+
+
+async def test_an_unknown_code_without_a_person_leaves_no_mark(bench: Bench) -> None:
+    """Only a committed row counts then: nobody can fill the table with marks."""
+    unknown = RevokeCode(code_digest="a" * 64, client_id="CXFervidex", user_id=None)
+    assert (await revoke_code(bench.issuer, unknown)).found == 0
+    assert await bench.sql("SELECT FROM replayed_codes") == []
+
+
+async def test_a_holding_ends_with_all_its_keys_up_to_a_time(bench: Bench) -> None:
+    """A consent given later is another one."""
+    now = bench.clock.now()
+    old = [(await bench.make(consented_on=now - 10)).key_id for _ in range(3)]
+    new = await bench.make(consented_on=now + 10)
+    other = await bench.make(client_id="CY", consented_on=now - 10)
+    own = await bench.make(client_id=None, code_digest=None, consented_on=now - 10)
+    order = RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
+    assert set((await revoke_holding(bench.issuer, order)).revoked) == set(old)
+    assert (await revoke_holding(bench.issuer, order)).found == 0
+    for key in (new, other, own):
+        assert await bench.status(key.key_id) == "active"
+
+
+async def test_a_disabled_person_loses_every_key(bench: Bench) -> None:
+    """Those of all clients and the person's own, in chunks, with their events."""
+    now = bench.clock.now()
+    keys = [command(mint(), client_id=f"C{number % 120}", consented_on=now) for number in range(1200)]
+    await bench.issue(*keys)
+    await bench.make(user_id=3, consented_on=now)
+    order = RevokeHolding(user_id=2, client_id=None, before=now, reason="user_disabled")
+    outcome = await revoke_holding(bench.issuer, order)
+    assert outcome.found == 1200
+    rows = await bench.sql("SELECT user_id, status, count(*) FROM api_keys GROUP BY 1, 2 ORDER BY 1, 2")
+    assert [tuple(row) for row in rows] == [(2, "revoked", 1200), (3, "active", 1)]
+    assert len(await bench.told("key.revoked")) == 1200
+    assert all(len(body) < 64 * 1024 for body in await bench.told("keys.narrowed"))
+
+
+async def test_a_deleted_client_loses_every_key(bench: Bench) -> None:
+    """Of all people, and of nobody else's client."""
+    now = bench.clock.now()
+    await bench.issue(*(command(mint(), user_id=user, consented_on=now) for user in range(1, 51)))
+    other = await bench.make(client_id="CY", consented_on=now)
+    order = RevokeHolding(user_id=None, client_id="CXFervidex", before=now, reason="client_deleted")
+    assert (await revoke_holding(bench.issuer, order)).found == 50
+    assert await bench.status(other.key_id) == "active"
+
+
+@pytest.mark.parametrize(
+    "whose", [{"user_id": 2, "client_id": None}, {"user_id": None, "client_id": "CXFervidex"}]
+)
+async def test_a_withdrawal_waits_for_the_issues_that_run(bench: Bench, whose: dict[str, object]) -> None:
+    """A key whose transaction was open when the person was disabled does not survive it."""
+    now = bench.clock.now()
+    order = command(mint(), consented_on=now)
+    holding = RevokeHolding.model_validate({"before": now, "reason": "user_disabled", **whose})
+    async with bench.issuer.database.transaction() as connection:
+        sql = bench.issuer.database.sql
+        await connection.fetch(sql["lock_holdings"], [2], ["CXFervidex"], [1])
+        withdrawing = asyncio.create_task(revoke_holding(bench.issuer, holding))
+        async with asyncio.timeout(5):
+            while not await bench.sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                await asyncio.sleep(0.01)
+        await connection.execute(
+            "INSERT INTO api_keys (key_id, digest, pepper_version, user_id, username, client_id, identifier,"
+            " permissions, origin, consented_on, created_on)"
+            " VALUES ($1, $2, 1, 2, 'b', 'CXFervidex', 'x', '{p}', 'code', $3, $3)",
+            order.key_id,
+            b"d" * 32,
+            now,
+        )
+        assert not withdrawing.done()
+    assert (await withdrawing).revoked == (order.key_id,)
+
+
+async def test_issuing_and_withdrawing_race_without_a_survivor(bench: Bench) -> None:
+    """Whatever comes first: afterwards no key of a withdrawn consent is alive."""
+    async with open_bench(bench.url) as other:
+        for round_ in range(15):
+            user = 100 + round_
+            now = bench.clock.now()
+            orders = [
+                command(mint(), user_id=user, consented_on=now, client_id=f"C{n % 3}") for n in range(6)
+            ]
+            holding = {
+                0: RevokeHolding(user_id=user, client_id="C1", before=now, reason="app_disconnected"),
+                1: RevokeHolding(user_id=user, client_id=None, before=now, reason="user_disabled"),
+                2: RevokeHolding(user_id=None, client_id="C1", before=now, reason="client_deleted"),
+            }[round_ % 3]
+            await asyncio.gather(
+                *(bench.issue(order) for order in orders),
+                revoke_holding(other.issuer, holding),
+                *(other.issue(order) for order in orders),
+            )
+            rows = await bench.sql("SELECT client_id, status FROM api_keys WHERE user_id = $1", user)
+            alive = {row["client_id"] for row in rows if row["status"] == "active"}
+            assert alive <= ({"C0", "C2"} if round_ % 3 != 1 else set())
+
+
+async def test_issuing_and_replaying_race_without_a_survivor(bench: Bench) -> None:
+    """The losers of a race are replays: the one key ends revoked, in whichever order they arrive."""
+    async with open_bench(bench.url) as other:
+        for _ in range(20):
+            order = command(mint())
+            assert order.code_digest is not None
+            assert order.client_id is not None
+            replay = RevokeCode(
+                code_digest=order.code_digest, client_id=order.client_id, user_id=order.user_id
+            )
+            await asyncio.gather(bench.issue(order), *(revoke_code(other.issuer, replay) for _ in range(5)))
+            assert await bench.status(order.key_id) == "revoked:code_replayed"
+            assert await bench.audit(order.key_id) == ["issued", "revoked"]
+
+
+async def test_every_way_to_end_a_key_at_once_ends_it_once(bench: Bench) -> None:
+    """One audit line and one event, whoever was first; nobody waits in a circle."""
+    now = bench.clock.now()
+    keys = [await bench.make(consented_on=now) for _ in range(8)]
+    async with open_bench(bench.url) as other:
+        await asyncio.gather(
+            *(
+                revoke_key(replica.issuer, RevokeKey(key_id=key.key_id, user_id=2, reason="owner"))
+                for replica in (bench, other)
+                for key in keys
+            ),
+            revoke_holding(
+                other.issuer,
+                RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected"),
+            ),
+            revoke_holding(
+                bench.issuer, RevokeHolding(user_id=2, client_id=None, before=now, reason="user_disabled")
+            ),
+            *(bench.issue(command(mint(), consented_on=now - 1)) for _ in range(5)),
+        )
+    rows = await bench.sql("SELECT count(*) FROM api_keys WHERE status <> 'revoked'")
+    assert rows[0]["count"] == 0
+    for key in keys:
+        assert await bench.audit(key.key_id) == ["issued", "revoked"]
