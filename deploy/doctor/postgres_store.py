@@ -22,7 +22,7 @@ SELECT current_setting('server_version') AS version, current_setting('server_ver
     current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
     current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS replica,
     current_setting('max_connections')::int AS most,
-    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used
+    (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL) AS used
 """
 _ROLE: Final = """
 SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication,

@@ -160,12 +160,18 @@ async def _examine_user(client: CoalescingRedis, notes: Notes) -> None:
     except redis.exceptions.ResponseError:
         notes.ok("user", "has no right to look at the access lists")
         return
-    flags = rules[1] if rules else []
-    if b"nopass" in flags and b"on" in flags:
+    default = dict(zip(rules[::2], rules[1::2], strict=False)) if rules else {}
+    if b"nopass" in default.get(b"flags", ()) and b"on" in default[b"flags"]:
         notes.warning(
             "user",
             f"{name}; but the user `default` needs no password",
             "Set `requirepass` or `user default off` (deploy/redis).",
+        )
+    elif b"+@all" not in default.get(b"commands", b"+@all"):
+        notes.problem(
+            "user",
+            "`default` has lost its rights: a restart drops what scripts wrote to the append-only file",
+            "Turn it off but leave its rights: `user default off resetpass allkeys allchannels +@all`.",
         )
     else:
         notes.ok("user", name)
@@ -187,7 +193,9 @@ def _examine_queue(notes: Notes, queue: QueueStatus) -> None:
         f"dead letters {queue.dead_letters}, readers {queue.consumers}"
     )
     service = queue.stream.split(".")[-1]
-    if queue.dead_letters:
+    if not queue.stream.startswith("events.") and not queue.consumers and not queue.backlog:
+        notes.warning(queue.stream, detail, f"Nobody reads it: start {service}.")
+    elif queue.dead_letters:
         notes.problem(
             queue.stream, detail, "Read them: `latchkey bus dead-letters list`; then replay or drop each."
         )

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Starts Redis with one user per service (users.acl.template; the passwords are those of the services' URLs, known here
 # by their digests), an append-only file, no eviction and a limit of memory. Runs in any image of Redis or Valkey.
+# Nobody can be the user `default`; it keeps its rights because the append-only file is loaded in its name: without them
+# Redis 7.0 drops what scripts wrote at every restart.
 set -eu
 users=/run/redis-latchkey/users.acl
 cp "${0%/*}/users.acl.template" "$users"
