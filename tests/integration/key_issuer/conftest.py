@@ -28,7 +28,7 @@ from shared.contracts.keys import IssueKey, IssueKeyReply
 from shared.database import Database, load_queries
 from shared.settings import Settings, load_settings
 from shared.web.server import serving
-from tests.harness.stores import Servers, Stores, fresh_stores
+from tests.harness.stores import Servers, Stores, fresh_database, fresh_stores
 
 PEPPER = b"pepper-of-the-tests-0123456789abcdef"
 URL = "http://latchkey.test"
@@ -147,10 +147,21 @@ async def open_bench(url: str, peppers: dict[int, bytes] | None = None) -> Async
         await database.stop()
 
 
+@pytest.fixture(scope="module")
+async def keys_url(servers: Servers) -> AsyncIterator[str]:
+    """A migrated database for the tests of a module one after the other."""
+    async with fresh_database(servers) as url:
+        yield url
+
+
 @pytest.fixture
-async def bench(stores: Stores) -> AsyncIterator[Bench]:
-    """The use cases of one process."""
-    async with open_bench(stores.database_url) as bench:
+async def bench(keys_url: str) -> AsyncIterator[Bench]:
+    """The use cases of one process on empty tables."""
+    async with open_bench(keys_url) as bench:
+        await bench.sql(
+            "TRUNCATE api_keys, undelivered_keys, holdings, principal_voids, replayed_codes, service_keys, audit,"
+            " outbox RESTART IDENTITY"
+        )
         yield bench
 
 

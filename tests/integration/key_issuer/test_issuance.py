@@ -170,11 +170,14 @@ async def test_poison_in_a_batch_spoils_nothing_else(bench: Bench) -> None:
 
 async def test_what_only_the_database_notices_spoils_nothing_else(bench: Bench) -> None:
     """One of a batch is refused by a constraint: the others are made one by one."""
-    await bench.sql("ALTER TABLE api_keys ADD CONSTRAINT poison CHECK (identifier <> 'poison')")
     keys = [mint() for _ in range(5)]
     orders = [command(key) for key in keys]
     orders[2] = command(keys[2], identifier="poison")
-    outcomes = await issue_keys(bench.issuer, orders)
+    await bench.sql("ALTER TABLE api_keys ADD CONSTRAINT poison CHECK (identifier <> 'poison')")
+    try:
+        outcomes = await issue_keys(bench.issuer, orders)
+    finally:
+        await bench.sql("ALTER TABLE api_keys DROP CONSTRAINT poison")
     assert [isinstance(outcome, Malformed) for outcome in outcomes] == [False, False, True, False, False]
     assert (await bench.sql("SELECT count(*) FROM api_keys WHERE status = 'active'"))[0]["count"] == 4
 
