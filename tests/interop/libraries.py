@@ -81,7 +81,7 @@ def _java() -> Command:
 
 
 LIBRARIES: Final = (
-    Library("Authlib", "Python", ALL, _python("with_authlib")),
+    Library("Authlib", "Python", tuple(case for case in ALL if case != "decline"), _python("with_authlib")),
     Library(
         "requests-oauthlib",
         "Python",
@@ -122,24 +122,30 @@ def _need(*programs: str) -> None:
 def _made(language: str, steps: Sequence[Command]) -> Path:
     """The folder with a copy of the language's sources in which all steps went well, made now if there is none."""
     sources = sorted(path for path in (CLIENTS / language).rglob("*") if path.is_file())
-    digest = sha256(b"".join(str(path).encode() + path.read_bytes() for path in sources)).hexdigest()
+    named = (str(path.relative_to(CLIENTS)).encode() + path.read_bytes() for path in sources)
+    digest = sha256(b"".join(named)).hexdigest()
     folder = BUILT / f"{language}-{digest[:12]}"
     if folder.exists():
         return folder
     draft = BUILT / f"{language}-{digest[:12]}.{os.getpid()}"
     shutil.copytree(CLIENTS / language, draft)
-    environ = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     for step in steps:
-        finished = subprocess.run(
-            step, cwd=draft, env=environ, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-        )
-        if finished.returncode:
-            shutil.rmtree(draft)
-            raise CannotBuildError(
-                f"{' '.join(step[:3])} failed: {(finished.stdout + finished.stderr)[-2000:]}"
-            )
+        try:
+            _run(step, draft)
+        except CannotBuildError:
+            _run(step, draft)  # a registry may be out of breath once
     try:
         draft.rename(folder)
     except OSError:  # another run was faster
         shutil.rmtree(draft)
     return folder
+
+
+def _run(step: Command, folder: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
+    finished = subprocess.run(
+        step, cwd=folder, env=environ, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
+    if finished.returncode:
+        shown = (finished.stdout + finished.stderr)[-2000:]
+        raise CannotBuildError(f"{' '.join(step[:3])} failed: {shown}")

@@ -1,4 +1,4 @@
-"""Authlib: ``OAuth2Session`` over requests."""
+"""Authlib: ``OAuth2Session`` over requests. It leaves reading a refusal to its user."""
 
 # ruff: noqa: D103 - a case is called what it plays
 
@@ -78,23 +78,12 @@ def replay(setting: Setting) -> dict[str, Any]:
     url, state = oauth.create_authorization_url(setting.authorize)
     callback = ask_person(open=url)
     token = oauth.fetch_token(setting.endpoint("token"), authorization_response=callback, state=state)
+    result = {"token": token["access_token"], "scope": token["scope"]}
     try:
         oauth.fetch_token(setting.endpoint("token"), authorization_response=callback, state=state)
     except OAuthError as error:
-        return {"token": token["access_token"], "error": error.error}
-    return {"token": token["access_token"]}
-
-
-def decline(setting: Setting) -> dict[str, Any]:
-    oauth = session(setting)
-    url, state = oauth.create_authorization_url(setting.authorize)
-    try:
-        oauth.fetch_token(
-            setting.endpoint("token"), authorization_response=ask_person(decline=url), state=state
-        )
-    except OAuthError as error:
-        return {"error": error.error}
-    return {}
+        return {**result, "error": error.error}
+    return result
 
 
 def revoke(setting: Setting) -> dict[str, Any]:
@@ -156,7 +145,6 @@ if __name__ == "__main__":
         public_pkce,
         wrong_secret,
         replay,
-        decline,
         revoke,
         introspect,
         par,

@@ -3,7 +3,7 @@
 
 use oauth2::basic::{BasicClient, BasicErrorResponseType, BasicTokenResponse};
 use oauth2::{
-    ureq, url::Url, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    reqwest::{blocking, redirect}, url::Url, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
     DeviceAuthorizationUrl, EndpointNotSet, EndpointSet, IntrospectionUrl, PkceCodeChallenge,
     PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardDeviceAuthorizationResponse,
     TokenIntrospectionResponse, TokenResponse, TokenUrl,
@@ -16,7 +16,7 @@ type Client = BasicClient<EndpointSet, EndpointSet, EndpointSet, EndpointNotSet,
 
 struct Player {
     setting: Value,
-    http: ureq::Agent,
+    http: blocking::Client,
 }
 
 fn read() -> Value {
@@ -171,7 +171,8 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
 }
 
 fn main() {
-    let player = Player { setting: read(), http: ureq::builder().redirects(0).build() };
+    let http = blocking::Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
+    let player = Player { setting: read(), http };
     let case = std::env::args().nth(1).expect("the name of a case");
     tell(json!({ "result": player.play(&case) }));
 }
