@@ -193,9 +193,7 @@ def _examine_queue(notes: Notes, queue: QueueStatus) -> None:
         f"dead letters {queue.dead_letters}, readers {queue.consumers}"
     )
     service = queue.stream.split(".")[-1]
-    if not queue.stream.startswith("events.") and not queue.consumers and not queue.backlog:
-        notes.warning(queue.stream, detail, f"Nobody reads it: start {service}.")
-    elif queue.dead_letters:
+    if queue.dead_letters:
         notes.problem(
             queue.stream, detail, "Read them: `latchkey bus dead-letters list`; then replay or drop each."
         )
@@ -206,5 +204,7 @@ def _examine_queue(notes: Notes, queue: QueueStatus) -> None:
         notes.warning(
             queue.stream, f"{detail}; the oldest waits for {age}", f"Scale or restart {service}; see its log."
         )
+    elif not queue.consumers and not queue.stream.startswith("events."):
+        notes.warning(queue.stream, detail, f"Nobody reads it: start {service}.")
     else:
         notes.ok(queue.stream, detail)

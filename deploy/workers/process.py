@@ -7,6 +7,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
 class WorkerProcess:
@@ -21,9 +24,12 @@ class WorkerProcess:
         self._ready = False
         self._started = time.monotonic()
         self._terminated: float | None = None
-        command = [sys.executable, "-m", "deploy.workers.worker", service]
+        command = [sys.executable, "-P", "-m", "deploy.workers.worker", service]
         command += [str(descriptor), str(told), str(number), str(linger_seconds), str(folder)]
-        self._process = subprocess.Popen(command, pass_fds=(descriptor, told))  # noqa: S603 - our own module
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            command, pass_fds=(descriptor, told), env=environ
+        )
         os.close(told)
 
     @property
