@@ -62,7 +62,7 @@ async def test_registering_answers_the_documented_object(registry: Registry) -> 
 async def test_every_field_is_kept_as_given(registry: Registry) -> None:
     """What was registered is read back equal."""
     person = await registry.site.sign_up()
-    given = {
+    given: dict[str, Any] = {
         "name": "Full™ <b>",
         "redirectUris": [
             "https://a.example/cb;p=1?a=%2F&b=1+2&c=%7e&e=",
