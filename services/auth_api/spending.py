@@ -115,8 +115,11 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
 
 
 def refusal_of(reply: IssueKeyReply) -> OAuthError | None:
-    """Why key_issuer made no key, as the client is told; ``None`` where it did."""
-    if reply.outcome == "issued":
+    """Why key_issuer made no key, as the client is told; ``None`` where it did.
+
+    The first of many requests with one code gets its key, also where a replay has cost that key its life meanwhile.
+    """
+    if reply.outcome == "issued" or (reply.outcome == "code_already_used" and reply.key is not None):
         return None
     return unknown_code(_CAUSES[reply.outcome])
 

@@ -152,7 +152,7 @@ class _Batch:
         if verdict == "replace":
             self._replace.append(other)
         self._make.append((command, REPLAYED if verdict == "make_dead" else None))
-        return _USED if verdict == "make_dead" else _issued(command, self._now)
+        return _born_dead(command, self._now) if verdict == "make_dead" else _issued(command, self._now)
 
     async def _end_others(self, key_ids: Sequence[str], reason: str) -> None:
         """Their holdings are locked, so nobody else issues from or withdraws them; a lone revocation may."""
@@ -204,6 +204,13 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
         delivered=False,
     )
     return IssueKeyReply(outcome="issued", key=view)
+
+
+def _born_dead(command: IssueKey, created_on: int) -> IssueKeyReply:
+    """The key whose code came back before it did: its requester was first all the same, and is told so."""
+    key = _issued(command, created_on).key
+    assert key is not None
+    return IssueKeyReply(outcome="code_already_used", key=key.model_copy(update={"status": "revoked"}))
 
 
 def _stored_outcome(candidate: rules.Candidate, now: int) -> IssueKeyReply:

@@ -29,7 +29,8 @@ class KeyView(Message):
 class IssueKeyReply(Message):
     """What became of an ``IssueKey``.
 
-    ``issued``: the row is committed. ``code_already_used``: another key came out of this code (it is revoked now).
+    ``issued``: the row is committed. ``code_already_used``: another key came out of this code (it is revoked now);
+    with ``key`` it is this key that came out of it, revoked since the code was presented again meanwhile.
     ``superseded``: a later attempt at the same code has won. ``consent_withdrawn``: the grant, client or user
     ended after the consent was given.
     """
