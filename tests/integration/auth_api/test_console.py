@@ -1,0 +1,164 @@
+"""The author's console and sessions as the pages use them, over the bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.bus import Bus
+from shared.contracts.clients import (
+    AuthenticateClient,
+    ClientFields,
+    CreateClient,
+    DeleteClient,
+    ListOwnClients,
+    ReadOwnClient,
+    ResetClientSecret,
+    UpdateClient,
+)
+from shared.contracts.sessions import EndSession, ReadSession, StoreContinuation
+from shared.secret_tokens import digest_of
+from tests.harness.site import CALLBACK, PASSWORD, Person
+from tests.integration.auth_api.conftest import Registry
+
+FIELDS = ClientFields(
+    name="Epic Games", redirect_uris=(CALLBACK,), requested_permissions=("customise_score",)
+)
+NOBODY = "0" * 64
+
+
+@pytest.fixture
+async def pages(registry: Registry) -> AsyncIterator[Bus]:
+    """The bus as consent_ui has it."""
+    bus = Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+def session_of(person: Person) -> str:
+    """The digest of the person's cookie."""
+    return digest_of(person.http.cookies["latchkey_session"])
+
+
+async def test_who_is_signed_in_and_signing_out(registry: Registry, pages: Bus) -> None:
+    """`session.read` tells the person, `session.end` ends the session at once; both take any digest."""
+    person = await registry.site.sign_up()
+    session = session_of(person)
+    state = await pages.request(ReadSession(session=session))
+    assert state.user is not None
+    assert (state.user.user_id, state.user.username) == (person.user_id, person.username)
+    await pages.request(EndSession(session=session))
+    assert (await pages.request(ReadSession(session=session))).user is None
+    assert (await person.http.get("/api/v1/session")).status_code == 401
+    await pages.request(EndSession(session=NOBODY))
+
+
+async def test_a_stored_target_is_where_the_sign_in_leads(registry: Registry, pages: Bus) -> None:
+    """`continuation.store` gives the id that the login form posts."""
+    person = await registry.site.sign_up()
+    stored = await pages.request(StoreContinuation(target="/oauth/request-auth?clientID=a%20b"))
+    form = {"username": person.username, "password": PASSWORD, "continue": stored.continue_id}
+    answer = await registry.site.http.post("/api/v1/session", data=form)
+    assert answer.headers["Location"] == "/oauth/request-auth?clientID=a%20b"
+
+
+async def test_a_client_from_registration_to_deletion(registry: Registry, pages: Bus) -> None:
+    """Each command answers with the new state, and the REST view agrees."""
+    person = await registry.site.sign_up()
+    session = session_of(person)
+    made = await pages.request(CreateClient(session=session, fields=FIELDS, secret_digest=digest_of("s")))
+    assert made.outcome == "done"
+    assert made.client is not None
+    assert (made.client.author, made.client.author_name) == (person.user_id, person.username)
+    client_id = made.client.client_id
+    assert (await pages.request(ReadOwnClient(session=session, client_id=client_id))).client == made.client
+    changed = FIELDS.model_copy(update={"name": "Changed", "homepage": "", "description": "About"})
+    answer = await pages.request(UpdateClient(session=session, client_id=client_id, fields=changed))
+    assert answer.client == made.client.model_copy(update={"name": "Changed", "description": "About"})
+    reset = ResetClientSecret(
+        session=session, client_id=client_id, secret_digest=digest_of("t"), overlap_seconds=60
+    )
+    assert (await pages.request(reset)).outcome == "done"
+    for secret, right in (("s", True), ("t", True), ("u", False)):
+        proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
+        assert (await pages.request(proof)).authenticated is right
+    assert (await pages.request(ListOwnClients(session=session))).clients == (answer.client,)
+    gone = await pages.request(DeleteClient(session=session, client_id=client_id))
+    assert gone.outcome == "done"
+    assert gone.client == answer.client
+    assert (await pages.request(ReadOwnClient(session=session, client_id=client_id))).outcome == "not_found"
+    assert (await pages.request(ListOwnClients(session=session))).clients == ()
+
+
+async def test_faults_are_told_by_field(registry: Registry, pages: Bus) -> None:
+    """`invalid` with every wrong field; nothing is registered."""
+    session = session_of(await registry.site.sign_up())
+    fields = ClientFields(name="x", redirect_uris=("ftp://x",), requested_permissions=())
+    answer = await pages.request(CreateClient(session=session, fields=fields, secret_digest=digest_of("s")))
+    assert answer.outcome == "invalid"
+    assert [error.field for error in answer.errors] == ["name", "redirectUris.0", "requestedPermissions"]
+    secretless = await pages.request(CreateClient(session=session, fields=FIELDS, secret_digest=None))
+    assert [error.field for error in secretless.errors] == ["clientSecret"]
+    assert (await pages.request(ListOwnClients(session=session))).clients == ()
+
+
+async def test_ac_52_other_people_and_the_signed_out_see_nothing(registry: Registry, pages: Bus) -> None:
+    """Another's client is `not_found` like an unknown one; an unknown session is `signed_out`."""
+    owner, other = await registry.site.sign_up(), await registry.site.sign_up()
+    client = await owner.create_client()
+    for session, outcome in ((session_of(other), "not_found"), (NOBODY, "signed_out")):
+        commands = (
+            ReadOwnClient(session=session, client_id=client.client_id),
+            UpdateClient(session=session, client_id=client.client_id, fields=FIELDS),
+            ResetClientSecret(session=session, client_id=client.client_id, secret_digest=digest_of("t")),
+            DeleteClient(session=session, client_id=client.client_id),
+        )
+        for command in commands:
+            assert (await pages.request(command)).outcome == outcome
+    created = await pages.request(CreateClient(session=NOBODY, fields=FIELDS, secret_digest=digest_of("s")))
+    assert created.outcome == "signed_out"
+    assert (await pages.request(ListOwnClients(session=NOBODY))).signed_out
+    assert [own["name"] for own in (await owner.http.get("/api/v1/clients")).json()] == ["Epic Games"]
+
+
+async def test_a_registration_delivered_twice_is_one_client(registry: Registry, pages: Bus) -> None:
+    """The client's id follows from the message's, so a redelivery finds what it made before."""
+    session = session_of(await registry.site.sign_up())
+    command = CreateClient(session=session, fields=FIELDS, secret_digest=digest_of("s"))
+    prepared = pages.prepare(command)
+    for _ in range(2):
+        await pages.redis.execute("XADD", prepared.stream, "*", *prepared.fields)
+    first = await prepared.reply()
+    marker = await pages.request(ListOwnClients(session=session))
+    assert first.outcome == "done"
+    assert marker.clients == (first.client,)
+
+
+async def test_a_reset_delivered_twice_keeps_the_overlap(registry: Registry, pages: Bus) -> None:
+    """The second delivery does not make the new secret the old one."""
+    person = await registry.site.sign_up()
+    client = await person.create_client()
+    command = ResetClientSecret(
+        session=session_of(person),
+        client_id=client.client_id,
+        secret_digest=digest_of("t"),
+        overlap_seconds=60,
+    )
+    for _ in range(2):
+        assert (await pages.request(command)).outcome == "done"
+    proof = AuthenticateClient(
+        client_id=client.client_id, secret_digest=digest_of(client.secret or ""), peer="192.0.2.1"
+    )
+    assert (await pages.request(proof)).authenticated
+
+
+async def test_no_secret_authenticates_a_public_or_unknown_client(registry: Registry, pages: Bus) -> None:
+    """Whatever digest comes, also that of nothing."""
+    person = await registry.site.sign_up()
+    public = await person.create_client(public=True)
+    for client_id in (public.client_id, "lkc_0000000000000000", "", "\x00"):
+        for secret in ("", "x"):
+            proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
+            assert not (await pages.request(proof)).authenticated

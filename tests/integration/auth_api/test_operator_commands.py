@@ -1,0 +1,148 @@
+"""`latchkey users` and `latchkey clients`, as the operator runs them (interface §1)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from deploy.cli.clients import clients
+from deploy.cli.users import users
+from tests.harness.site import PASSWORD
+from tests.integration.auth_api.conftest import Registry
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def run(registry: Registry) -> Run:
+    """Runs a command on the registry's stores; what it says on stdout and stderr is kept apart."""
+    environment = registry.stores.environment() | {"LATCHKEY_PUBLIC_URL": registry.site.url}
+
+    async def run(*arguments: str, stdin: str = "") -> Result:
+        group = {"users": users, "clients": clients}[arguments[0]]
+        runner = CliRunner(env=environment)
+        return await asyncio.to_thread(runner.invoke, group, arguments[1:], stdin)
+
+    return run
+
+
+async def test_an_account_is_made_with_a_password_from_stdin(registry: Registry, run: Run) -> None:
+    """JSON on stdout, the password nowhere; the account signs in."""
+    made = await run("users", "create", "Operated", stdin=f"{PASSWORD}\n")
+    assert made.exit_code == 0
+    document = json.loads(made.stdout)
+    assert document["username"] == "Operated"
+    assert PASSWORD not in made.output
+    person = await registry.site.visitor()
+    answer = await person.sign_in("Operated")
+    assert answer.json()["userID"] == document["userID"]
+    again = await run("users", "create", "oPERATED", stdin=f"{PASSWORD}\n")
+    assert again.exit_code == 1
+    assert "already" in again.stderr
+    listed = await run("users", "list")
+    assert "Operated" in listed.stdout
+    (row,) = [
+        row
+        for row in json.loads((await run("users", "list", "--json")).stdout)
+        if row["username"] == "Operated"
+    ]
+    assert row["disabledOn"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("ab", PASSWORD), ("a b", PASSWORD), ("Fine", "short"), ("Fine", "")]
+)
+async def test_wrong_names_and_passwords_are_wrong_usage(run: Run, name: str, password: str) -> None:
+    """Exit code 2 and a reason."""
+    made = await run("users", "create", name, stdin=f"{password}\n")
+    assert made.exit_code == 2
+    assert "must be" in made.stderr
+
+
+async def test_a_new_password_ends_every_session(registry: Registry, run: Run) -> None:
+    """AC-35: the old cookie and the old password are dead, the new one works."""
+    person = await registry.site.sign_up()
+    changed = await run("users", "set-password", person.username, stdin="another password\n")
+    assert changed.exit_code == 0
+    assert (await person.http.get("/api/v1/session")).status_code == 401
+    assert (await person.sign_in(person.username)).status_code == 401
+    assert (await person.sign_in(person.username, "another password")).status_code == 200
+
+
+async def test_disable_and_enable(registry: Registry, run: Run) -> None:
+    """Disabled: sessions and keys are dead when the command ends; repeating is safe; enabled: signing in again."""
+    person = await registry.site.sign_up()
+    token = (await person.create_key("Key", ["submit_score"]))["token"]
+    for _ in range(2):
+        ended = await run("users", "disable", person.username)
+        assert (ended.exit_code, ended.stdout) == (0, "")
+    assert (await person.http.get("/api/v1/session")).status_code == 401
+    async with asyncio.timeout(1):
+        while (await registry.issuer.verify(token)).status_code != 401:
+            await asyncio.sleep(0.01)
+    assert "disabled" in (await run("users", "list")).stdout
+    assert (await run("users", "enable", person.username)).exit_code == 0
+    assert (await person.sign_in(person.username)).status_code == 200
+    for command in ("disable", "enable", "set-password"):
+        unknown = await run("users", command, "Nobody-here", stdin=f"{PASSWORD}\n")
+        assert unknown.exit_code == 1
+        assert "no account" in unknown.stderr
+
+
+async def test_an_operators_client_may_have_a_chosen_id(registry: Registry, run: Run) -> None:
+    """JSON with the secret on stdout, once; shown, listed, usable, deleted with everything."""
+    made = await run(
+        "clients", "create", "--id", "CXFervidex", "--name", "Fervidex", "--permission", "submit_score",
+        "--permission", "customise_score", "--redirect-uri", "http://127.0.0.1/cb", "--api-key-filename", "f.json",
+        "--api-key-format", '{"token": "%%TACHI_KEY%%"}',
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    document = json.loads(made.stdout)
+    assert document["clientID"] == "CXFervidex"
+    assert document["author"] == 0
+    assert document["clientSecret"].startswith("lkx_")
+    public = (await registry.site.http.get("/api/v1/clients/CXFervidex")).json()
+    assert public["requestedPermissions"] == ["submit_score", "customise_score"]
+    shown = json.loads((await run("clients", "show", "CXFervidex")).stdout)
+    assert shown["byOperator"] is True
+    assert "clientSecret" not in shown
+    assert "CXFervidex" in (await run("clients", "list")).stdout
+    person = await registry.site.sign_up()
+    key = (await person.http.post("/api/v1/keys", json={"clientID": "CXFervidex"})).json()
+    assert json.loads(key["file"]["content"]) == {"token": key["token"]}
+    for method, path in (("PATCH", ""), ("DELETE", ""), ("POST", "/reset-secret")):
+        answer = await person.http.request(method, f"/api/v1/clients/CXFervidex{path}", json={})
+        assert answer.status_code == 404
+    taken = await run(
+        "clients", "create", "--id", "CXFervidex", "--name", "Other", "--permission", "submit_score"
+    )
+    assert (taken.exit_code, "already" in taken.stderr) == (1, True)
+    gone = await run("clients", "delete", "CXFervidex")
+    assert gone.exit_code == 0
+    async with asyncio.timeout(1):
+        while (await registry.issuer.verify(key["token"])).status_code != 401:
+            await asyncio.sleep(0.01)
+    assert (await run("clients", "show", "CXFervidex")).exit_code == 1
+    assert (await run("clients", "delete", "CXFervidex")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--id", "a b"],
+        ["--id", "ab"],
+        ["--redirect-uri", "javascript:alert(1)"],
+        ["--permission", "nope"],
+        ["--api-key-format", "x"],
+        ["--webhook-uri", "http://127.0.0.1"],
+    ],
+)
+async def test_wrong_fields_are_wrong_usage(run: Run, arguments: list[str]) -> None:
+    """Exit code 2 and the reason on stderr."""
+    made = await run("clients", "create", "--name", "Epic", "--permission", "submit_score", *arguments)
+    assert (made.exit_code, made.stdout) == (2, "")
+    assert made.stderr
