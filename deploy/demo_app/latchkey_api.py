@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from aiohttp import BasicAuth, ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 
 TIMEOUT: Final = ClientTimeout(total=8)
 
@@ -118,8 +118,7 @@ class LatchkeyApi:
             self._http,
             "POST",
             f"{self._api_url}/api/v1/oauth/revoke",
-            data={"token": token},
-            auth=BasicAuth(self._credentials.client_id, self._credentials.client_secret, "utf-8"),
+            data={"token": token, **asdict(self._credentials)},
         ) as answer:
             if answer.status != 200:  # noqa: PLR2004
                 raise LatchkeyRefused(f"the key could not be given back: {answer.status}")
