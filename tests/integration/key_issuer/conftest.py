@@ -196,6 +196,12 @@ class Desk:
         finally:
             await connection.close()
 
+    async def misses(self) -> float:
+        """How often a check had to read the table."""
+        async with self.http.get(f"{self.url}/metrics") as answer:
+            text = await answer.text()
+        return float(text.split("\nlatchkey_key_cache_misses_total ")[1].split("\n")[0])
+
     async def make_service_key(self, *permissions: str) -> MintedKey:
         """A service key, as the operator's command makes it."""
         key = mint(SERVICE_KEY)
@@ -212,21 +218,28 @@ class Desk:
 
 
 @asynccontextmanager
+async def open_bus(stores: Stores) -> AsyncIterator[Bus]:
+    """The bus as auth_api holds it."""
+    bus = Bus(stores.redis_url, source="auth_api", clock=SystemClock())
+    await bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+
+
+@asynccontextmanager
 async def open_desk(stores: Stores, **variables: str) -> AsyncIterator[Desk]:
     """The service on these stores; a second one is a second replica."""
     port = free_port()
     given = {f"LATCHKEY_{name}": value for name, value in variables.items()}
     settings = load_settings({"LATCHKEY_PUBLIC_URL": URL, **stores.environment(), **given})
-    bus = Bus(stores.redis_url, source="auth_api", clock=SystemClock())
     async with (
         serving(create_app(settings), "127.0.0.1", port, drain_seconds=1),
         ClientSession(timeout=ClientTimeout(total=15)) as http,
+        open_bus(stores) as bus,
     ):
-        await bus.start()
-        try:
-            yield Desk(f"http://127.0.0.1:{port}", http, bus, stores, settings)
-        finally:
-            await bus.stop()
+        yield Desk(f"http://127.0.0.1:{port}", http, bus, stores, settings)
 
 
 @pytest.fixture(scope="module")

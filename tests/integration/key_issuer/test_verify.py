@@ -237,16 +237,9 @@ async def test_a_key_dies_at_its_expiry_although_it_is_remembered(desk: Desk) ->
 async def test_a_flood_of_one_key_reads_its_row_once(desk: Desk) -> None:
     """A single flight per key."""
     key = await desk.make()
-    before = await misses(desk)
+    before = await desk.misses()
     assert set(await asyncio.gather(*(desk.check(key.token) for _ in range(50)))) == {200}
-    assert await misses(desk) - before == 1
-
-
-async def misses(desk: Desk) -> float:
-    """How often the table was read."""
-    async with desk.http.get(f"{desk.url}/metrics") as answer:
-        text = await answer.text()
-    return float(text.split("\nlatchkey_key_cache_misses_total ")[1].split("\n")[0])
+    assert await desk.misses() - before == 1
 
 
 async def test_the_time_from_revocation_to_refusal_is_published(desk: Desk) -> None:
