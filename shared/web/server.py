@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class _LimitedHandler(RequestHandler):
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Awaitable[tuple[web.StreamResponse, bool]]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """While the server stops, each answer tells the client to take another connection for its next request."""
         if getattr(self._manager, "draining", False):
             resp.force_close()

@@ -1,0 +1,1 @@
+"""The compose deployment for real: built, started, scaled, killed and restarted on a Docker engine."""

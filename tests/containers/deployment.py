@@ -1,0 +1,174 @@
+"""A deployment of its own from a copy of the repository: its image, secrets, containers and port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.embedded.ports import free_port
+from tests.harness.processes import REPOSITORY, clean_environ
+
+OURS: Final = ("auth_api", "consent_ui", "key_issuer")
+IMAGES: Final = {
+    "PYTHON_IMAGE": "standin/python",
+    "POSTGRES_IMAGE": "standin/postgres",
+    "REDIS_IMAGE": "standin/redis",
+    "CADDY_IMAGE": "standin/caddy",
+}
+"""Local stand-ins for the official images, taken where they exist and nothing else is asked for."""
+BUILD_SECONDS: Final = 600.0
+START_SECONDS: Final = 120.0
+POLL_SECONDS: Final = 0.1
+
+
+def run(*command: str, environ: Mapping[str, str] | None = None, seconds: float = 60.0) -> str:
+    """Runs a program to its end; its stdout. Fails with its last words if it does."""
+    finished = subprocess.run(
+        command,
+        env=None if environ is None else dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert finished.returncode == 0, (
+        f"{' '.join(command[:6])} ended with {finished.returncode}: {finished.stdout[-1500:]}{finished.stderr[-3000:]}"
+    )
+    return finished.stdout
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float) -> float:
+    """Polls until something is so; how long it took. Fails when the time is up."""
+    started = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
+        time.sleep(POLL_SECONDS)
+    return time.monotonic() - started
+
+
+def skip_without_engine() -> None:
+    """Skips (fails in CI) where no Docker engine answers or docker-compose is missing."""
+    if not _succeeds("docker", "version", "--format", "{{.Server.Version}}"):
+        pytest.skip("no Docker engine answers (docker version): the compose deployment is not tested")
+    if not _succeeds(*compose_command(), "version"):
+        pytest.skip("there is no docker-compose: the compose deployment is not tested")
+
+
+def compose_command() -> tuple[str, ...]:
+    """The old program if it is there, else the engine's plug-in."""
+    return ("docker-compose",) if shutil.which("docker-compose") else ("docker", "compose")
+
+
+class Deployment:
+    """The containers of one project. `folder` is the copy of the repository that they come from."""
+
+    def __init__(self, folder: Path) -> None:
+        """Chooses a project name and a port; nothing runs yet."""
+        self.folder = folder
+        self.project = f"latchkeytest{secrets.token_hex(4)}"
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.environ = clean_environ(
+            {
+                **{name: image for name, image in IMAGES.items() if _has_image(image)},
+                **{name: os.environ[name] for name in IMAGES if name in os.environ},
+                "COMPOSE_PROJECT_NAME": self.project,
+                "LATCHKEY_IMAGE": self.project,
+                "LATCHKEY_HTTP_PORT": str(self.port),
+                "LATCHKEY_SIGN_UP_LIMIT": "1000",
+                "COMPOSE_HTTP_TIMEOUT": "180",
+            }
+        )
+
+    def compose(
+        self, *arguments: str, seconds: float = START_SECONDS, environ: Mapping[str, str] | None = None
+    ) -> str:
+        """`docker-compose …`; its stdout."""
+        file = str(self.folder / "deploy" / "compose.yaml")
+        return run(
+            *compose_command(),
+            "-f",
+            file,
+            *arguments,
+            environ=self.environ | dict(environ or {}),
+            seconds=seconds,
+        )
+
+    def operator(self, *arguments: str) -> str:
+        """An operator's command in a container of its own; its stdout."""
+        return self.compose("run", "--rm", "-T", "operator", *arguments)
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's running containers."""
+        return self.compose("ps", "-q", service).split()
+
+    def inspect(self, container: str, template: str) -> str:
+        """One fact about a container, by a Go template."""
+        return run("docker", "inspect", "--format", template, container).strip()
+
+    def inside(self, container: str, *command: str) -> str:
+        """Runs a program in a container; its stdout."""
+        return run("docker", "exec", container, *command)
+
+    def wait_until_healthy(self, *services: str, seconds: float = START_SECONDS) -> float:
+        """Until every container of these services (ours, if none are named) is healthy; how long that took."""
+        wanted = services or OURS
+
+        def all_healthy() -> bool:
+            found = [one for service in wanted for one in self.containers(service)]
+            state = "{{.State.Health.Status}}"
+            return len(found) >= len(wanted) and all(self.inspect(one, state) == "healthy" for one in found)
+
+        return wait_until(all_healthy, f"{', '.join(wanted)} healthy", seconds)
+
+
+@contextmanager
+def deployed(folder: Path) -> Iterator[Deployment]:
+    """A running deployment of the repository as it is; everything of it is gone afterwards."""
+    deployment = Deployment(_copy_repository(folder))
+    run(str(deployment.folder / "latchkey"), "init", environ=_with_environment_of_ours())
+    try:
+        deployment.compose("up", "-d", "--build", seconds=BUILD_SECONDS)
+        deployment.wait_until_healthy()
+        yield deployment
+    except BaseException:
+        print(deployment.compose("logs", "--no-color", "--tail", "60"))  # noqa: T201 - pytest shows it
+        raise
+    finally:
+        deployment.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        subprocess.run(["docker", "image", "rm", "-f", deployment.project], capture_output=True, check=False)
+
+
+def _with_environment_of_ours() -> dict[str, str]:
+    return clean_environ({"LATCHKEY_VENV": os.environ.get("LATCHKEY_VENV") or str(REPOSITORY / ".venv")})
+
+
+def _copy_repository(folder: Path) -> Path:
+    """What git knows of, and what it would add: neither environment nor secrets."""
+    listed = run("git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        source, target = REPOSITORY / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    return folder
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _has_image(name: str) -> bool:
+    return _succeeds("docker", "image", "inspect", name)
