@@ -36,6 +36,8 @@ _controller: Final = ExitStack()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the harness."""
     compliance.pytest_addoption(parser)
+    parser.addoption("--chaos-seconds", default="20", help="how long the nemesis rages")
+    parser.addoption("--chaos-seed", default=None, help="repeat the run with this seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

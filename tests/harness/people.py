@@ -46,6 +46,11 @@ class Account:
         """Forgets the session."""
         await self._http.close()
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The session, for requests that another client makes."""
+        return {cookie.key: cookie.value for cookie in self._http.cookie_jar}
+
     async def send(self, method: str, path: str, body: object = None, expected: int = 200) -> Any:
         """A request with the account's session; the JSON of the answer."""
         async with self._http.request(method, self.url + path, json=body) as answer:

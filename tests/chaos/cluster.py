@@ -1,0 +1,168 @@
+"""The processes under fire: servers and services as an operator starts them, each to be killed, stalled and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from deploy.embedded.ports import free_port
+from tests.harness.processes import LATCHKEY, clean_environ, command, is_ready
+
+SERVICES: Final = {
+    "auth-api-1": "auth-api",
+    "auth-api-2": "auth-api",
+    "key-issuer-1": "key-issuer",
+    "key-issuer-2": "key-issuer",
+    "consent-ui-1": "consent-ui",
+}
+STORES: Final = ("valkey", "postgres")
+READY_SECONDS: Final = 60.0
+
+
+class Cluster:
+    """Two auth_api, two key_issuer, one consent_ui, and the embedded servers, all real processes."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+        """``environ`` is added to the configuration of every service."""
+        self._folder = folder
+        self._data_dir = str(folder / "data")
+        self._ports = {name: free_port() for name in SERVICES}
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
+        self._environ = dict(environ or {})
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.public_url = self.urls["auth-api-1"]
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The configuration of the services."""
+        return self._environ
+
+    async def start(self) -> None:
+        """Starts everything and waits until all of it is ready."""
+        self._spawn("backends", "backends", "--data-dir", self._data_dir)
+        printed = await self._backends_environ()
+        self._environ = (
+            printed | {"LATCHKEY_PUBLIC_URL": self.public_url, "LATCHKEY_THROTTLE": "off"} | self._environ
+        )
+        await asyncio.to_thread(command, "migrate", environ=self._environ)
+        for name in SERVICES:
+            self.spawn_service(name)
+        await self.all_ready()
+
+    async def stop(self) -> None:
+        """Ends every process."""
+        for name, process in self._processes.items():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGKILL if name != "backends" else signal.SIGTERM)
+        for process in self._processes.values():
+            await asyncio.to_thread(process.wait, 30)
+
+    def spawn_service(self, name: str) -> None:
+        """Starts a service (again) on its port."""
+        self._spawn(name, "serve", SERVICES[name], "--port", str(self._ports[name]))
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` of a service or a store."""
+        for pid in self._pids(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if name in SERVICES:
+            self._processes[name].wait()
+
+    def stall(self, name: str) -> list[int]:
+        """SIGSTOP of a service, or of a store with all its processes; the pids to let go on."""
+        pids = self._pids(name)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    @staticmethod
+    def go_on(pids: list[int]) -> None:
+        """SIGCONT."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    async def all_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Waits until every service says that it and its stores are well."""
+        async with asyncio.timeout(seconds):
+            for url in self.urls.values():
+                while not await asyncio.to_thread(is_ready, url):
+                    await asyncio.sleep(0.1)
+
+    def log_of(self, name: str) -> str:
+        """Everything a process has said."""
+        return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+    def _spawn(self, name: str, *arguments: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                [LATCHKEY, *arguments],
+                env=clean_environ(self._environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def _backends_environ(self) -> dict[str, str]:
+        async with asyncio.timeout(READY_SECONDS):
+            while True:
+                with suppress(AssertionError):
+                    printed = await asyncio.to_thread(command, "env", "--data-dir", self._data_dir)
+                    return dict(line.split("=", 1) for line in printed.splitlines())
+                await asyncio.sleep(0.2)
+
+    def _pids(self, name: str) -> list[int]:
+        if name in SERVICES:
+            return [self._processes[name].pid]
+        variable = {"valkey": "LATCHKEY_REDIS_URL", "postgres": "LATCHKEY_DATABASE_URL"}[name]
+        port = urlsplit(self._environ[variable]).port
+        mark = f":{port}" if name == "valkey" else f"port={port}"
+        parents = [
+            pid
+            for pid, words in _running()
+            if name.split("-", maxsplit=1)[0] in words[0] and mark in " ".join(words)
+        ]
+        return parents + [pid for pid in _children(parents) if name == "postgres"]
+
+
+@asynccontextmanager
+async def running_cluster(folder: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Cluster]:
+    """A cluster that is ready, and gone afterwards."""
+    cluster = Cluster(folder, environ)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+def _running() -> list[tuple[int, list[str]]]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                if words and words[0]:
+                    found.append((int(entry.name), words))
+    return found
+
+
+def _children(parents: list[int]) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, IndexError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in parents:
+                    found.append(int(entry.name))
+    return found
