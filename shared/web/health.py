@@ -36,9 +36,7 @@ class Readiness:
 
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
-EXPOSITION: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey(
-    "exposition", Callable[[], Awaitable[bytes]]
-)
+EXPOSITION: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("exposition")
 """Says what ``/metrics`` answers instead of this process's own metrics: several workers answer as one."""
 
 
