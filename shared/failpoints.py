@@ -1,8 +1,13 @@
-"""Failpoints: moments that a test can make fatal or slow, which killing from outside hits too rarely.
+"""Moments at which a test makes this process die, stall or fail; asleep unless a test wakes them, absent in a release.
 
-Off unless ``LATCHKEY_FAILPOINTS`` names them (``name=kill``, ``name=pause:2.5``, ``name=raise``, each with an optional
-``@N`` for the N-th time only, separated by ``;``), and then only together with ``LATCHKEY_TESTING=1``, which no release
-configuration sets.
+``LATCHKEY_FAILPOINTS`` holds ``name=action[@hit]``, separated by ``;``:
+
+- ``bus.consumer.handled=kill`` ends the process as ``kill -9`` would,
+- ``bus.outbox.appended=pause:1.5`` waits for so many seconds,
+- ``key_issuer.issue.committed=raise`` raises ``FailpointError``, ``raise:unavailable`` raises ``StoreUnavailable``,
+- ``…@3`` acts on the third hit only, ``…@3+`` from the third on; without it every hit acts.
+
+They work from a source tree only: an installed release or an image has no ``tests`` directory beside ``shared``.
 """
 
 from __future__ import annotations
@@ -10,47 +15,112 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import structlog
 
-class FailpointError(RuntimeError):
-    """Raised by a failpoint whose action is ``raise``."""
+from shared.errors import StoreUnavailable
+
+VARIABLE: Final = "LATCHKEY_FAILPOINTS"
+_ACTIONS: Final = frozenset({"kill", "pause", "raise"})
+
+_log = structlog.get_logger("latchkey.failpoints")
+
+
+class FailpointError(Exception):
+    """The failure that a test has ordered."""
 
 
 @dataclass(slots=True)
-class _Failpoint:
+class Failpoint:
+    """What happens at one moment, and how often the moment came."""
+
     action: str
-    seconds: float
-    only: int | None
-    passed: int = 0
+    argument: str = ""
+    hit: int = 0
+    onwards: bool = True
+    hits: int = 0
+
+    def acts(self) -> bool:
+        """Counts a hit; whether it is one that acts."""
+        self.hits += 1
+        return self.hits == self.hit or (self.onwards and self.hits > self.hit)
 
 
-def _parse(text: str) -> dict[str, _Failpoint]:
-    found = {}
-    for part in filter(None, text.split(";")):
-        name, _, action = part.partition("=")
-        action, _, only = action.partition("@")
-        action, _, seconds = action.partition(":")
-        found[name] = _Failpoint(action, float(seconds or 0), int(only) if only else None)
-    return found
+def parse_failpoints(text: str) -> dict[str, Failpoint]:
+    """Reads the variable's syntax. Raises ``ValueError`` for anything else."""
+    points: dict[str, Failpoint] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(";"))):
+        name, equals, rest = part.partition("=")
+        rest, _, hit = rest.partition("@")
+        action, _, argument = rest.partition(":")
+        if not equals or action not in _ACTIONS or (action == "pause" and float(argument) < 0):
+            raise ValueError(
+                f"{VARIABLE}: {part!r} is not name=kill|pause:SECONDS|raise[:unavailable][@HIT[+]]"
+            )
+        points[name] = Failpoint(
+            action, argument, int(hit.rstrip("+") or 0), onwards=not hit or hit.endswith("+")
+        )
+    return points
 
 
-_ACTIVE: Final = (
-    _parse(os.environ.get("LATCHKEY_FAILPOINTS", "")) if os.environ.get("LATCHKEY_TESTING") == "1" else {}
-)
+def arm(
+    environ: Mapping[str, str] = os.environ, *, source_tree: Path | None = None
+) -> Mapping[str, Failpoint]:
+    """Reads the failpoints of an environment; none in a release, whatever the environment says."""
+    root = Path(__file__).resolve().parent.parent if source_tree is None else source_tree
+    text = environ.get(VARIABLE, "")
+    if not text or not (root / "tests").is_dir():
+        return {}
+    points = parse_failpoints(text)
+    _log.warning("failpoints_armed", names=sorted(points))
+    return points
+
+
+_points: Mapping[str, Failpoint] | None = None
+
+
+def _point(name: str) -> Failpoint | None:
+    global _points  # noqa: PLW0603 - read once from the environment, at the first moment that asks
+    if _points is None:
+        _points = arm()
+    point = _points.get(name) if _points else None
+    return point if point is not None and point.acts() else None
 
 
 async def failpoint(name: str) -> None:
-    """Does what the environment asks for at this moment; nothing at all in a normal process."""
-    if not _ACTIVE or (found := _ACTIVE.get(name)) is None:
+    """A moment inside a coroutine. Does nothing unless a test has armed it."""
+    if _points is not None and not _points:
         return
-    found.passed += 1
-    if found.only is not None and found.passed != found.only:
+    point = _point(name)
+    if point is None:
         return
-    if found.action == "kill":
+    if point.action == "pause":
+        await asyncio.sleep(float(point.argument))
+    else:
+        _act(name, point)
+
+
+def failpoint_sync(name: str) -> None:
+    """A moment where nothing can be awaited; a pause here stops the whole process."""
+    if _points is not None and not _points:
+        return
+    point = _point(name)
+    if point is None:
+        return
+    if point.action == "pause":
+        time.sleep(float(point.argument))
+    else:
+        _act(name, point)
+
+
+def _act(name: str, point: Failpoint) -> None:
+    if point.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif found.action == "pause":
-        await asyncio.sleep(found.seconds)
-    elif found.action == "raise":
-        raise FailpointError(name)
+    if point.argument == "unavailable":
+        raise StoreUnavailable("failpoint", name)
+    raise FailpointError(name)

@@ -6,10 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-import redis.exceptions
-
 from deploy.doctor.findings import Notes
-from shared.bus import CoalescingRedis
+from shared.bus import CoalescingRedis, CommandError
 from shared.bus.status import QueueStatus, bus_status
 from shared.errors import StoreUnavailable
 
@@ -56,7 +54,7 @@ async def _reach(client: CoalescingRedis, notes: Notes) -> Mapping[str, str] | N
             "Start Redis, or mend LATCHKEY_REDIS_URL (host, port, password).",
         )
         return None
-    except redis.exceptions.ResponseError as error:
+    except CommandError as error:
         notes.problem(
             "server", f"refuses: {error}", "Give the user the right to PING and INFO (deploy/redis)."
         )
@@ -134,7 +132,7 @@ async def _configured(client: CoalescingRedis, name: str) -> str | None:
     """A setting of the server, or ``None`` where it is not told (managed servers, other users)."""
     try:
         answer: list[bytes] = await client.execute("CONFIG", "GET", name)
-    except redis.exceptions.ResponseError:
+    except CommandError:
         return None
     return answer[1].decode() if answer else None
 
@@ -157,7 +155,7 @@ async def _examine_user(client: CoalescingRedis, notes: Notes) -> None:
     try:
         name = (await client.execute("ACL", "WHOAMI")).decode()
         rules: Any = await client.execute("ACL", "GETUSER", "default")
-    except redis.exceptions.ResponseError:
+    except CommandError:
         notes.ok("user", "has no right to look at the access lists")
         return
     default = dict(zip(rules[::2], rules[1::2], strict=False)) if rules else {}
@@ -180,7 +178,7 @@ async def _examine_user(client: CoalescingRedis, notes: Notes) -> None:
 async def _examine_streams(client: CoalescingRedis, notes: Notes, now: int) -> None:
     try:
         status = await bus_status(client, now)
-    except (StoreUnavailable, redis.exceptions.ResponseError) as error:
+    except (StoreUnavailable, CommandError) as error:
         notes.unknown("all", str(error), "Ask with a Redis user that may read lk:*.")
         return
     for queue in status.queues:

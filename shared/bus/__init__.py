@@ -1,10 +1,13 @@
 """The bus on Redis streams: owns the envelope, requests and replies, consumers, the outbox and its relay, and their repair."""
 
-from shared.bus.bus import Bus, PreparedRequest, RemoteFailure
-from shared.bus.connection import CoalescingRedis
-from shared.bus.consumer import Consumer, Delivery, EventConsumer, Handler, handler
+from shared.bus.bus import Bus
+from shared.bus.consumer import Consumer, EventConsumer
+from shared.bus.errors import CommandError, MessageTooLarge, RemoteFailure
+from shared.bus.handlers import Delivery, Handler, Refusal, handler
 from shared.bus.janitor import Janitor
 from shared.bus.outbox import OutboxRelay
+from shared.bus.redis_client import CoalescingRedis
+from shared.bus.requests import PreparedRequest
 from shared.bus.scripts import Script
 from shared.bus.stream_tail import StreamTail
 from shared.bus.supervisor import Backoff, Supervisor
@@ -13,13 +16,16 @@ __all__ = [
     "Backoff",
     "Bus",
     "CoalescingRedis",
+    "CommandError",
     "Consumer",
     "Delivery",
     "EventConsumer",
     "Handler",
     "Janitor",
+    "MessageTooLarge",
     "OutboxRelay",
     "PreparedRequest",
+    "Refusal",
     "RemoteFailure",
     "Script",
     "StreamTail",

@@ -1,260 +1,201 @@
-"""The bus as a service sees it: send a command, ask and wait for the answer, prepare a request for a script."""
+"""The bus as a service process sees it: commands out, replies in, and the Redis behind them."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
-
-import redis.exceptions
-import structlog
+from typing import Any, Final, TypeVar
 
 from shared.bus import names
-from shared.bus.connection import BlockingRedis, CoalescingRedis
-from shared.bus.envelope import Fields, new_message_id, pack
+from shared.bus.backlog import HIGH_WATER, Backlogs
+from shared.bus.envelope import Envelope, MessageIds, correlation, trace
 from shared.bus.metrics import BusMetrics
-from shared.bus.supervisor import Backoff
+from shared.bus.redis_client import CoalescingRedis
+from shared.bus.redis_time import RedisTime
+from shared.bus.redis_url import parse_redis_url
+from shared.bus.replies import ReplyTail
+from shared.bus.requests import PendingRequests, PreparedRequest
+from shared.bus.server_checks import ServerChecks
+from shared.bus.supervisor import watched
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.failpoints import failpoint
 from shared.metrics import Metrics
 
-REPLY_STREAM_SECONDS: Final = 300
-REFRESH_SECONDS: Final = 20
-MOST_IN_FLIGHT: Final = 2048
-HIGH_WATER: Final = 20_000
-BLOCK_MS: Final = 2000
+REQUEST_SECONDS: Final = 2.5
 
 ReplyT = TypeVar("ReplyT", bound=Message)
-_log = structlog.get_logger("latchkey.bus")
-
-
-class RemoteFailure(Exception):  # noqa: N818 - what happened over there, not an error of this side
-    """The other side could not handle the message: a bug there, or the message is a dead letter now."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    status: str
-    body: bytes
-
-
-class PreparedRequest(Generic[ReplyT]):
-    """A request whose entry a caller's own script will append: the future waits before the message exists."""
-
-    def __init__(self, bus: Bus, command: Command[ReplyT], timeout: float) -> None:
-        """Registers the request; ``reply`` or ``abandon`` must follow."""
-        self.message_id = new_message_id()
-        self.stream = names.commands(command.queue)
-        self.deadline_on = bus.clock.now() + int(timeout * 1000)
-        self.fields: Fields = pack(
-            command.type,
-            command.to_wire(),
-            message_id=self.message_id,
-            source=bus.source,
-            now=bus.clock.now(),
-            expires_on=self.deadline_on,
-            reply_to=bus.reply_stream,
-            trace=bus.trace(),
-        )
-        self._bus = bus
-        self._command = command
-        self._timeout = timeout
-        self._future = bus.register(self.message_id)
-
-    async def reply(self) -> ReplyT:
-        """The answer.
-
-        Raises:
-            BusUnavailable: none by the deadline.
-            RemoteFailure: the other side could not handle it.
-        """
-        try:
-            async with asyncio.timeout(self._timeout):
-                outcome = await self._future
-        except TimeoutError:
-            raise BusUnavailable("deadline") from None
-        finally:
-            self.abandon()
-        if outcome.status == "ok":
-            answer: Any = self._command.replies.from_wire(outcome.body)
-            return answer  # type: ignore[no-any-return]
-        if outcome.status == "deadline_exceeded":
-            raise BusUnavailable("deadline")
-        raise RemoteFailure(f"{self._command.type}: {outcome.status}")
-
-    def abandon(self) -> None:
-        """Forgets the request: a late answer has no taker."""
-        self._bus.forget(self.message_id)
 
 
 class Bus:
-    """One process's end of the bus. Everything of it survives an outage of Redis without a hand."""
+    """One per service and process. It starts without Redis, waits for it, and comes back after every outage."""
 
     def __init__(
-        self, redis_url: str, *, source: str, clock: Clock | None = None, metrics: Metrics | None = None
+        self,
+        redis_url: str,
+        *,
+        source: str,
+        clock: Clock | None = None,
+        metrics: Metrics | None = None,
+        partition: int = 0,
+        high_water: int = HIGH_WATER,
     ) -> None:
-        """Remembers where Redis is; ``source`` is the service's name."""
-        self.url = redis_url
+        """``source`` is the service's name. Make it in the process that uses it, not before a fork.
+
+        Raises:
+            ValueError: ``redis_url`` is no Redis URL.
+        """
+        address = parse_redis_url(redis_url)
         self.source = source
         self.clock: Clock = clock or SystemClock()
+        self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
+        """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
+        self.partition = partition
         self.metrics = BusMetrics(metrics or Metrics(source))
-        self.instance = f"{source}.{socket.gethostname()}.{new_message_id()[-12:]}"
-        self.reply_stream = names.replies(self.instance)
-        self.redis = CoalescingRedis(redis_url)
-        self._futures: dict[str, asyncio.Future[_Outcome]] = {}
-        self._tail: asyncio.Task[None] | None = None
-        self._stopping = False
-        self._backlog: dict[str, tuple[float, int]] = {}
+        self.address = address
+        self.server = ServerChecks()
+        self.redis = CoalescingRedis(redis_url, client_name=self.instance, checks=self.server)
+        self.time = RedisTime(self.clock)
+        self.ids = MessageIds()
+        self._pending = PendingRequests(self.metrics)
+        self._replies = ReplyTail(address, self.instance, self._pending.deliver)
+        self._backlogs = Backlogs(self.redis, self.metrics, high_water)
+        self._timekeeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begins to read answers; comes back at once, also while Redis is down."""
+        """Connects; where Redis is down, goes on trying in the background. Never fails."""
+        await self.redis.start()
         with suppress(StoreUnavailable):
-            await self._keep_reply_stream()
-        self._tail = asyncio.create_task(self._read_replies(), name="bus replies")
+            await self.time.measure(self.redis)
+        await self._replies.start()
+        self._timekeeper = watched(self.time.run(self.redis), "bus time")
 
     async def stop(self) -> None:
-        """Stops reading answers and closes the connections; requests still waiting get ``BusUnavailable``."""
-        self._stopping = True
-        if self._tail is not None:
-            self._tail.cancel()
-            await asyncio.wait([self._tail])
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(BusUnavailable("stopping"))
+        """Closes all connections; whoever still waits for a reply gets ``BusUnavailable``. Stop consumers first."""
+        if self._timekeeper is not None:
+            self._timekeeper.cancel()
+            await asyncio.wait({self._timekeeper})
+            self._timekeeper = None
+        self._pending.end_all()
+        await self._replies.stop()
         await self.redis.close()
+
+    @property
+    def reply_stream(self) -> str:
+        """Where this process's replies arrive."""
+        return self._replies.stream
 
     async def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
         await self.redis.ping()
 
-    def trace(self) -> str | None:
-        """The W3C traceparent of the current request, where there is one."""
-        trace: str | None = structlog.contextvars.get_contextvars().get("traceparent")
-        return trace
+    async def health(self) -> None:
+        """For ``/readyz``: raises ``StoreUnavailable`` unless Redis answers and replies can be received."""
+        await self.ping()
+        if not self._replies.open.is_set():
+            raise StoreUnavailable("redis", "the reply stream is not open")
 
-    async def request(self, command: Command[ReplyT], timeout: float = 2.5) -> ReplyT:
-        """Asks the service whose queue the command names and waits for its answer.
+    async def request(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> ReplyT:
+        """Sends a command and waits for its reply, ``timeout`` seconds at most; after that it is not started.
 
         Raises:
-            BusUnavailable: Redis is down, the backlog is too high, or no answer came in ``timeout`` seconds.
-            RemoteFailure: the other side could not handle it.
+            BusUnavailable: Redis is ``down``, the queue is full (``overload``), there was no reply by the
+                ``deadline``, or a store of the handler is ``unavailable``. The command may have been carried out.
+            RemoteFailure: the other service cannot carry it out: a bug there, or versions that do not fit.
         """
+        if not self._replies.open.is_set():
+            await self._opened()
         prepared = self.prepare(command, timeout)
         try:
-            await self.refuse_overload(command.queue)
-            await self.redis.execute("XADD", prepared.stream, "*", *prepared.fields)
-        except StoreUnavailable as error:
+            connection = await self.redis.ready()
+            sending = connection.send(("XADD", prepared.stream, "*", *prepared.fields))
+        except BaseException as error:
             prepared.abandon()
-            raise (
-                error if isinstance(error, BusUnavailable) else BusUnavailable(f"down: {error.reason}")
-            ) from error
-        except BaseException:
-            prepared.abandon()
+            if isinstance(error, StoreUnavailable):
+                raise BusUnavailable("down") from error
             raise
+        sending.add_done_callback(prepared.sent)
+        await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
-    def prepare(self, command: Command[ReplyT], timeout: float = 2.5) -> PreparedRequest[ReplyT]:
-        """A request for a caller's own script to append.
+    def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
+        """Registers a request whose XADD is done by the caller, as part of a script. Its time begins now.
 
         Raises:
-            BusUnavailable: too many are in flight already.
+            BusUnavailable: ``down`` or ``overload``; nothing is registered.
         """
-        if len(self._futures) >= MOST_IN_FLIGHT:
-            raise BusUnavailable("overload")
-        return PreparedRequest(self, command, timeout)
-
-    async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
-        """Appends a command that nobody waits for; it is durable when this returns.
-
-        Raises:
-            BusUnavailable: Redis did not take it.
-        """
-        now = self.clock.now()
-        fields = pack(
-            command.type,
-            command.to_wire(),
-            message_id=new_message_id(),
-            source=self.source,
-            now=now,
-            expires_on=None if expires_in is None else now + int(expires_in * 1000),
-            trace=self.trace(),
-        )
+        stream = names.commands(command.queue, self.partition)
         try:
-            await self.redis.execute("XADD", names.commands(command.queue), "*", *fields)
-        except StoreUnavailable as error:
-            raise BusUnavailable(f"down: {error.reason}") from error
+            self._replies.check_open()
+            self._backlogs.check(stream, command.queue, awaited=True)
+            now = self.clock.now()
+            message_id = self.ids.new(now)
+            envelope = self._envelope(command, message_id, timeout, self._replies.stream)
+            fields = envelope.to_fields()
+            future = self._pending.register(message_id, timeout)
+        except BusUnavailable as error:
+            self._pending.ended(command.type, error.reason, 0.0)
+            raise
+        return PreparedRequest(
+            self._pending,
+            future,
+            command_type=command.type,
+            reply_type=command.replies,
+            stream=stream,
+            fields=fields,
+            message_id=message_id,
+        )
 
     async def refuse_overload(self, queue: str) -> None:
-        """Refuses at once while the queue's backlog is above the high-water mark (looked at once a second).
+        """Asks what ``prepare`` asks too, before work that would be for nothing.
 
         Raises:
-            BusUnavailable: with the reason ``overload``.
+            BusUnavailable: the queue is full (``overload``).
         """
-        looked_on, length = self._backlog.get(queue, (0.0, 0))
-        now = self.clock.monotonic()
-        if now - looked_on >= 1:
-            self._backlog[queue] = now, length
-            length = int(await self.redis.execute("XLEN", names.commands(queue)))
-            self._backlog[queue] = now, length
-        if length > HIGH_WATER:
-            raise BusUnavailable("overload")
+        self._backlogs.check(names.commands(queue, self.partition), queue, awaited=True)
 
-    def register(self, message_id: str) -> asyncio.Future[_Outcome]:
-        """Makes the future that the answer to ``message_id`` will resolve."""
-        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._futures[message_id] = future
-        return future
+    async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
+        """Appends a command that nobody waits for; when this returns, Redis has it.
 
-    def forget(self, message_id: str) -> None:
-        """Drops the future of a request that nobody waits for any more."""
-        future = self._futures.pop(message_id, None)
-        if future is not None and future.done() and not future.cancelled():
-            future.exception()
+        A Redis that is killed may forget its last second: what must survive that is requested, not sent.
 
-    async def _read_replies(self) -> None:
-        reader = BlockingRedis(self.url)
-        backoff = Backoff()
-        cursor: bytes | str = "0-0"
-        kept_on = float("-inf")
+        Raises:
+            StoreUnavailable: it may have been appended or not.
+        """
+        stream = names.commands(command.queue, self.partition)
+        self._backlogs.check(stream, command.queue, awaited=False)
+        envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
+        await self.redis.execute("XADD", stream, "*", *envelope.to_fields())
+
+    def _envelope(
+        self, command: Command[Any], message_id: str, expires_in: float | None, reply_to: str
+    ) -> Envelope:
+        now = self.time.now()
+        traceparent, tracestate = trace.get()
+        return Envelope(
+            message_id,
+            command.type,
+            self.source,
+            now,
+            command.to_wire(),
+            0 if expires_in is None else now + int(expires_in * 1000),
+            reply_to,
+            correlation.get(),
+            1,
+            traceparent,
+            tracestate,
+        )
+
+    async def _opened(self) -> None:
         try:
-            while not self._stopping:
-                try:
-                    if self.clock.monotonic() - kept_on > REFRESH_SECONDS:
-                        cursor = await self._keep_reply_stream() or cursor
-                        kept_on = self.clock.monotonic()
-                    found = await reader.execute(
-                        "XREAD", "COUNT", 1000, "BLOCK", BLOCK_MS, "STREAMS", self.reply_stream, cursor,
-                        wait_seconds=BLOCK_MS / 1000,
-                    )  # fmt: skip
-                    for entry_id, fields in found[0][1] if found else ():
-                        cursor = entry_id
-                        self._resolve(fields)
-                    if not found:
-                        kept_on = float("-inf")
-                    backoff.reset()
-                except (StoreUnavailable, redis.exceptions.ResponseError) as error:
-                    kept_on = float("-inf")
-                    _log.warning("replies_unavailable", reason=str(error))
-                    await backoff.sleep()
-        finally:
-            await reader.close()
+            await asyncio.wait_for(self._replies.open.wait(), 1.0)
+        except TimeoutError:
+            return
 
-    async def _keep_reply_stream(self) -> str | None:
-        """Answers are appended only to a stream that exists: makes it, and keeps it while this process lives.
 
-        Returns the cursor to begin with where the stream had to be made: its clock may be behind the old one.
-        """
-        if await self.redis.execute("EXPIRE", self.reply_stream, REPLY_STREAM_SECONDS):
-            return None
-        await self.redis.execute("XADD", self.reply_stream, "*", "id", "", "s", "opened")
-        await self.redis.execute("EXPIRE", self.reply_stream, REPLY_STREAM_SECONDS)
-        return "0-0"
-
-    def _resolve(self, fields: list[bytes]) -> None:
-        found = dict(zip(fields[::2], fields[1::2], strict=False))
-        future = self._futures.get(found.get(b"id", b"").decode())
-        if future is not None and not future.done():
-            future.set_result(_Outcome(found.get(b"s", b"").decode(), found.get(b"d", b"")))
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:40]

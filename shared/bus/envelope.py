@@ -1,18 +1,25 @@
-"""The envelope: flat entry fields that tell of a message what must be known without parsing its body."""
+"""The envelope: flat entry fields around a body, readable without parsing it, written strictly and read tolerantly."""
 
 from __future__ import annotations
 
+import random
 import secrets
-import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-SCHEMA_MAJOR: Final = "1"
+from shared.bus.errors import MessageTooLarge
+
+MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
 
-Fields = list[bytes | str]
-"""Field, value, field, value, … as XADD takes them."""
+correlation: ContextVar[str] = ContextVar("latchkey_bus_correlation", default="")
+"""What the messages sent from here belong to: the id of the HTTP request, or of the message being handled."""
+trace: ContextVar[tuple[str, str]] = ContextVar("latchkey_bus_trace", default=("", ""))
+"""W3C ``traceparent`` and ``tracestate`` of what happens here."""
+
+Field = str | bytes
 
 
 class BadEnvelopeError(ValueError):
@@ -21,86 +28,93 @@ class BadEnvelopeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message as it arrived."""
+    """One message as it travels. Times are Unix milliseconds by the clock of Redis; 0 where there is none."""
 
     id: str
-    """UUIDv7 in hex without dashes; the same on every retry."""
+    """UUIDv7, the same on every retry."""
     type: str
     source: str
     created_on: int
-    expires_on: int | None
-    """Absolute deadline in ms; not begun after it."""
-    reply_to: str | None
-    correlation_id: str
-    attempt: int
-    trace: str | None
     body: bytes
+    expires_on: int = 0
+    """Absolute deadline: not begun after it."""
+    reply_to: str = ""
+    correlation: str = ""
+    attempt: int = 1
+    traceparent: str = ""
+    tracestate: str = ""
+
+    def to_fields(self) -> list[Field]:
+        """Name, value, name, value … for XADD. Raises ``MessageTooLarge``."""
+        if len(self.body) > LARGEST_BODY:
+            raise MessageTooLarge(f"{self.type}: {len(self.body)} bytes")
+        fields: list[Field] = ["v", MAJOR, "id", self.id, "t", self.type, "src", self.source]
+        fields += ["ts", str(self.created_on)]
+        if self.expires_on:
+            fields += ["exp", str(self.expires_on)]
+        if self.reply_to:
+            fields += ["rt", self.reply_to]
+        if self.correlation:
+            fields += ["cid", self.correlation]
+        fields += ["n", str(self.attempt)]
+        if self.traceparent:
+            fields += ["tp", self.traceparent]
+            if self.tracestate:
+                fields += ["tst", self.tracestate]
+        fields += ["d", self.body]
+        return fields
 
 
-def new_message_id() -> str:
-    """A UUIDv7 (RFC 9562 §5.7) in hex: sorts by time, unique without asking anybody."""
-    random = int.from_bytes(secrets.token_bytes(10), "big")
-    value = (time.time_ns() // 1_000_000) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64
-    return f"{value | 2 << 62 | random & (1 << 62) - 1:032x}"
-
-
-def pack(
-    message_type: str,
-    body: bytes,
-    *,
-    message_id: str,
-    source: str,
-    now: int,
-    expires_on: int | None = None,
-    reply_to: str | None = None,
-    correlation_id: str = "",
-    trace: str | None = None,
-) -> Fields:
-    """The entry fields of a new message.
-
-    Raises:
-        ValueError: the body is larger than 64 KiB.
-    """
-    if len(body) > LARGEST_BODY:
-        raise ValueError(f"{message_type}: a body of {len(body)} bytes is too large for the bus")
-    fields: Fields = ["v", SCHEMA_MAJOR, "id", message_id, "t", message_type, "src", source, "ts", str(now)]
-    if expires_on is not None:
-        fields += ("exp", str(expires_on))
-    if reply_to is not None:
-        fields += ("rt", reply_to)
-    fields += ("cid", correlation_id or message_id, "n", "1")
-    if trace is not None:
-        fields += ("tp", trace)
-    fields += ("d", body)
-    return fields
-
-
-def unpack(fields: Sequence[bytes]) -> Envelope:
-    """Reads an entry's flat fields.
+def read_fields(flat: Sequence[bytes]) -> Envelope:
+    """The envelope in an entry's fields; names that a newer writer added are ignored.
 
     Raises:
-        BadEnvelopeError: a field is missing, malformed, or of a newer major version.
+        BadEnvelopeError: a field is missing or wrong, or the major version is not ours.
     """
-    found = dict(zip(fields[::2], fields[1::2], strict=False))
+    fields = dict(zip(flat[::2], flat[1::2], strict=False))
     try:
-        if found[b"v"] != b"1":
-            raise BadEnvelopeError(f"schema major {found[b'v'][:8]!r} is not known here")
-        expires = found.get(b"exp")
-        reply_to = found.get(b"rt")
-        trace = found.get(b"tp")
+        _check_version(fields[b"v"])
+        deadline, attempt = fields.get(b"exp"), fields.get(b"n")
         return Envelope(
-            id=found[b"id"].decode(),
-            type=found[b"t"].decode(),
-            source=found[b"src"].decode(),
-            created_on=int(found[b"ts"]),
-            expires_on=int(expires) if expires is not None else None,
-            reply_to=reply_to.decode() if reply_to is not None else None,
-            correlation_id=found[b"cid"].decode(),
-            attempt=int(found[b"n"]),
-            trace=trace.decode() if trace is not None else None,
-            body=found[b"d"],
+            fields[b"id"].decode(),
+            fields[b"t"].decode(),
+            fields[b"src"].decode(),
+            int(fields[b"ts"]),
+            fields[b"d"],
+            int(deadline) if deadline is not None else 0,
+            fields.get(b"rt", b"").decode(),
+            fields.get(b"cid", b"").decode(),
+            int(attempt) if attempt is not None else 1,
+            fields.get(b"tp", b"").decode(),
+            fields.get(b"tst", b"").decode(),
         )
     except KeyError as error:
-        raise BadEnvelopeError(f"field {error.args[0]!r} is missing") from None
+        raise BadEnvelopeError(f"no field {error.args[0].decode()}") from None
+    except BadEnvelopeError:
+        raise
     except ValueError as error:
-        raise BadEnvelopeError(str(error)) from None
+        raise BadEnvelopeError(type(error).__name__) from None
+
+
+def _check_version(major: bytes) -> None:
+    if major != MAJOR.encode():
+        raise BadEnvelopeError(f"version {major[:8]!r}")
+
+
+class MessageIds:
+    """Makes UUIDv7 ids. They are names, not secrets: unique without asking the kernel each time."""
+
+    def __init__(self) -> None:
+        """Seeds from the kernel; make it after a fork, not before."""
+        self._bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311 - names, not secrets
+
+    def new(self, now: int) -> str:
+        """An id of the time ``now`` (Unix milliseconds), RFC 9562 §5.7."""
+        return format_uuid7(now, self._bits(74))
+
+
+def format_uuid7(now: int, bits: int) -> str:
+    """The UUIDv7 of a time and 74 other bits."""
+    time = f"{now:012x}"[-12:]
+    high, middle, low = bits >> 62, 0x8000 | ((bits >> 48) & 0x3FFF), bits & 0xFFFFFFFFFFFF
+    return f"{time[:8]}-{time[8:]}-7{high:03x}-{middle:04x}-{low:012x}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, Final
 
-import redis.exceptions
 import structlog
 
 from shared.bus import names
 from shared.bus.bus import Bus
+from shared.bus.errors import CommandError
 from shared.bus.scripts import LEAVE
 
 ROUND_SECONDS: Final = 30.0
@@ -29,37 +30,42 @@ class Janitor:
     async def run(self) -> None:
         """Cleans until cancelled; raises ``StoreUnavailable`` while Redis is away."""
         while True:
-            for queue in names.EVERY_QUEUE:
-                await self._measure(queue)
-                await self._remove_gone(names.commands(queue))
-            for stream in names.EVENT_STREAMS:
-                await self._trim(names.event_stream(stream))
-                await self._remove_gone(names.event_stream(stream))
-            await asyncio.sleep(ROUND_SECONDS)
+            await self.clean()
+            await asyncio.sleep(ROUND_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+
+    async def clean(self) -> None:
+        """One round. Raises ``StoreUnavailable``."""
+        for queue in names.EVERY_QUEUE:
+            await self._measure(queue)
+            await self._remove_gone(names.commands(queue, self._bus.partition))
+        for stream in names.EVENT_STREAMS:
+            await self._trim(names.event_stream(stream))
+            await self._remove_gone(names.event_stream(stream))
 
     async def _measure(self, queue: str) -> None:
-        metrics = self._bus.metrics
-        metrics.backlog.labels(queue).set(await self._bus.redis.execute("XLEN", names.commands(queue)))
-        metrics.dead_letters.labels(queue).set(await self._bus.redis.execute("XLEN", names.dead(queue)))
+        metrics, partition = self._bus.metrics, self._bus.partition
+        length = await self._bus.redis.execute("XLEN", names.commands(queue, partition))
+        letters = await self._bus.redis.execute("XLEN", names.dead(queue, partition))
+        metrics.backlog.labels(queue).set(length)
+        metrics.dead_letters.labels(queue).set(letters)
 
     async def _groups(self, stream: str) -> list[dict[bytes, Any]]:
         try:
             rows = await self._bus.redis.execute("XINFO", "GROUPS", stream)
-        except redis.exceptions.ResponseError:
+        except CommandError:  # there is no such stream yet
             return []
         return [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
 
     async def _trim(self, stream: str) -> None:
         """Trims to the low-water mark of all groups, but keeps at least a day."""
-        marks = [(self._bus.clock.now() - LEAST_EVENT_AGE_MS, 0)]
+        marks = [(self._bus.time.now() - LEAST_EVENT_AGE_MS, 0)]
         for group in await self._groups(stream):
             summary = await self._bus.redis.execute("XPENDING", stream, group[b"name"])
             mark = summary[1] if summary[0] else group[b"last-delivered-id"]
             milliseconds, _, sequence = mark.partition(b"-")
             marks.append((int(milliseconds), int(sequence)))
         lowest = min(marks)
-        if len(marks) > 1:
-            await self._bus.redis.execute("XTRIM", stream, "MINID", "~", f"{lowest[0]}-{lowest[1]}")
+        await self._bus.redis.execute("XTRIM", stream, "MINID", "~", f"{lowest[0]}-{lowest[1]}")
 
     async def _remove_gone(self, stream: str) -> None:
         for group in await self._groups(stream):

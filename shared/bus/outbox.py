@@ -1,8 +1,13 @@
-"""The outbox relay: events written in a transaction reach their streams, also when this process dies half-way."""
+"""The outbox relay: events written in a transaction reach their streams, also when this process or Redis dies half-way.
+
+Table ``outbox`` of a service's schema: ``id`` bigint identity, ``stream``, ``type`` text, ``body`` bytea or jsonb,
+``traceparent`` text, ``created_on`` bigint, ``published_on`` bigint, null until the event has left.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,15 +15,20 @@ import structlog
 
 from shared.bus import names
 from shared.bus.bus import Bus
-from shared.bus.envelope import pack
+from shared.bus.envelope import Envelope, format_uuid7
+from shared.bus.redis_connection import Argument
 from shared.database import Database
 from shared.failpoints import failpoint
 
 BATCH: Final = 500
 POLL_SECONDS: Final = 0.5
+GATHER_SECONDS: Final = 0.02
 BROADCAST_AGE_MS: Final = 600_000
 KEEP_PUBLISHED_MS: Final = 24 * 3600 * 1000
 PURGE_SECONDS: Final = 600.0
+PURGE_AT_ONCE: Final = 10_000
+FORGOTTEN_MS: Final = 10_000
+"""What a Redis that was killed may have forgotten (``appendfsync everysec``: one or two seconds), with room to spare."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -27,19 +37,33 @@ _SELECT: Final = """
 SELECT id, stream, type, body, traceparent, created_on FROM outbox
 WHERE published_on IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
-_MARK: Final = "UPDATE outbox SET published_on = $2 WHERE id = ANY($1::bigint[])"
-_PURGE: Final = "DELETE FROM outbox WHERE published_on < $1"
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_MARK: Final = f"UPDATE outbox SET published_on = {_NOW} WHERE id = ANY($1::bigint[])"  # noqa: S608 - our own words
+_UNMARK: Final = f"""
+UPDATE outbox SET published_on = NULL
+WHERE published_on >= least((SELECT max(published_on) FROM outbox), {_NOW} - $1::bigint) - $2::bigint
+"""  # noqa: S608 - our own words
+_PURGE: Final = f"""
+DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_NOW} - $1::bigint LIMIT $2)
+"""  # noqa: S608 - our own words
 
 
 class OutboxRelay:
-    """Publishes the outbox of one schema; several may run, each row goes out at least once with the same id."""
+    """Publishes the outbox of one schema; several may run. Each row goes out at least once, always with the same id.
+
+    A Redis that is killed forgets its last second, events that were marked among it. So the events of the last seconds
+    before Redis was started anew, and before this process was, go out again.
+    """
 
     def __init__(self, database: Database, bus: Bus, schema: str) -> None:
-        """``schema`` names the service's rows in message ids and logs."""
+        """``schema`` is part of the events' ids."""
         self._database = database
         self._bus = bus
-        self._schema = schema
         self._wake = asyncio.Event()
+        self._family = zlib.crc32(schema.encode()) & 0x3FF
+        self._run_id: str | None = None
+        self._alive_on = 0.0
+        self._purge_on = 0.0
 
     def kick(self) -> None:
         """There is something new: do not wait for the next look."""
@@ -47,46 +71,74 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Publishes until cancelled; raises ``StoreUnavailable`` while a store is away (a supervisor starts it again)."""
-        purge_on = self._bus.clock.monotonic() + PURGE_SECONDS
         while True:
             self._wake.clear()
-            while await self._publish_batch() == BATCH:
-                pass
-            if self._bus.clock.monotonic() > purge_on:
-                purge_on = self._bus.clock.monotonic() + PURGE_SECONDS
-                async with self._database.connection() as connection:
-                    await connection.execute(_PURGE, self._bus.clock.now() - KEEP_PUBLISHED_MS)
+            await self._mistrust_restarts()
+            published = await self.publish()
+            await self._purge()
+            if published:
+                await asyncio.sleep(GATHER_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    async def publish(self) -> int:
+        """Publishes what there is; how many events. Raises ``StoreUnavailable``."""
+        published = 0
+        while True:
+            rows = await self._publish_batch()
+            published += rows
+            if rows < BATCH:
+                return published
 
     async def _publish_batch(self) -> int:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_SELECT, BATCH)
             if not rows:
+                self._bus.metrics.outbox_lag.set(0)
                 return 0
             results = await self._bus.redis.execute_many([self._append(row) for row in rows])
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
             await failpoint("outbox.after_publish_before_mark")
-            await connection.execute(_MARK, [row["id"] for row in rows], self._bus.clock.now())
-        now = self._bus.clock.now()
-        self._bus.metrics.outbox_lag.set((now - rows[0]["created_on"]) / 1000)
+            await connection.execute(_MARK, [row["id"] for row in rows])
+        self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
         for row in rows:
-            self._bus.metrics.relayed.labels(row["type"]).inc()
+            self._bus.metrics.relayed(row["type"])
         return len(rows)
 
-    def _append(self, row: Any) -> list[bytes | str | int]:
-        body = row["body"]
-        fields = pack(
-            row["type"],
-            body.encode() if isinstance(body, str) else bytes(body),
-            message_id=f"{self._schema}-{row['id']}",
+    def _append(self, row: Any) -> list[Argument]:
+        body, created_on = row["body"], row["created_on"]
+        envelope = Envelope(
+            id=format_uuid7(created_on, self._family << 64 | row["id"]),
+            type=row["type"],
             source=self._bus.source,
-            now=row["created_on"],
-            trace=row["traceparent"],
+            created_on=created_on,
+            body=body.encode() if isinstance(body, str) else bytes(body),
+            traceparent=row["traceparent"] or "",
         )
-        command: list[bytes | str | int] = ["XADD", names.event_stream(row["stream"])]
+        command: list[Argument] = ["XADD", names.event_stream(row["stream"])]
         if row["stream"] in names.BROADCASTS:
-            command += ["MINID", "~", self._bus.clock.now() - BROADCAST_AGE_MS]
-        return [*command, "*", *fields]
+            command += ["MINID", "~", self._bus.time.now() - BROADCAST_AGE_MS]
+        return [*command, "*", *envelope.to_fields()]
+
+    async def _mistrust_restarts(self) -> None:
+        """Where Redis was started anew since the last look: what was published shortly before goes out again."""
+        await self._bus.redis.ready()
+        run_id, now = self._bus.server.run_id, self._bus.clock.monotonic()
+        if run_id != self._run_id:
+            silence = 0 if self._run_id is None else int((now - self._alive_on) * 1000)
+            async with self._database.connection() as connection:
+                answer = await connection.execute(_UNMARK, silence, FORGOTTEN_MS)
+            if (again := int(answer.rpartition(" ")[2])) and self._run_id is not None:
+                _log.warning("redis_was_restarted", events_published_again=again)
+            self._run_id = run_id
+        self._alive_on = now
+
+    async def _purge(self) -> None:
+        now = self._bus.clock.monotonic()
+        if now < self._purge_on:
+            return
+        self._purge_on = now + PURGE_SECONDS
+        async with self._database.connection() as connection:
+            await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)

@@ -1,4 +1,7 @@
-"""Lua scripts: each moves an entry from one place to another in one step, so that no crash leaves it in both or none."""
+"""Lua scripts: each moves an entry from one place to another in one step, so that no crash leaves it in both or none.
+
+An entry is moved only by the member that holds it: one that slept while another took its entries over changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,45 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and the digest under which Redis keeps it."""
+    """A Lua script: ``name`` for people, ``source`` for Redis."""
 
     name: str
-    source: str
-    sha: str = field(init=False)
+    source: str = field(repr=False)
+    sha: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Computes the digest once."""
-        object.__setattr__(self, "sha", hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+        """Redis knows a script by the SHA-1 of its source."""
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
 
 
-FINISH: Final = Script(
-    "finish",
-    """
--- KEYS: stream. ARGV: group, ids… Acknowledges and deletes entries that are done.
-local ids = {}
-for i = 2, #ARGV do ids[#ids + 1] = ARGV[i] end
-redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
-return redis.call('XDEL', KEYS[1], unpack(ids))
-""",
-)
+_HELD: Final = """
+local function held(stream, group, member, id)
+  local found = redis.call('XPENDING', stream, group, id, id, 1)
+  return #found == 1 and found[1][2] == member
+end
+local function body(stream, id)
+  local found = redis.call('XRANGE', stream, id, id)
+  return found[1] and found[1][2]
+end
+"""
 
-DELAY: Final = Script(
-    "delay",
-    """
--- KEYS: stream, delayed. ARGV: group, id, due ms, entry as JSON, whether to delete. Puts an entry aside for a later try.
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-if ARGV[5] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
+PUT_ASIDE: Final = Script(
+    "put_aside",
+    _HELD
+    + """
+-- KEYS: stream, delayed. ARGV: group, member, id, pause in ms. The entry leaves the stream and comes back later.
+if not held(KEYS[1], ARGV[1], ARGV[2], ARGV[3]) then return 0 end
+local fields = body(KEYS[1], ARGV[3])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+if not fields then return 0 end
+redis.call('XDEL', KEYS[1], ARGV[3])
+for i = 1, #fields, 2 do
+  if fields[i] == 'n' then fields[i + 1] = tostring(math.floor((tonumber(fields[i + 1]) or 1) + 1)) end
+end
+local time = redis.call('TIME')
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[4]
+redis.call('ZADD', KEYS[2], string.format('%.0f', due), cmsgpack.pack({ARGV[3], fields}))
 return 1
 """,
 )
@@ -45,11 +58,13 @@ return 1
 RESUME: Final = Script(
     "resume",
     """
--- KEYS: stream, delayed. ARGV: now ms, at most. Puts entries whose time has come back into the stream.
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, tonumber(ARGV[2]))
+-- KEYS: delayed, stream. ARGV: at most. Puts entries whose time has come back into the stream; how many.
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
 for _, entry in ipairs(due) do
-  redis.call('XADD', KEYS[1], '*', unpack(cjson.decode(entry)))
-  redis.call('ZREM', KEYS[2], entry)
+  redis.call('XADD', KEYS[2], '*', unpack(cmsgpack.unpack(entry)[2]))
+  redis.call('ZREM', KEYS[1], entry)
 end
 return #due
 """,
@@ -57,13 +72,17 @@ return #due
 
 BURY: Final = Script(
     "bury",
-    """
--- KEYS: stream, dead. ARGV: group, id, whether to delete, fields… Moves an entry to the dead letters.
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
-local fields = {}
-for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
-redis.call('XADD', KEYS[2], '*', unpack(fields))
+    _HELD
+    + """
+-- KEYS: stream, dead. ARGV: group, member, id, whether to delete, then what is told of it. Moves it to the dead letters.
+if not held(KEYS[1], ARGV[1], ARGV[2], ARGV[3]) then return 0 end
+local fields = body(KEYS[1], ARGV[3])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+if not fields then return 0 end
+if ARGV[4] == '1' then redis.call('XDEL', KEYS[1], ARGV[3]) end
+local letter = {unpack(ARGV, 5)}
+for i = 1, #fields do letter[#letter + 1] = fields[i] end
+redis.call('XADD', KEYS[2], '*', unpack(letter))
 return 1
 """,
 )
@@ -73,23 +92,36 @@ REPLAY: Final = Script(
     """
 -- KEYS: dead, stream. ARGV: dead id, fields… Puts a dead letter back, once.
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-local fields = {}
-for i = 2, #ARGV do fields[#fields + 1] = ARGV[i] end
-redis.call('XADD', KEYS[2], '*', unpack(fields))
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 2))
 return 1
+""",
+)
+
+HOLD: Final = Script(
+    "hold",
+    _HELD
+    + """
+-- KEYS: stream. ARGV: group, member, idle ms, ids… Sets how long these entries count as idle; how many are held still.
+local count = 0
+for i = 4, #ARGV do
+  if held(KEYS[1], ARGV[1], ARGV[2], ARGV[i]) then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
+    count = count + 1
+  end
+end
+return count
 """,
 )
 
 LEAVE: Final = Script(
     "leave",
     """
--- KEYS: stream. ARGV: group, consumer. Removes a consumer that holds nothing.
-local info = redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
-for _, consumer in ipairs(info) do
+-- KEYS: stream. ARGV: group, member. Removes a member that holds nothing: DELCONSUMER would drop what it holds.
+for _, member in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local name, pending
-  for i = 1, #consumer, 2 do
-    if consumer[i] == 'name' then name = consumer[i + 1] end
-    if consumer[i] == 'pending' then pending = consumer[i + 1] end
+  for i = 1, #member, 2 do
+    if member[i] == 'name' then name = member[i + 1] end
+    if member[i] == 'pending' then pending = member[i + 1] end
   end
   if name == ARGV[2] and pending == 0 then
     redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import redis.exceptions
-
 from shared.bus import names
-from shared.bus.connection import CoalescingRedis
+from shared.bus.errors import CommandError
+from shared.bus.redis_client import CoalescingRedis
 from shared.bus.scripts import REPLAY
 
 _TOLD_BY_US = (b"reason", b"by", b"on")
@@ -104,7 +103,7 @@ async def _event_status(client: CoalescingRedis, name: str, now: int) -> QueueSt
 async def _groups(client: CoalescingRedis, stream: str) -> list[dict[bytes, Any]]:
     try:
         rows = await client.execute("XINFO", "GROUPS", stream)
-    except redis.exceptions.ResponseError:
+    except CommandError:
         return []
     return [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
 

@@ -6,8 +6,8 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -37,12 +37,30 @@ class Backoff:
         self._next = min(self._next * 2, self._longest)
 
 
+def watched(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A task that should run until it is cancelled; if a bug ends it, the process ends too, loudly."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_report)
+    return task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background_task_died", task=task.get_name(), exc_info=error)
+        end_process()
+
+
+def end_process() -> None:
+    """SIGTERM to itself: the stop is a clean one."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Supervisor:
     """Runs named background tasks until it is stopped."""
 
     def __init__(self, on_bug: Callable[[], None] | None = None) -> None:
         """``on_bug`` ends the process; by default SIGTERM to itself, so that the stop is a clean one."""
-        self._on_bug = on_bug or (lambda: os.kill(os.getpid(), signal.SIGTERM))
+        self._on_bug = on_bug or end_process
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed = False
 

@@ -15,6 +15,7 @@ import pytest
 from deploy.embedded.account import programs_for
 from deploy.embedded.ports import free_port
 from shared.bus import Bus, Consumer
+from shared.bus.backlog import HIGH_WATER
 from shared.contracts.base import Command, Message, MessageType
 
 
@@ -83,9 +84,11 @@ async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> 
 
 
 @asynccontextmanager
-async def open_bus(valkey: Valkey, source: str = "auth_api") -> AsyncIterator[Bus]:
+async def open_bus(
+    valkey: Valkey, source: str = "auth_api", high_water: int = HIGH_WATER
+) -> AsyncIterator[Bus]:
     """One end of the bus, whose server answers."""
-    bus = Bus(valkey.url, source=source)
+    bus = Bus(valkey.url, source=source, high_water=high_water)
 
     async def answers() -> bool:
         with suppress(Exception):

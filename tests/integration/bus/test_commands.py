@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from shared.bus import Bus, Consumer, Delivery, RemoteFailure, handler, names
-from shared.bus.consumer import MOST_DELIVERIES
+from shared.bus.recovery import MOST_DELIVERIES
 from shared.bus.status import bus_status, dead_letters, drop_dead_letter, replay_dead_letter
 from shared.clock import SystemClock
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -88,7 +88,7 @@ async def test_a_handler_that_always_fails_ends_as_a_dead_letter_that_can_be_rep
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five tries with pauses, then the dead letters; a replay after the mend is handled."""
-    monkeypatch.setattr("shared.bus.consumer.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
     broken = True
 
     async def fails(command: Echo, delivery: Delivery) -> EchoReply:
@@ -113,7 +113,7 @@ async def test_an_outage_of_a_store_puts_the_message_aside_and_it_is_done_later(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handler that meets StoreUnavailable is tried again; a message without deadline outlives any number of tries."""
-    monkeypatch.setattr("shared.bus.consumer.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
     tries = 0
 
     async def later(_command: Echo, _delivery: Delivery) -> None:
@@ -261,14 +261,24 @@ async def test_a_clean_stop_removes_the_member_and_hands_nothing_back(valkey: Va
         assert groups == []
 
 
-async def test_a_full_queue_refuses_at_once(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
     """Above the high-water mark a request costs nothing and says so."""
-    monkeypatch.setattr("shared.bus.bus.HIGH_WATER", 3)
-    async with open_bus(valkey) as ours:
+    async with open_bus(valkey, high_water=3) as ours:
         for _ in range(5):
             await ours.send(Echo(text="x"))
+
+        async def is_full() -> bool:
+            with suppress(BusUnavailable):
+                await ours.refuse_overload("key_issuer")
+                return False
+            return True
+
+        await until(is_full)
+        with pytest.raises(BusUnavailable, match="overload"):
+            ours.prepare(Echo(text="too much"), timeout=30)
         with pytest.raises(BusUnavailable, match="overload"):
             await ours.request(Echo(text="too much"), timeout=30)
+        await ours.send(Echo(text="may wait"))
 
 
 async def test_a_duplicate_entry_is_answered_twice_and_harms_nobody(valkey: Valkey) -> None:
@@ -291,13 +301,12 @@ async def test_a_duplicate_entry_is_answered_twice_and_harms_nobody(valkey: Valk
 
 
 async def test_an_answer_to_a_process_that_is_gone_vanishes(valkey: Valkey) -> None:
-    """The reply stream is not made again by a late answer."""
-    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
-        request = ours.prepare(Echo(text="late"))
-        await ours.redis.execute("XADD", request.stream, "*", *request.fields)
-        request.abandon()
-        await ours.redis.execute("DEL", ours.reply_stream)
-        ours._stopping = True
+    """A process that stops takes its reply stream with it, and no late answer makes it again."""
+    async with open_bus(valkey, "key_issuer") as theirs:
+        async with open_bus(valkey) as ours:
+            request = ours.prepare(Echo(text="late"))
+            await ours.redis.execute("XADD", request.stream, "*", *request.fields)
+            request.abandon()
         async with consuming(echoing(theirs)):
             await until(lambda: is_quiet(theirs))
         assert not await theirs.redis.execute("EXISTS", ours.reply_stream)

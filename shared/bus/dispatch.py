@@ -1,0 +1,277 @@
+"""From raw entries to ended ones: read the envelope, start the handler, settle what it returns or raises."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pydantic import ValidationError
+
+from shared.bus import envelope as envelopes
+from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
+from shared.bus.errors import CommandError
+from shared.bus.handlers import Delivery, Handler, Refusal
+from shared.bus.hands import Hands
+from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
+from shared.bus.settlement import Entry, Settlement
+from shared.contracts.base import Message
+from shared.errors import StoreUnavailable
+from shared.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from shared.bus.bus import Bus
+
+RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
+MOST_ATTEMPTS: Final = 5
+
+RawEntry = Sequence[Any]
+"""Id and flat fields; ``None`` for the fields of an entry that was deleted while pending."""
+
+_log = structlog.get_logger("latchkey.bus")
+
+
+class Dispatcher:
+    """Runs the handlers of one consumer; every entry given to it is settled, or left pending for another to take."""
+
+    def __init__(
+        self, bus: Bus, stream: str, handlers: Sequence[Handler], hands: Hands, settlement: Settlement
+    ) -> None:
+        """``hands`` holds each entry from ``dispatch`` until it is settled."""
+        self._bus = bus
+        self._stream = stream
+        self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
+        self._hands = hands
+        self._settlement = settlement
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    def dispatch(self, raw: Sequence[RawEntry]) -> list[asyncio.Task[None]]:
+        """Starts work on entries that this member holds; what is in hand already is passed over."""
+        now = self._bus.time.now()
+        batches: dict[str, list[Entry]] = {}
+        tasks = []
+        for entry_id, fields in raw:
+            if entry_id in self._hands.held:
+                continue
+            self._hands.take((entry_id,))
+            try:
+                entry = self._read(entry_id, fields, now)
+            except _Ended as ended:
+                tasks.append(self._start([entry_id], ended.settle(self._settlement, self._bus)))
+                continue
+            if entry.handler.batch:
+                batches.setdefault(entry.envelope.type, []).append(entry)
+            else:
+                tasks.append(self._start([entry_id], self._run_single(entry)))
+        for batch in batches.values():
+            tasks.extend(
+                self._start([entry.id for entry in part], self._run_batch(part)) for part in _once_each(batch)
+            )
+        return tasks
+
+    async def drain(self, seconds: float) -> list[bytes]:
+        """Lets what runs come to its end, ``seconds`` at most; the entries that are left without one."""
+        self._stopping.set()
+        if self._running and seconds:
+            await asyncio.wait(self._running, timeout=seconds)
+        left = list(self._hands.held)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=1)
+        return left
+
+    def _read(self, entry_id: bytes, fields: Sequence[bytes] | None, now: int) -> Entry:
+        if fields is None:
+            raise _Ended(entry_id)
+        try:
+            envelope = read_fields(fields)
+        except BadEnvelopeError as error:
+            raise _Ended(entry_id, reason=f"no message of ours: {error}") from None
+        handler = self._handlers.get(envelope.type)
+        if handler is None:
+            raise _Ended(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
+        if envelope.expires_on and envelope.expires_on <= now:
+            raise _Ended(entry_id, envelope, word=DEADLINE)
+        try:
+            message: Message = handler.message.from_wire(envelope.body)
+        except ValidationError as error:
+            raise _Ended(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
+        return Entry(entry_id, envelope, message, handler, envelope.attempt)
+
+    def _start(self, ids: Sequence[bytes], work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._running.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._running.discard(done)
+            self._hands.drop(ids)
+            if done.cancelled() or (error := done.exception()) is None:
+                return
+            if isinstance(error, StoreUnavailable):
+                # It stays pending and comes again; the handler's effects are idempotent.
+                _log.warning("not_settled", stream=self._stream, entries=len(ids), reason=str(error))
+            elif isinstance(error, CommandError) and error.code == "NOGROUP":
+                _log.warning("stream_vanished", stream=self._stream, entries=len(ids))
+            else:
+                _log.error("not_settled", stream=self._stream, entries=len(ids), exc_info=error)
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _run_single(self, entry: Entry) -> None:
+        envelopes.correlation.set(entry.envelope.id)
+        envelopes.trace.set((entry.envelope.traceparent, entry.envelope.tracestate))
+        structlog.contextvars.bind_contextvars(message_id=entry.envelope.id)
+        self._observe([entry])
+        await failpoint("bus.after_read_before_handler")
+        try:
+            reply = await entry.handler.function(entry.message, _delivery(entry))
+        except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
+            await self._failed(entry, error)
+        else:
+            await self._succeeded([entry], [reply])
+
+    async def _run_batch(self, entries: Sequence[Entry]) -> None:
+        self._observe(entries)
+        token = self._hands.begin_batch()
+        try:
+            await failpoint("bus.after_read_before_handler")
+            replies = await self._call_batch(entries)
+        finally:
+            self._hands.end_batch(token)
+        done: list[tuple[Entry, Any]] = []
+        for entry, reply in zip(entries, replies, strict=True):
+            if isinstance(reply, Exception):
+                await self._failed(entry, reply)
+            else:
+                done.append((entry, reply))
+        if done:
+            await self._succeeded([entry for entry, _ in done], [reply for _, reply in done])
+
+    async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
+        """The replies in the order of the entries, with an exception where there is none."""
+        function = entries[0].handler.function
+        try:
+            replies: Sequence[Any] = await function(
+                [entry.message for entry in entries], [_delivery(entry) for entry in entries]
+            )
+            _check_length(replies, entries)
+        except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
+            if len(entries) == 1 or isinstance(error, StoreUnavailable):
+                return [error] * len(entries)
+            _log.error("batch_failed", type=entries[0].envelope.type, entries=len(entries), exc_info=error)
+            return [(await self._call_batch([entry]))[0] for entry in entries]
+        return replies
+
+    async def _succeeded(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
+        await failpoint("bus.after_handler_before_ack")
+        outcomes = [
+            (entry.envelope, b"{}" if reply is None else reply.to_wire(), "")
+            for entry, reply in zip(entries, replies, strict=True)
+        ]
+        await self._settlement.done([entry.id for entry in entries], outcomes)
+        self._bus.metrics.handled(entries[0].envelope.type, "ok", len(entries))
+
+    async def _failed(self, entry: Entry, error: Exception) -> None:
+        """Tries later, or gives up.
+
+        A store that is away is no fault of the message: without a deadline it waits as long as that takes.
+        """
+        envelope, outage = entry.envelope, isinstance(error, StoreUnavailable)
+        if outage:
+            _log.warning("put_aside", type=envelope.type, message_id=envelope.id, reason=str(error))
+        else:
+            _log.error("handler_failed", type=envelope.type, message_id=envelope.id, exc_info=error)
+        pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
+        pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
+        hopeless = isinstance(error, Refusal) or (not outage and entry.attempt >= MOST_ATTEMPTS)
+        if hopeless or (too_late and not outage):
+            reason = f"{type(error).__name__} in try {entry.attempt}"
+            if isinstance(error, Refusal):
+                reason = f"refused: {error}"
+            await _Ended(entry.id, envelope, reason=reason).settle(self._settlement, self._bus)
+        elif too_late:
+            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._settlement, self._bus)
+        else:
+            self._bus.metrics.handled(envelope.type, "delayed")
+            await self._try_later(entry, pause_ms)
+
+    async def _try_later(self, entry: Entry, pause_ms: int) -> None:
+        if self._settlement.can_put_aside:
+            await self._settlement.put_aside(entry.id, pause_ms)
+            return
+        # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
+        try:
+            async with asyncio.timeout(pause_ms / 1000):
+                await self._stopping.wait()
+        except TimeoutError:
+            entry.attempt += 1
+            run = self._run_batch([entry]) if entry.handler.batch else self._run_single(entry)
+            await run
+
+    def _observe(self, entries: Sequence[Entry]) -> None:
+        sent_on = entries[0].envelope.created_on
+        lag = (self._bus.time.now() - sent_on) / 1000
+        self._bus.metrics.started(entries[0].envelope.type, len(entries), lag)
+
+
+class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
+    """How an entry ends without success: buried for a ``reason``, or answered with a ``word``."""
+
+    def __init__(
+        self, entry_id: bytes, envelope: Envelope | None = None, *, reason: str = "", word: str = ""
+    ) -> None:
+        super().__init__(reason or word)
+        self._id = entry_id
+        self._envelope = envelope
+        self._reason = reason
+        self._word = word
+
+    async def settle(self, settlement: Settlement, bus: Bus) -> None:
+        """Buries it where there is a reason, and tells the requester."""
+        envelope = self._envelope
+        kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
+        bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted")
+        if self._reason:
+            await settlement.bury(self._id, self._reason)
+        word = self._word or f"{FAILED}: {self._reason}"
+        await settlement.done([self._id], [] if envelope is None else [(envelope, None, word)])
+
+
+def _once_each(batch: list[Entry]) -> list[list[Entry]]:
+    """A message that a nervous sender appended twice is not given to a handler twice in one batch."""
+    if len({entry.envelope.id for entry in batch}) == len(batch):
+        return [batch]
+    first: dict[str, Entry] = {}
+    again = [entry for entry in batch if first.setdefault(entry.envelope.id, entry) is not entry]
+    return [list(first.values()), *_once_each(again)]
+
+
+def _check_length(replies: Sequence[Any], entries: Sequence[Entry]) -> None:
+    if len(replies) != len(entries):
+        raise TypeError(f"{len(replies)} replies to {len(entries)} messages")
+
+
+def _delivery(entry: Entry) -> Delivery:
+    envelope = entry.envelope
+    return Delivery(
+        envelope.id,
+        envelope.source,
+        envelope.created_on,
+        envelope.expires_on or None,
+        entry.attempt,
+        envelope.traceparent or None,
+    )
+
+
+def _places(error: ValidationError) -> str:
+    """Where a body is wrong and how; never what it held."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    )

@@ -1,0 +1,49 @@
+"""What a service gives to a consumer: one function for each type of message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts.base import Command, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a handler may want to know of the message besides its body. Times by the clock of Redis."""
+
+    message_id: str
+    source: str
+    created_on: int
+    expires_on: int | None
+    attempt: int
+    trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function for one type of message; see ``handler``."""
+
+    message: type[Command[Any] | Event]
+    function: Callable[..., Awaitable[Any]]
+    batch: bool
+
+
+class Refusal(Exception):  # noqa: N818 - named for what it says
+    """Raised by a handler (or put in its message's place in a batch) for a message that no later try can carry out.
+
+    It goes to the dead letters at once, with the text as its reason; the requester gets ``RemoteFailure``.
+    """
+
+
+def handler(
+    message: type[Command[Any] | Event], function: Callable[..., Awaitable[Any]], *, batch: bool = False
+) -> Handler:
+    """Names the function for a type of message.
+
+    Single: ``function(message, delivery)`` → the reply (nothing for an event). Batch: ``function(messages, deliveries)``
+    → as many replies in the same order; an exception in a place fails that message alone. A batch that raises is tried
+    again one by one, so that one message cannot spoil the others.
+    """
+    return Handler(message, function, batch)

@@ -1,0 +1,125 @@
+"""The reading loop of one member of a group, on a connection of its own; a read is never cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from shared.bus.dispatch import RawEntry
+from shared.bus.errors import CommandError
+from shared.bus.hands import Hands
+from shared.bus.redis_connection import RedisConnection
+from shared.bus.redis_link import RedisLink
+from shared.bus.settlement import Lane
+from shared.bus.supervisor import Backoff
+from shared.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from shared.bus.bus import Bus
+
+BLOCK_MS: Final = 2000
+PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 2
+
+_log = structlog.get_logger("latchkey.bus")
+
+
+class GroupReader:
+    """Reads as many entries as there is room for, and gives them to ``dispatch``."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        lane: Lane,
+        hands: Hands,
+        dispatch: Callable[[Sequence[RawEntry]], object],
+        batch: int,
+    ) -> None:
+        """``batch``: the most entries of one read."""
+        self._bus = bus
+        self._lane = lane
+        self._hands = hands
+        self._dispatch = dispatch
+        self._batch = batch
+        self._stopping = False
+        self._client_id = 0
+        self._connection: RedisConnection | None = None
+        self._link = RedisLink(
+            bus.address,
+            client_name=f"{bus.instance}:{lane.group}",
+            patience=PATIENCE_SECONDS,
+            greet=(("CLIENT", "ID"),),
+            on_greeting=self._greeted,
+        )
+
+    async def run(self) -> None:
+        """Reads until ``stop``, through every outage."""
+        backoff = Backoff(first=0.05, longest=0.5)
+        try:
+            while not self._stopping:
+                room = min(self._batch, await self._hands.room())
+                if room <= 0 or self._stopping:
+                    continue
+                try:
+                    connection = await self._joined()
+                    answer = await connection.send(self._command(room, ">", BLOCK_MS))
+                except (StoreUnavailable, CommandError) as error:
+                    # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
+                    _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
+                    self._connection = self._connection if isinstance(error, StoreUnavailable) else None
+                    await backoff.sleep()
+                    continue
+                backoff.reset()
+                if answer:
+                    self._dispatch(answer[0][1])
+        finally:
+            await self._link.stop()
+
+    def stop(self) -> None:
+        """Lets ``run`` return: a read that waits is ended by the server, as if its time were over."""
+        self._stopping = True
+        self._hands.poke()
+        if self._client_id:
+            self._bus.redis.submit([("CLIENT", "UNBLOCK", self._client_id)])
+
+    def _greeted(self, replies: list[Any]) -> None:
+        self._client_id = int(replies[0])
+
+    def _command(self, count: int, start: str | bytes, block: int | None) -> tuple[str | int | bytes, ...]:
+        lane = self._lane
+        wait = () if block is None else ("BLOCK", block)
+        return (
+            "XREADGROUP", "GROUP", lane.group, self._bus.instance, "COUNT", count, *wait,
+            "STREAMS", lane.stream, start,
+        )  # fmt: skip
+
+    async def _joined(self) -> RedisConnection:
+        """The connection, as a member of the group; what an answer that was lost had given to us comes first."""
+        connection = await self._link.ready()
+        if connection is not self._connection:
+            await self._join(connection)
+            await self._take_up_own(connection)
+            self._connection = connection
+        return connection
+
+    async def _join(self, connection: RedisConnection) -> None:
+        lane = self._lane
+        try:
+            await connection.send(("XGROUP", "CREATE", lane.stream, lane.group, "0", "MKSTREAM"))
+        except CommandError as error:
+            if error.code != "BUSYGROUP":  # it is there already
+                raise
+
+    async def _take_up_own(self, connection: RedisConnection) -> None:
+        start: bytes = b"0"
+        while True:
+            room = min(self._batch, self._hands.free)
+            if room <= 0:
+                return
+            answer = await connection.send(self._command(room, start, None))
+            entries = answer[0][1] if answer else []
+            if not entries:
+                return
+            start = entries[-1][0]
+            self._dispatch(entries)

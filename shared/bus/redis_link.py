@@ -1,0 +1,124 @@
+"""A connection to Redis that comes back: it is made again for ever, and says at once when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from shared.bus.redis_connection import Argument, RedisConnection, connect
+from shared.bus.redis_url import RedisAddress
+from shared.bus.supervisor import watched
+from shared.errors import StoreUnavailable
+
+SHORTEST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 0.5
+WAIT_SECONDS: Final = 1.2
+STOPPED: Final = "stopped"
+
+_log = structlog.get_logger("latchkey.bus")
+
+
+class RedisLink:
+    """Keeps one connection open from ``start`` to ``stop``.
+
+    While the first attempt of an outage runs, callers wait for it (about a second at most); once it has failed
+    they are refused at once until a later attempt succeeds.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        client_name: str,
+        patience: float,
+        greet: Sequence[tuple[Argument, ...]] = (),
+        on_greeting: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        """``greet`` is asked on every new connection; ``on_greeting`` gets the replies and may refuse the server."""
+        self.connection: RedisConnection | None = None
+        self._address = address
+        self._client_name = client_name
+        self._patience = patience
+        self._greet = greet
+        self._on_greeting = on_greeting
+        self._outage = ""
+        self._attempted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to connect; returns when the first attempt has succeeded or failed."""
+        if self._task is None:
+            self._task = watched(self._run(), f"connection {self._client_name}")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._attempted.wait(), WAIT_SECONDS)
+
+    async def stop(self) -> None:
+        """Closes the connection for good."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        if self.connection is not None:
+            self.connection.abort(STOPPED)
+        self.connection, self._outage = None, STOPPED
+        self._attempted.set()
+
+    async def ready(self) -> RedisConnection:
+        """The open connection.
+
+        Raises:
+            StoreUnavailable: there is none now.
+        """
+        connection = self.connection
+        if connection is not None and connection.is_open:
+            return connection
+        if self._task is None and self._outage != STOPPED:
+            await self.start()
+        if connection is not None:  # it was lost in this very tick: a new attempt is about to begin
+            self._attempted.clear()
+            self.connection = None
+        if not self._attempted.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._attempted.wait(), WAIT_SECONDS)
+        connection = self.connection
+        if connection is None or not connection.is_open:
+            raise StoreUnavailable("redis", self._outage or "not connected")
+        return connection
+
+    async def _run(self) -> None:
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                connection = await self._connect()
+            except StoreUnavailable as error:
+                if self._outage != error.reason:
+                    _log.warning("redis_unavailable", reason=error.reason, connection=self._client_name)
+                self._outage = error.reason
+                self._attempted.set()
+                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            if self._outage:
+                _log.info("redis_back", connection=self._client_name)
+            self.connection, self._outage, pause = connection, "", SHORTEST_PAUSE
+            self._attempted.set()
+            await connection.closed
+            self._attempted.clear()
+            self.connection = None
+
+    async def _connect(self) -> RedisConnection:
+        connection, replies = await connect(
+            self._address, client_name=self._client_name, patience=self._patience, greet=self._greet
+        )
+        if self._on_greeting is not None:
+            try:
+                self._on_greeting(replies)
+            except BaseException:
+                connection.abort("refused")
+                raise
+        return connection

@@ -1,0 +1,62 @@
+"""What a Redis must be before the bus trusts it: new enough, never evicting, and better with its log on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+
+from shared.bus.redis_connection import Argument
+from shared.errors import StoreUnavailable
+
+OLDEST: Final = (7, 0)
+
+_log = structlog.get_logger("latchkey.bus")
+
+
+class ServerChecks:
+    """Asks on every new connection, since every reconnect may find another server."""
+
+    questions: tuple[tuple[Argument, ...], ...] = (
+        ("INFO", "server"),
+        ("INFO", "memory"),
+        ("INFO", "persistence"),
+    )
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.run_id = ""
+        """Changes with every start of the server."""
+        self.version = ""
+        self._warned = False
+
+    def answered(self, replies: list[Any]) -> None:
+        """Reads the answers.
+
+        Raises:
+            StoreUnavailable: the server would lose messages (eviction) or lacks commands.
+        """
+        facts = {name: value for reply in replies for name, value in parse_info(reply).items()}
+        self.run_id = facts.get("run_id", "")
+        self.version = facts.get("valkey_version") or facts.get("redis_version", "")
+        # Valkey also tells which version of Redis it is compatible with, under the old name.
+        if _numbers(facts.get("redis_version", "")) < OLDEST:
+            raise StoreUnavailable("redis", f"version {self.version} is too old: 7.0 is needed")
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise StoreUnavailable("redis", f"maxmemory-policy is {policy}: it must be noeviction")
+        if facts.get("aof_enabled") == "0" and not self._warned:
+            self._warned = True
+            _log.warning(
+                "redis_without_log", advice="set appendonly yes: a restart forgets what is under way"
+            )
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """The reply of ``INFO`` by name."""
+    lines = reply.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
