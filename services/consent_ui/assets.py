@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Asset:
     """``latchkey.<hash>.css``"""
     content: bytes
     media_type: str
+
+    @property
+    def data_address(self) -> str:
+        """The whole file as an address, for what is not worth a request."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
 
     @property
     def path(self) -> str:

@@ -59,7 +59,7 @@ class Pages:
             url=settings.public_url,
             sign_up_open=settings.sign_up == "open",
             stylesheet=assets["latchkey.css"].path,
-            icon=assets["latchkey.svg"].path,
+            icon=assets["latchkey.svg"].data_address,
             script=assets["latchkey.js"].path,
         )
         self._environment.globals["site"] = self.site

@@ -4,9 +4,11 @@
 function addCopyButton(field) {
   const button = document.createElement("button");
   const said = document.createElement("span");
+  const label = field.labels[0];
+  label.id ||= `${field.id}-label`;
   button.type = "button";
   button.textContent = "Copy";
-  button.setAttribute("aria-label", `Copy ${field.dataset.copy}`);
+  button.setAttribute("aria-describedby", label.id);
   said.className = "soft small";
   said.setAttribute("role", "status");
   button.addEventListener("click", async () => {
@@ -19,22 +21,25 @@ function addCopyButton(field) {
       said.textContent = "Selected: press Ctrl+C or ⌘C to copy";
     }
   });
-  const row = document.createElement("div");
-  row.className = "row copy";
-  row.append(button, said);
-  field.after(row);
+  if (field.parentElement.classList.contains("copyline")) {
+    field.after(button);
+    field.parentElement.after(said);
+  } else {
+    const row = document.createElement("div");
+    row.className = "row";
+    row.append(button, said);
+    field.after(row);
+  }
 }
 
 for (const field of document.querySelectorAll("[data-copy]")) {
   addCopyButton(field);
 }
+const sent = new WeakSet();
 for (const form of document.querySelectorAll("form[data-once]")) {
-  let sent = false;
   form.addEventListener("submit", (event) => {
-    if (sent) event.preventDefault();
-    sent = true;
+    if (sent.has(form)) event.preventDefault();
+    sent.add(form);
   });
+  addEventListener("pageshow", () => sent.delete(form));
 }
-addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
-});

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.consent_ui.redirect_target import RedirectTarget, describe_redirect
 from services.consent_ui.resources import Resources
 from services.consent_ui.views.apps import AppView, app_view
-from services.consent_ui.views.moments import Moment, minute_of
+from services.consent_ui.views.moments import Moment, time_of
 from services.consent_ui.views.permissions import PermissionGroup, permission_groups
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import ConsentRequest
@@ -55,7 +55,7 @@ def consent_view(
         target=None if consent.redirect_uri is None else describe_redirect(consent.redirect_uri),
         user_code=consent.user_code,
         filename=consent.client.api_key_filename,
-        expires=minute_of(consent.expires_on),
+        expires=time_of(consent.expires_on),
         action=action,
         request_id=consent.request_id,
         token=tokens.token(visitor.session, f"{DECIDE_FORM} {consent.request_id}"),

@@ -33,6 +33,12 @@ def minute_of(on: int) -> Moment:
     return _moment(at, f"{at:%Y-%m-%d %H:%M:%S} UTC")
 
 
+def time_of(on: int) -> Moment:
+    """A time of today: ``21:12 UTC``."""
+    at = _datetime(on)
+    return _moment(at, f"{at:%H:%M} UTC")
+
+
 def ago(on: int, now: int) -> Moment:
     """How long ago: ``3 hours ago``; the day where that is long past."""
     passed = now - on
