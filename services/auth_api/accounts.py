@@ -90,16 +90,19 @@ async def sign_in(resources: Resources, username: str, password: str, peer: str)
         PasswordsBusy: too many passwords are being hashed right now.
         StoreUnavailable: PostgreSQL or Redis does not answer.
     """
+    if not resources.settings.throttle:
+        return await _verified(resources, username, password)
     name = username.lower()
     # Where the person has signed in before, only failures made there count against them.
     counted = f"{name} {peer}" if await _is_familiar(resources, name, peer) else name
-    await check(resources, SIGN_IN_ACCOUNT, counted)
-    await check(resources, SIGN_IN_PEER, peer)
-    account = await _verified(resources, username, password)
-    if account is None:
-        await note_failure(resources, SIGN_IN_ACCOUNT, counted)
-        await note_failure(resources, SIGN_IN_PEER, peer)
-        return None
+    async with resources.passwords.turns.taken(counted):
+        await check(resources, SIGN_IN_ACCOUNT, counted)
+        await check(resources, SIGN_IN_PEER, peer)
+        account = await _verified(resources, username, password)
+        if account is None:
+            await note_failure(resources, SIGN_IN_ACCOUNT, counted)
+            await note_failure(resources, SIGN_IN_PEER, peer)
+            return None
     await _become_familiar(resources, name, peer)
     return account
 
@@ -139,8 +142,6 @@ def _familiar_name(resources: Resources, name: str, peer: str) -> str:
 
 async def _is_familiar(resources: Resources, name: str, peer: str) -> bool:
     """Whether this person has signed in from this peer before: then strangers' failures do not lock them out."""
-    if not resources.settings.throttle:
-        return False
     return bool(await resources.bus.redis.execute("EXISTS", _familiar_name(resources, name, peer)))
 
 

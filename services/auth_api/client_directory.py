@@ -68,15 +68,18 @@ class ClientDirectory:
             task.exception()  # retrieved: every waiter may have gone
 
 
+def is_client_id(text: str) -> bool:
+    """Whether this could be a client's id; nothing else reaches a query (a NUL would make it fail)."""
+    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()
+
+
 async def find_client(resources: Resources, client_id: str) -> Client | None:
     """The registered client with this id, at most a second old, or ``None``.
 
     Raises:
         StoreUnavailable: PostgreSQL does not answer.
     """
-    if not 0 < len(client_id) <= LONGEST_ID or not client_id.isascii() or not client_id.isprintable():
-        return None
-    return await resources.clients.find(client_id)
+    return await resources.clients.find(client_id) if is_client_id(client_id) else None
 
 
 async def find_own_client(resources: Resources, author_id: int, client_id: str) -> Client | None:

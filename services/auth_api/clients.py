@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.auth_api import endings
 from services.auth_api.client import OPERATOR, Client
+from services.auth_api.client_directory import is_client_id
 from services.auth_api.client_fields import check_client_fields, tidied
 from services.auth_api.db.repository import client_of, insert_client, write_audit, write_event
 from services.auth_api.resources import Resources
@@ -96,6 +97,19 @@ async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client
     return tuple(map(client_of, await resources.database.fetch("list_clients_of", author_id)))
 
 
+async def read_client(resources: Resources, client_id: str) -> Client:
+    """One client as it is now, past the cache: whoever has just changed it sees the change.
+
+    Raises:
+        UnknownClientError: there is none.
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    row = await resources.database.fetchrow("find_client", client_id) if is_client_id(client_id) else None
+    if row is None:
+        raise UnknownClientError
+    return client_of(row)
+
+
 async def read_own_client(resources: Resources, author_id: int, client_id: str) -> Client:
     """One client as it is now, to its author.
 
@@ -103,10 +117,10 @@ async def read_own_client(resources: Resources, author_id: int, client_id: str) 
         UnknownClientError: unknown, or another author's.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    row = await resources.database.fetchrow("find_client", client_id)
-    if row is None or row["author_id"] != author_id:
+    client = await read_client(resources, client_id)
+    if client.author_id != author_id:
         raise UnknownClientError
-    return client_of(row)
+    return client
 
 
 async def update_client(
@@ -186,6 +200,8 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
         UnknownClientError: unknown, or another author's.
         StoreUnavailable: a store or the issuer does not answer.
     """
+    if not is_client_id(client_id):
+        raise UnknownClientError
     database, now = resources.database, resources.clock.now()
     ended = None
     async with database.transaction() as connection:
@@ -255,7 +271,9 @@ async def _require_room(resources: Resources, connection: Connection, author_id:
 
 
 async def _locked(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
-    row = await connection.fetchrow(resources.database.sql["lock_own_client"], client_id, author_id)
+    row = None
+    if is_client_id(client_id):
+        row = await connection.fetchrow(resources.database.sql["lock_own_client"], client_id, author_id)
     if row is None:
         raise UnknownClientError
     return client_of(row)

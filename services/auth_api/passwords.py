@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from services.auth_api.turns import Turns
 from shared.errors import StoreUnavailable
 
 SHORTEST_PASSWORD: Final = 8
@@ -44,6 +45,8 @@ class PasswordHasher:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._taken = 0
         self._nobodys_hash: str | None = None
+        self.turns = Turns()
+        """One guess at a time for each account: parallel ones would all pass its limit before any is counted."""
 
     async def hash(self, password: str) -> str:
         """The encoded argon2id hash of a new password.

@@ -10,7 +10,7 @@ from shared.bus import Script
 from shared.secret_tokens import keyed_digest
 from shared.web.failures import Problem
 
-LONGEST_WAIT_MS: Final = 5 * 60_000
+LONGEST_WAIT_MS: Final = 60_000
 """What a burst of parallel failures can add up to at most: a limit is a brake, not a lock."""
 
 

@@ -8,7 +8,6 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.auth_api.client import Client
-from services.auth_api.client_directory import find_client
 from services.auth_api.clients import (
     LONGEST_OVERLAP,
     PublicClientError,
@@ -18,6 +17,7 @@ from services.auth_api.clients import (
     create_client,
     delete_client,
     list_own_clients,
+    read_client,
     reset_secret,
     update_client,
 )
@@ -116,9 +116,10 @@ async def list_own(request: web.Request) -> web.Response:
 
 async def read(request: web.Request) -> web.Response:
     """GET one: 200 to anybody, without secret and webhook."""
-    client = await find_client(request.app[RESOURCES], request.match_info["clientID"])
-    if client is None:
-        raise Problem(404, _UNKNOWN)
+    try:
+        client = await read_client(request.app[RESOURCES], request.match_info["clientID"])
+    except UnknownClientError:
+        raise Problem(404, _UNKNOWN) from None
     document = client_document(client)
     del document["webhookUri"]
     return json_response(document)
