@@ -120,6 +120,8 @@ async def read_parameters(
         OAuthError: ``invalid_request`` naming the parameter.
     """
     _refuse_query(request, known)
+    if not request.body_exists and "Content-Type" not in request.headers:
+        return Parameters({})
     media_type = require_media_type(request, *((FORM, JSON) if allow_json else (FORM,)))
     raw = await read_body(request)
     if media_type == JSON:
