@@ -1,0 +1,77 @@
+"""A TCP proxy in front of a store that a test can cut, stall, and mend: an outage without touching the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Severable:
+    """Forwards connections to a server until it is told otherwise."""
+
+    def __init__(self, url: str) -> None:
+        """``url`` is the server's."""
+        parts = urlsplit(url)
+        self._parts = parts
+        self._target = parts.hostname or "127.0.0.1", parts.port or 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._refusing = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.url = ""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Severable]:
+        """Listens on a free port; ``url`` is the server's through it."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        credentials, at, _ = self._parts.netloc.rpartition("@")
+        self.url = urlunsplit(self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{port}"))
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut()
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        """Drops every connection and refuses new ones, as a server that died."""
+        self._refusing = True
+        self._flowing.set()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def stall(self) -> None:
+        """Forwards nothing any more but keeps the connections, as a server that hangs."""
+        self._flowing.clear()
+
+    def mend(self) -> None:
+        """Works again."""
+        self._refusing = False
+        self._flowing.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        mine = {writer, far_writer}
+        self._writers |= mine
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forward(reader, far_writer))
+                group.create_task(self._forward(far_reader, writer))
+        finally:
+            self._writers -= mine
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        with suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
