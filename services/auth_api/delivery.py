@@ -13,7 +13,7 @@ from shared.contracts.keys import ConfirmDelivery
 from shared.errors import StoreUnavailable
 
 BATCH: Final = 256
-BATCH_SECONDS: Final = 0.1
+BATCH_SECONDS: Final = 0.005
 RETRY_SECONDS: Final = 1.0
 MOST_WAITING: Final = 50_000
 """What is kept while the bus is down; keys beyond it stay pending until their first use."""
@@ -38,7 +38,7 @@ class Deliveries:
             self._wake.set()
 
     async def run(self) -> None:
-        """Sends what was noted, at most 100 ms later, until ``stop``; then what is left, once."""
+        """Sends what was noted, a few ms later, until ``stop``; then what is left, once."""
         while not self._stop.is_set():
             await self._wake.wait()
             if len(self._key_ids) < BATCH:
