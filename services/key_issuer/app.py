@@ -80,7 +80,7 @@ class _Composition:
         application = make_application(
             self._metrics,
             surfaces=((routes.INTROSPECT, oauth_surface),),
-            hot=frozenset({routes.VERIFY}),
+            hot=frozenset({routes.VERIFY, routes.INTROSPECT}),
         )
         verifier = Verifier(self._issuer, self._last_use, self._counts)
         clients = ClientAccess(self._bus, self._clock)
