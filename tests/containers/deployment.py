@@ -25,8 +25,8 @@ IMAGES: Final = {
     "CADDY_IMAGE": "standin/caddy",
 }
 """Local stand-ins for the official images, taken where they exist and nothing else is asked for."""
-BUILD_SECONDS: Final = 600.0
-START_SECONDS: Final = 120.0
+BUILD_SECONDS: Final = 900.0
+START_SECONDS: Final = 240.0
 POLL_SECONDS: Final = 0.1
 
 

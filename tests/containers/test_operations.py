@@ -142,6 +142,12 @@ async def test_everything_restarted_finds_the_key_still_good(deployment: Deploym
         assert (await author.give_key(client))["access_token"]
 
 
+def test_no_service_lacks_a_right(deployment: Deployment) -> None:
+    """In all of the above no service was refused anything by Redis or PostgreSQL for want of a right."""
+    logs = deployment.compose("logs", "--no-color", *OURS)
+    assert not re.search(r"NOPERM|no permissions|permission denied|background_task_died", logs)
+
+
 def test_no_secret_got_into_a_log(deployment: Deployment) -> None:
     """Neither the services nor the proxy nor the stores wrote a key, a code, a password or a query."""
     logs = deployment.compose("logs", "--no-color")
