@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
 
 from shared.errors import StoreUnavailable
+from shared.process_end import end_process
 
 _log = structlog.get_logger("latchkey.supervisor")
 
@@ -47,20 +46,15 @@ def watched(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("background_task_died", task=task.get_name(), exc_info=error)
-        end_process()
-
-
-def end_process() -> None:
-    """SIGTERM to itself: the stop is a clean one."""
-    os.kill(os.getpid(), signal.SIGTERM)
+        end_process(task.get_name())
 
 
 class Supervisor:
     """Runs named background tasks until it is stopped."""
 
-    def __init__(self, on_bug: Callable[[], None] | None = None) -> None:
-        """``on_bug`` ends the process; by default SIGTERM to itself, so that the stop is a clean one."""
-        self._on_bug = on_bug or end_process
+    def __init__(self, on_bug: Callable[[str], None] = end_process) -> None:
+        """``on_bug`` gets the name of the task that died, and ends the process."""
+        self._on_bug = on_bug
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed = False
 
@@ -90,7 +84,7 @@ class Supervisor:
             except Exception:  # noqa: BLE001 - whatever it is, it is a bug
                 _log.exception("background_task_died", task=name)
                 self.failed = True
-                self._on_bug()
+                self._on_bug(name)
                 return
             else:
                 return

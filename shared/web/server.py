@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from shared.process_end import exit_code
 from shared.web.health import READINESS
 
 HEAD_SECONDS: Final = 10.0
@@ -169,7 +170,7 @@ def run(
     linger_seconds: float = 0.0,
     on_ready: Callable[[], None] | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen).
+    """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen, or died of a bug).
 
     ``on_ready`` is called once, when the application has first been ready; the rest is as for ``serving``.
     """
@@ -191,7 +192,7 @@ def run(
         except OSError as error:
             _log.error("cannot_listen", service=service, host=host, port=port, reason=str(error))
             return 1
-        return 0
+        return exit_code()
 
     return uvloop.run(main())
 
