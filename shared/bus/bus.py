@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, MessageIds, correlation, trace
+from shared.bus.errors import CommandError
 from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
 from shared.bus.redis_time import RedisTime
@@ -69,7 +70,7 @@ class Bus:
     async def start(self) -> None:
         """Connects; where Redis is down, goes on trying in the background. Never fails."""
         await self.redis.start()
-        with suppress(StoreUnavailable):
+        with suppress(StoreUnavailable, CommandError):
             await self.time.measure(self.redis)
         await self._replies.start()
         self._timekeeper = watched(self.time.run(self.redis), "bus time")

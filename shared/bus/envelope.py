@@ -84,7 +84,7 @@ def read_fields(flat: Sequence[bytes]) -> Envelope:
             int(deadline) if deadline is not None else 0,
             fields.get(b"rt", b"").decode(),
             fields.get(b"cid", b"").decode(),
-            int(attempt) if attempt is not None else 1,
+            max(1, int(attempt)) if attempt is not None else 1,
             fields.get(b"tp", b"").decode(),
             fields.get(b"tst", b"").decode(),
         )

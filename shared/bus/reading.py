@@ -84,7 +84,7 @@ class GroupReader:
             self._bus.redis.submit([("CLIENT", "UNBLOCK", self._client_id)])
 
     def _greeted(self, replies: list[Any]) -> None:
-        self._client_id = int(replies[0])
+        self._client_id = replies[0] if isinstance(replies[0], int) else 0
 
     def _command(self, count: int, start: str | bytes, block: int | None) -> tuple[str | int | bytes, ...]:
         lane = self._lane

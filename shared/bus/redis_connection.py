@@ -138,7 +138,7 @@ def _fail(sinks: Iterable[Sink | None], reason: str) -> None:
 async def connect(
     address: RedisAddress, *, client_name: str, patience: float, greet: Sequence[tuple[Argument, ...]] = ()
 ) -> tuple[RedisConnection, list[Any]]:
-    """A connection that is logged in, and the replies to ``greet``; within a second.
+    """A connection that is logged in, and the replies to ``greet`` (refusals as ``CommandError``); within a second.
 
     Raises:
         StoreUnavailable: no server, no answer, wrong password, or a server that is still loading.
@@ -152,13 +152,17 @@ async def connect(
     commands: list[tuple[Argument, ...]] = [login] if login else []
     if address.database:
         commands.append(("SELECT", address.database))
-    commands.append(("CLIENT", "SETNAME", client_name))
-    commands += greet
+    greetings = [("CLIENT", "SETNAME", client_name), *greet]
     connection: RedisConnection | None = None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await _open(loop, address, make)
-            replies = await asyncio.gather(*(connection.send(command) for command in commands))
+            needed = [connection.send(command) for command in commands]
+            wanted = [connection.send(command) for command in greetings]
+            replies = await asyncio.gather(*wanted, return_exceptions=True)
+            await asyncio.gather(*needed)
+            for reply in replies:
+                _raise_outage(reply)
     except (OSError, TimeoutError, CommandError) as error:
         if connection is not None:
             connection.abort("not logged in")
@@ -168,7 +172,12 @@ async def connect(
         if connection is not None:
             connection.abort("not logged in")
         raise
-    return connection, list(replies[len(replies) - len(greet) :])
+    return connection, list(replies[1:])
+
+
+def _raise_outage(reply: object) -> None:
+    if isinstance(reply, BaseException) and not isinstance(reply, CommandError):
+        raise reply
 
 
 async def _open(

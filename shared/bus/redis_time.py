@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, Final
 
+import structlog
+
+from shared.bus.errors import CommandError
 from shared.bus.redis_client import CoalescingRedis
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
@@ -12,26 +16,29 @@ from shared.errors import StoreUnavailable
 MEASURE_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.5
 
+_log = structlog.get_logger("latchkey.bus")
+
 
 class RedisTime:
-    """This machine's clock, corrected by what Redis said last."""
+    """What Redis said last, and the time since then on a clock that nobody sets."""
 
     def __init__(self, clock: Clock) -> None:
-        """Uncorrected as yet."""
+        """``clock`` is believed until Redis has been asked."""
         self._clock = clock
-        self._ahead = 0
+        self._told: float | None = None
 
     def now(self) -> int:
         """Unix milliseconds by the clock of Redis."""
-        return self._clock.now() + self._ahead
+        if self._told is None:
+            return self._clock.now()
+        return int(self._told + monotonic() * 1000)
 
     async def measure(self, redis: CoalescingRedis) -> None:
         """Asks Redis once. Raises ``StoreUnavailable``."""
-        before = self._clock.now()
+        before = monotonic()
         answer: list[Any] = await redis.execute("TIME")
-        after = self._clock.now()
-        told = int(answer[0]) * 1000 + int(answer[1]) // 1000
-        self._ahead = told - (before + after) // 2
+        here = (before + monotonic()) / 2
+        self._told = int(answer[0]) * 1000 + int(answer[1]) / 1000 - here * 1000
 
     async def run(self, redis: CoalescingRedis) -> None:
         """Asks every few seconds until cancelled."""
@@ -40,5 +47,8 @@ class RedisTime:
                 await self.measure(redis)
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
+            except CommandError as error:
+                _log.warning("redis_time_unknown", reason=str(error))
+                return
             else:
                 await asyncio.sleep(MEASURE_SECONDS)

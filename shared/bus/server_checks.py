@@ -36,7 +36,10 @@ class ServerChecks:
         Raises:
             StoreUnavailable: the server would lose messages (eviction) or lacks commands.
         """
-        facts = {name: value for reply in replies for name, value in parse_info(reply).items()}
+        told = [parse_info(reply) for reply in replies if isinstance(reply, bytes)]
+        if not told:
+            return  # this user has no right to ask
+        facts = {name: value for section in told for name, value in section.items()}
         self.run_id = facts.get("run_id", "")
         self.version = facts.get("valkey_version") or facts.get("redis_version", "")
         # Valkey also tells which version of Redis it is compatible with, under the old name.
