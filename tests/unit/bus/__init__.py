@@ -1,0 +1,1 @@
+"""Tests of the bus's rules that need no server."""

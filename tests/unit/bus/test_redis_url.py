@@ -1,0 +1,46 @@
+"""Addresses of Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.bus.redis_url import RedisAddress, parse_redis_url
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "login"),
+    [
+        ("redis://", RedisAddress(), None),
+        ("redis://h:1/2", RedisAddress("h", 1, database=2), None),
+        ("redis://:p%40ss@h", RedisAddress("h", password="p@ss"), ("AUTH", "p@ss")),
+        ("redis://u:p@[::1]:7/0", RedisAddress("::1", 7, username="u", password="p"), ("AUTH", "u", "p")),
+        ("unix:///run/r.sock?db=3", RedisAddress(path="/run/r.sock", database=3), None),
+        ("unix://:p@/run/r.sock", RedisAddress(path="/run/r.sock", password="p"), ("AUTH", "p")),
+        ("redis+cluster://h:1", RedisAddress("h", 1, cluster=True), None),
+    ],
+)
+def test_a_url_is_taken_apart(url: str, address: RedisAddress, login: tuple[str, ...] | None) -> None:
+    """Host, port, database, credentials (percent-decoded), or the path of a socket."""
+    assert parse_redis_url(url) == address
+    assert parse_redis_url(url).login() == login
+
+
+def test_rediss_means_tls_with_a_checked_certificate() -> None:
+    """The name of the host is verified."""
+    context = parse_redis_url("rediss://h").tls
+    assert context is not None
+    assert context.check_hostname
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h:6379", "http://h", "redis+sentinel://h", "redis://h/x", "redis://h:port", "unix:///r?db=x"]
+)
+def test_what_is_no_redis_url_is_refused_without_repeating_it(url: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ValueError, match=r"Redis URL|[Pp]ort"):
+        parse_redis_url(url)
+
+
+def test_a_password_is_not_shown() -> None:
+    """Not in logs, not in traces."""
+    assert "secret" not in repr(parse_redis_url("redis://u:secret@h"))
