@@ -1,34 +1,14 @@
-"""`python -m services.auth_api`: the service without the command line, as a container may run it."""
+"""`python -m services.auth_api`: the service without the command line."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Final
 
 from services.auth_api.app import SERVICE, create_app
-from shared.logs import configure_logging
-from shared.settings import ConfigurationError, load_settings
-from shared.web.server import run
+from shared.web.program import run_program
 
-_NEEDS: Final = frozenset({"auth_api_database_url", "redis_url", "secrets"})
-_BAD_CONFIGURATION: Final = 78
-
-
-def main() -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m services.auth_api", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8101)
-    arguments = parser.parse_args()
-    try:
-        settings = load_settings(need=_NEEDS)
-    except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
-        return _BAD_CONFIGURATION
-    configure_logging(level=settings.log_level, log_format=settings.log_format, service=SERVICE)
-    return run(lambda: create_app(settings), host=arguments.host, port=arguments.port, service=SERVICE)
-
+_NEED: Final = frozenset({"auth_api_database_url", "redis_url", "secrets"})
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(create_app, service=SERVICE, port=8101, need=_NEED))

@@ -71,21 +71,15 @@ async def create_key(
         StoreUnavailable: the issuer does not answer; there is no live key.
     """
     now = resources.clock.now()
-    minted = _mint(resources)
-    command = IssueKey(
-        key_id=minted.key_id,
-        digest=minted.digest,
-        code_digest=None,
-        user_id=user.user_id,
-        username=user.username,
+    return await _issue(
+        resources,
+        user,
         client_id=None,
         identifier=identifier,
         permissions=permissions,
         expires_on=None if expires_in is None else now + expires_in * 1000,
-        consented_on=now,
-        origin="personal",
+        now=now,
     )
-    return await _issued(resources, command, minted)
 
 
 async def create_key_file(
@@ -106,20 +100,15 @@ async def create_key_file(
     now = resources.clock.now()
     if not await record_grant(resources, user.user_id, client_id, client.requested_permissions, now):
         raise ConsentWithdrawnError
-    minted = _mint(resources)
-    command = IssueKey(
-        key_id=minted.key_id,
-        digest=minted.digest,
-        code_digest=None,
-        user_id=user.user_id,
-        username=user.username,
+    new = await _issue(
+        resources,
+        user,
         client_id=client_id,
         identifier=client.name,
         permissions=client.requested_permissions,
-        consented_on=now,
-        origin="file",
+        expires_on=None,
+        now=now,
     )
-    new = await _issued(resources, command, minted)
     filename, content = render_key_file(
         client.api_key_format, client.api_key_filename, client.name, new.token
     )
@@ -173,7 +162,30 @@ def _mint(resources: Resources) -> MintedKey:
     return mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
 
 
-async def _issued(resources: Resources, command: IssueKey, minted: MintedKey) -> NewKey:
+async def _issue(
+    resources: Resources,
+    user: SessionUser,
+    *,
+    client_id: str | None,
+    identifier: str,
+    permissions: tuple[str, ...],
+    expires_on: int | None,
+    now: int,
+) -> NewKey:
+    minted = _mint(resources)
+    command = IssueKey(
+        key_id=minted.key_id,
+        digest=minted.digest,
+        code_digest=None,
+        user_id=user.user_id,
+        username=user.username,
+        client_id=client_id,
+        identifier=identifier,
+        permissions=permissions,
+        expires_on=expires_on,
+        consented_on=now,
+        origin="personal" if client_id is None else "file",
+    )
     reply = await resources.bus.request(command)
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError

@@ -30,6 +30,7 @@ from shared.web.body import json_response, read_json, refused_fields
 from shared.web.failures import Problem
 
 _UNKNOWN: Final = "There is no such client."
+_SHOWN_ONCE: Final = {"Pragma": "no-cache"}
 _STRICT: Final = ConfigDict(extra="forbid", strict=True)
 
 
@@ -104,7 +105,7 @@ async def create(request: web.Request) -> web.Response:
     except TooManyClientsError:
         most = resources.settings.clients_per_user
         raise Problem(409, f"You have {most} clients, the most that one account may have.") from None
-    return json_response(client_document(client, secret=secret), 201)
+    return json_response(client_document(client, secret=secret), 201, _SHOWN_ONCE)
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -156,7 +157,7 @@ async def reset(request: web.Request) -> web.Response:
         raise Problem(404, _UNKNOWN) from None
     except PublicClientError:
         raise Problem(409, "A public client has no secret.") from None
-    return json_response(client_document(client, secret=secret))
+    return json_response(client_document(client, secret=secret), 200, _SHOWN_ONCE)
 
 
 async def delete(request: web.Request) -> web.Response:
