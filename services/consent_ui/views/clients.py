@@ -25,6 +25,8 @@ OVERLAPS: Final = (
 
 _STEP_NAMES: Final = {
     "authorize": "Consent page",
+    "consent": "Decision",
+    "create-code": "First-party consent",
     "token": "Code exchange",
     "file flow": "Key file",
     "device": "Device",
