@@ -58,8 +58,14 @@ def measure(
     population: Population, cases: Sequence[str], connections: Sequence[int], effort: Effort
 ) -> list[Row]:
     """Measures the cases at each number of connections."""
-    shots = _shots(population, cases, effort)
-    return [_row(population, case, shots[case], count, effort) for case in cases for count in connections]
+    rig = population.rig
+    rig.load("auth-api", population.token_requests(WARM_UP_CODES), 4)
+    rig.load("bare", [bare_request()], 4, WARM_UP_SECONDS)
+    rows = []
+    for case in cases:
+        shot = _shot(population, case, effort)
+        rows += [_row(population, case, shot, count, effort) for count in connections]
+    return rows
 
 
 def _row(population: Population, case: str, shot: Shot, connections: int, effort: Effort) -> Row:
@@ -81,29 +87,26 @@ def _row(population: Population, case: str, shot: Shot, connections: int, effort
     )
 
 
-def _shots(population: Population, cases: Sequence[str], effort: Effort) -> dict[str, Shot]:
+def _shot(population: Population, case: str, effort: Effort) -> Shot:
+    """How a case is loaded. The keys to check are made now: later exchanges of their pairs would end them."""
+    if case.startswith("exchange"):
+        return _exchange(population, effort, one_pair=case == "exchange-one-pair")
     rig = population.rig
-    shots: dict[str, Shot] = {}
-
-    def exchange(*, one_pair: bool) -> Shot:
-        def shoot(connections: int) -> Result:
-            number = effort.codes if connections > 1 else max(effort.codes // 4, 1)
-            return rig.load("auth-api", population.token_requests(number, one_pair=one_pair), connections)
-
-        return shoot
-
-    def check(requests: list[bytes]) -> Shot:
-        rig.load("key-issuer", requests, 4, WARM_UP_SECONDS)
-        return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
-
-    rig.load("auth-api", population.token_requests(WARM_UP_CODES), 4)
-    rig.load("bare", [bare_request()], 4, WARM_UP_SECONDS)
-    shots["exchange"] = exchange(one_pair=False)
-    shots["exchange-one-pair"] = exchange(one_pair=True)
-    keys = population.keys(KEYS) if {"verify", "introspect"} & set(cases) else []
-    if "verify" in cases:
-        shots["verify"] = check([verify_request(key) for key in keys])
-    if "introspect" in cases:
+    keys = population.keys(min(KEYS, population.pairs))
+    if case == "verify":
+        requests = [verify_request(key) for key in keys]
+    else:
         caller = service_key(rig)
-        shots["introspect"] = check([introspect_request(key, caller) for key in keys])
-    return shots
+        requests = [introspect_request(key, caller) for key in keys]
+    rig.load("key-issuer", requests, 4, WARM_UP_SECONDS)
+    return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
+
+
+def _exchange(population: Population, effort: Effort, *, one_pair: bool) -> Shot:
+    def shoot(connections: int) -> Result:
+        number = effort.codes if connections > 1 else max(effort.codes // 4, 1)
+        return population.rig.load(
+            "auth-api", population.token_requests(number, one_pair=one_pair), connections
+        )
+
+    return shoot

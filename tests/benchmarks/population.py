@@ -41,6 +41,11 @@ class Population:
     people: tuple[Person, ...]
     clients: tuple[Client, ...]
 
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.people) * len(self.clients)
+
     def token_requests(self, number: int, *, one_pair: bool = False) -> list[bytes]:
         """That many exchanges, each with a fresh code: of many pairs, or all of one, whose oldest keys then go."""
         pairs = [(person, client) for client in self.clients for person in self.people]
