@@ -1,0 +1,50 @@
+"""The dashboard and the alert rules ask for numbers that the services really count."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from services.key_issuer.metrics import IssuerMetrics
+from shared.bus.metrics import BusMetrics
+from shared.metrics import Metrics
+
+GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
+
+
+def _sample_names() -> set[str]:
+    """Every name under which a sample of ours can appear."""
+    metrics = Metrics("any")
+    BusMetrics(metrics)
+    IssuerMetrics(metrics)
+    return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
+
+
+def _names_of(family: str, kind: str) -> tuple[str, ...]:
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(kind, ("",))
+    return tuple(family + ending for ending in endings)
+
+
+def test_every_number_on_the_dashboard_exists() -> None:
+    """A renamed metric fails here instead of leaving an empty panel."""
+    panels = json.loads((GRAFANA / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    assert len(expressions) > 20
+    asked = set(re.findall(r"latchkey_[a-z_]+", " ".join(expressions)))
+    assert asked - _sample_names() == set()
+
+
+def test_every_number_in_the_alert_rules_exists() -> None:
+    """A renamed metric fails here instead of silencing an alert."""
+    rules = (GRAFANA / "alerts.yaml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"latchkey_[a-z_]+", rules))
+    assert len(asked) > 5
+    assert asked - _sample_names() == set()
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """An alert without an action wakes somebody for nothing."""
+    rules = (GRAFANA / "alerts.yaml").read_text(encoding="utf-8")
+    assert rules.count("- alert:") == rules.count("action:") == rules.count("summary:")
