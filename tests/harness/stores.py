@@ -80,7 +80,7 @@ async def fresh_database(servers: Servers, *, migrated: bool = True) -> AsyncIte
     try:
         yield _with_path(servers.database_url, name)
     finally:
-        await _execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop(servers, name)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def fresh_key_space(servers: Servers) -> AsyncIterator[str]:
 
 async def forget_run(servers: Servers) -> None:
     """Drops the template; for servers that outlive the run."""
-    await _execute(servers.database_url, f"DROP DATABASE IF EXISTS {_template_name(servers)} WITH (FORCE)")
+    await _drop(servers, _template_name(servers))
 
 
 async def _template(servers: Servers) -> str:
@@ -127,6 +127,19 @@ async def _template(servers: Servers) -> str:
 
 def _template_name(servers: Servers) -> str:
     return f"latchkey_test_{servers.run}_template"
+
+
+async def _drop(servers: Servers, name: str) -> None:
+    """Without FORCE, which fails where autovacuum is at work: only a superuser may end that so."""
+    server = await asyncpg.connect(servers.database_url)
+    try:
+        await server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = current_user",
+            name,
+        )
+        await server.execute(f"DROP DATABASE IF EXISTS {name}")
+    finally:
+        await server.close()
 
 
 async def _execute(url: str, statement: str) -> None:
