@@ -93,11 +93,14 @@ class Cluster:
                 os.kill(pid, signal.SIGCONT)
 
     async def all_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Waits until every service says that it and its stores are well."""
-        async with asyncio.timeout(seconds):
-            for url in self.urls.values():
-                while not await asyncio.to_thread(is_ready, url):
-                    await asyncio.sleep(0.1)
+        """Waits until every service says that it and its stores are well; fails with the last words of who is not."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        for name, url in self.urls.items():
+            while not await asyncio.to_thread(is_ready, url):
+                if asyncio.get_running_loop().time() > deadline:
+                    logs = "".join(f"\n== {each}\n{self.log_of(each)[-2000:]}" for each in (name, "backends"))
+                    raise AssertionError(f"{name} was not ready after {seconds} s{logs}")
+                await asyncio.sleep(0.1)
 
     def log_of(self, name: str) -> str:
         """Everything a process has said."""
