@@ -32,6 +32,8 @@ PLANS: Final[Mapping[str, str]] = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # A process that was stopped in the middle of a transaction must not keep its locks from all others.
+    "idle_in_transaction_session_timeout": "5s",
 }
 """Server settings of the issuer's connections."""
 
@@ -41,6 +43,7 @@ _COLLISIONS: Final = (
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
     asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
 Record = asyncpg.Record

@@ -1,0 +1,117 @@
+"""The process dies at the moments that a kill from outside hits rarely; what it was asked is done once all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from deploy.embedded.ports import free_port
+from shared.bus import Bus
+from shared.contracts.keys import RevokeKey
+from tests.harness.processes import clean_environ
+from tests.harness.stores import Servers, Stores, fresh_stores
+from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, open_bus, open_desk, until
+
+pytestmark = pytest.mark.slow
+
+TAKE_OVER_SECONDS = 45.0
+"""A member's entries are taken over after 15 s of silence."""
+
+
+@asynccontextmanager
+async def issuer_process(stores: Stores, failpoint: str) -> AsyncIterator[Process]:
+    """A process of key_issuer that dies, once, at this moment."""
+    process = await create_subprocess_exec(
+        sys.executable,
+        *("-m", "services.key_issuer", "--port", str(free_port())),
+        env=clean_environ(
+            {
+                **stores.environment(),
+                "LATCHKEY_PUBLIC_URL": "http://latchkey.test",
+                "LATCHKEY_TESTING": "1",
+                "LATCHKEY_FAILPOINTS": f"{failpoint}=kill@1",
+            }
+        ),
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def crashed(
+    servers: Servers, failpoint: str, ask: Callable[[Bus, Bench], Awaitable[None]]
+) -> AsyncIterator[tuple[Stores, Bench]]:
+    """Stores as a process leaves them that was asked something and died at this moment."""
+    async with (
+        fresh_stores(servers) as stores,
+        open_bus(stores) as bus,
+        open_bench(stores.database_url) as bench,
+    ):
+        await ask(bus, bench)
+        async with issuer_process(stores, failpoint) as process, asyncio.timeout(TAKE_OVER_SECONDS):
+            assert await process.wait() == -9
+        yield stores, bench
+
+
+async def issue(servers: Servers, failpoint: str, rows_then: int) -> None:
+    """Dies while it makes three keys; the next process makes what is missing, and each is there once."""
+    keys = [mint() for _ in range(3)]
+
+    async def ask(bus: Bus, _bench: Bench) -> None:
+        for key in keys:
+            await bus.send(command(key))
+
+    async with crashed(servers, failpoint, ask) as (stores, bench):
+        assert len(await bench.sql("SELECT FROM api_keys")) == rows_then
+        async with open_desk(stores) as desk:
+
+            async def is_settled() -> bool:
+                length = await desk.bus.redis.execute("XLEN", "lk:{key_issuer:0}:commands")
+                return int(length) == 0
+
+            await until(is_settled, TAKE_OVER_SECONDS)
+            for key in keys:
+                assert await desk.check(key.token) == 200
+                assert await bench.audit(key.key_id) == ["issued"]
+            assert len(await bench.told("key.issued")) == 3
+
+
+async def revoke(servers: Servers, failpoint: str) -> None:
+    """Dies after a revocation is committed; the next process tells everybody."""
+    keys = [mint()]
+
+    async def ask(bus: Bus, bench: Bench) -> None:
+        await bench.issue(command(keys[0]))
+        await bus.send(RevokeKey(key_id=keys[0].key_id, user_id=2, reason="owner"))
+
+    async with crashed(servers, failpoint, ask) as (stores, bench):
+        assert await bench.status(keys[0].key_id) == "revoked:owner"
+        async with open_desk(stores) as desk:
+            assert await desk.check(keys[0].token) == 401
+
+            async def is_told() -> bool:
+                entries = await desk.bus.redis.execute("XRANGE", "lk:{revocations}", "-", "+")
+                return any(keys[0].key_id.encode() in field for _id, fields in entries for field in fields)
+
+            await until(is_told)
+            assert await bench.audit(keys[0].key_id) == ["issued", "revoked"]
+
+
+async def test_a_process_that_dies_leaves_nothing_undone_and_nothing_twice(servers: Servers) -> None:
+    """S5 and S6 of the kill matrix: between INSERT and COMMIT, between COMMIT and reply, before the announcement."""
+    await asyncio.gather(
+        issue(servers, "key_issuer.issue.inserted", 0),
+        issue(servers, "key_issuer.issue.committed", 3),
+        revoke(servers, "key_issuer.revoke.committed"),
+    )
