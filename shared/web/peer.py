@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ def peer_of(request: web.BaseRequest, settings: Settings) -> str:
     return _counted(address)
 
 
+@lru_cache(maxsize=4096)
 def _counted(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address.strip("[]"))
