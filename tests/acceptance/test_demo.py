@@ -64,6 +64,18 @@ def test_the_walk_prints_each_step_and_reuses_its_credentials(latchkey: str, tmp
     assert kept["client_secret"] not in first.stdout + first.stderr
 
 
+@pytest.mark.parametrize("lost", ["client_secret", "password", "issuer"])
+def test_lost_credentials_are_made_anew(latchkey: str, tmp_path: Path, lost: str) -> None:
+    """A secret that was reset elsewhere, an account that is gone, another Latchkey: the walk goes well all the same."""
+    assert headless(latchkey, tmp_path).returncode == 0
+    file = tmp_path / "demo.json"
+    file.write_text(
+        json.dumps({**json.loads(file.read_text(encoding="utf-8")), lost: "http://other"}), encoding="utf-8"
+    )
+    again = headless(latchkey, tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
 def test_without_latchkey_it_says_what_to_do(tmp_path: Path) -> None:
     """Exit code 1, one line, nothing on stdout."""
     walked = headless(f"http://127.0.0.1:{free_port()}", tmp_path)
