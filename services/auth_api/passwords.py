@@ -75,8 +75,9 @@ class PasswordHasher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password_hash: str | None, text: str) -> bool:
+        dummy = self._dummy()  # made on whatever path comes first, so that its making tells nothing
         try:
-            self._argon2.verify(password_hash or self._dummy(), text)
+            self._argon2.verify(password_hash or dummy, text)
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
