@@ -15,11 +15,13 @@ from services.auth_api.handlers import (
     keys,
     metadata,
     par,
+    register,
     revoke,
     session,
     token,
     users,
 )
+from services.auth_api.handlers.api_document import api_document
 from services.auth_api.handlers.oauth_edge import oauth_failure, open_failure, preflight, token_failure
 from shared.web.failures import Surface
 
@@ -28,6 +30,7 @@ SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/oauth/revoke", open_failure),
     ("/api/v1/oauth/", oauth_failure),
     ("/.well-known/oauth-authorization-server", open_failure),
+    ("/api/v1/openapi.json", open_failure),
 )
 """Path prefixes whose errors are not RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
@@ -56,8 +59,11 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/oauth/create-code", create_code.create),
             web.post("/api/v1/oauth/par", par.push_request),
             web.post("/api/v1/oauth/device_authorization", device_authorization.start),
+            web.post("/api/v1/oauth/register", register.register),
             web.get("/.well-known/oauth-authorization-server", metadata.metadata),
             web.options("/.well-known/oauth-authorization-server", preflight("GET")),
+            web.get("/api/v1/openapi.json", api_document()),
+            web.options("/api/v1/openapi.json", preflight("GET")),
             web.get("/api/v1/apps", apps.list_connected),
             web.delete("/api/v1/apps/{clientID}", apps.disconnect),
             web.get("/api/v1/keys", keys.list_own),

@@ -20,6 +20,7 @@ from services.consent_ui.handlers import (
     keys,
     sign_in,
 )
+from services.consent_ui.handlers.api import api_page
 from services.consent_ui.handlers.static import static_handler
 
 
@@ -50,6 +51,7 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.post("/keys/{keyID}/rename", key_changes.rename),
             web.post("/keys/{keyID}/expire", key_changes.expire),
             web.get("/developer", developer.list_clients),
+            web.get("/developer/api", api_page()),
             web.get("/developer/clients/new", developer.new_client),
             web.post("/developer/clients/new", developer.create_client),
             web.get(client, developer.show_client),

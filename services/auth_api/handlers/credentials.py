@@ -26,7 +26,9 @@ from shared.web.body import (
 _FORM_FIELDS: Final = ("username", "password", "continue")
 
 
-class _Body(BaseModel):
+class CredentialsBody(BaseModel):
+    """The JSON body that signs somebody in or up."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     username: str
@@ -56,7 +58,7 @@ async def read_credentials(request: web.Request) -> Credentials:
     raw = await read_body(request)
     if media_type == FORM:
         return _from_form(parse_pairs(raw, "body"))
-    body = validated(_Body, parse_json_object(raw))
+    body = validated(CredentialsBody, parse_json_object(raw))
     if len(body.password) > LONGEST_PASSWORD:
         detail = f"must be at most {LONGEST_PASSWORD} characters long"
         raise refused_fields([FieldError(field="password", detail=detail)])

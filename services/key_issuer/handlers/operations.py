@@ -1,0 +1,133 @@
+"""key_issuer's part of the description of the REST interface: one entry for each public route."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel
+
+from services.key_issuer.handlers.report_leak import LeakReport
+from services.key_issuer.handlers.status import StatusRequest
+from shared.openapi import FORM, JSON, Answer, Operation, Parameter, oauth_errors, problems
+
+
+class IntrospectionForm(BaseModel):
+    """RFC 7662 §2.1."""
+
+    token: str
+    token_type_hint: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+class IntrospectionDocument(BaseModel):
+    """RFC 7662 §2.2; exactly ``{"active": false}`` for anything that is not a live key."""
+
+    active: bool
+    scope: str | None = None
+    client_id: str | None = None
+    username: str | None = None
+    sub: str | None = None
+    token_type: Literal["Bearer"] | None = None
+    iat: int | None = None
+    exp: int | None = None
+    key_id: str | None = None
+
+
+class StatusBody(BaseModel):
+    """Whose key was presented, if one was."""
+
+    serverTime: int  # noqa: N815 - the public name
+    startTime: int  # noqa: N815 - the public name
+    version: str
+    whoami: int | None
+    permissions: list[str]
+    echo: str | None = None
+
+
+class StatusDocument(BaseModel):
+    """The shape that integrators of the seed system read."""
+
+    success: bool
+    description: str
+    body: StatusBody | None = None
+
+
+_PERMISSION: Final = Parameter(
+    "permission",
+    "query",
+    "Needed for what the key is about to do; may be repeated.",
+    schema={"type": "array", "items": {"type": "string"}},
+)
+_ECHO: Final = Parameter("echo", "query", "Said back.")
+_REFUSALS: Final = problems(400, 405, 408, 413, 415, 503)
+_CHECK: Final = {
+    200: Answer(
+        "The key is live and holds the permissions.",
+        headers=(
+            "X-Latchkey-User",
+            "X-Latchkey-Username",
+            "X-Latchkey-Client",
+            "X-Latchkey-Key",
+            "X-Latchkey-Permissions",
+        ),
+    ),
+    **problems(400, 401, 403, 405, 503),
+}
+_STATUS: Final = {
+    200: Answer("Without a key, or with a live one.", StatusDocument),
+    401: Answer("The key is not live.", StatusDocument, headers=("WWW-Authenticate",)),
+    **_REFUSALS,
+}
+
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        "/api/v1/verify",
+        "Check a key",
+        "Checking keys",
+        _CHECK,
+        parameters=(_PERMISSION,),
+        security=("key",),
+    ),
+    Operation(
+        "POST",
+        "/api/v1/oauth/introspect",
+        "What a key is",
+        "Checking keys",
+        {
+            200: Answer("What is known of the token.", IntrospectionDocument),
+            **oauth_errors(400, 401, 403, 405, 408, 413, 415, 429, 503),
+        },
+        {FORM: IntrospectionForm},
+        security=("key", "client", ""),
+    ),
+    Operation(
+        "GET",
+        "/api/v1/status",
+        "Whether the server runs, and whose key this is",
+        "Checking keys",
+        _STATUS,
+        parameters=(_ECHO,),
+        security=("key", ""),
+    ),
+    Operation(
+        "POST",
+        "/api/v1/status",
+        "The same",
+        "Checking keys",
+        _STATUS,
+        {JSON: StatusRequest},
+        body_required=False,
+        parameters=(_ECHO,),
+        security=("key", ""),
+    ),
+    Operation(
+        "POST",
+        "/api/v1/keys/report-leak",
+        "Report a key that you found",
+        "Checking keys",
+        {202: Answer("If it was a key, it is dead now."), **_REFUSALS},
+        {JSON: LeakReport},
+    ),
+)
