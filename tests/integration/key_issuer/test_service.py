@@ -1,0 +1,162 @@
+"""The running service: every command over the bus, events of auth_api, its background tasks, its start and its stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from aiohttp import ClientError
+
+from shared.contracts.events import HoldingEnded
+from shared.contracts.keys import (
+    ChangeKey,
+    ConfirmDelivery,
+    ListKeys,
+    RevokeCode,
+    RevokeHolding,
+    RevokeToken,
+    RotateKey,
+    SummarizeUsage,
+)
+from tests.harness.stores import Servers, Stores, fresh_stores
+from tests.integration.key_issuer.conftest import Desk, command, mint, open_desk, until
+from tests.integration.key_issuer.gate import gate_to
+
+
+@pytest.fixture(scope="module")
+async def short(servers: Servers) -> AsyncIterator[Desk]:
+    """A service that waits a second for a key's delivery."""
+    async with fresh_stores(servers) as stores, open_desk(stores, PENDING_KEY_SECONDS="1") as desk:
+        yield desk
+
+
+async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
+    """Issued, confirmed, listed, changed, rotated, summed up and ended."""
+    key = await desk.make(user_id=500)
+    assert (await desk.bus.request(ListKeys(user_id=500))).keys == ()
+    await desk.bus.request(ConfirmDelivery(key_ids=(key.key_id,)))
+    listed = (await desk.bus.request(ListKeys(user_id=500))).keys
+    assert [view.key_id for view in listed] == [key.key_id]
+    changed = await desk.bus.request(ChangeKey(key_id=key.key_id, user_id=500, identifier="Mine"))
+    assert changed.key is not None
+    assert changed.key.identifier == "Mine"
+    new = mint()
+    rotated = await desk.bus.request(
+        RotateKey(
+            key_id=key.key_id, user_id=500, overlap_seconds=60, new_key_id=new.key_id, new_digest=new.digest
+        )
+    )
+    assert rotated.outcome == "done"
+    await desk.bus.request(ConfirmDelivery(key_ids=(new.key_id,)))
+    assert await desk.check(key.token) == await desk.check(new.token) == 200
+    usage = (await desk.bus.request(SummarizeUsage(user_id=500))).clients
+    assert [(client.client_id, client.keys) for client in usage] == [("CXFervidex", 2)]
+    ended = await desk.bus.request(RevokeToken(key_id=new.key_id, digest=new.digest, client_id="CXFervidex"))
+    assert ended.revoked == (new.key_id,)
+    everything = RevokeHolding(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
+    assert (await desk.bus.request(everything)).revoked == (key.key_id,)
+    assert await desk.check(key.token) == await desk.check(new.token) == 401
+
+
+async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> None:
+    """AC-02 as the issuer sees it: one issue and 49 replays at once."""
+    key = mint()
+    order = command(key, user_id=501)
+    assert order.code_digest is not None
+    assert order.client_id is not None
+    replay = RevokeCode(code_digest=order.code_digest, client_id=order.client_id, user_id=501)
+    await asyncio.gather(desk.bus.request(order), *(desk.bus.request(replay) for _ in range(49)))
+    rows = await desk.sql("SELECT status FROM api_keys WHERE user_id = 501")
+    assert [row["status"] for row in rows] == ["revoked"]
+    assert await desk.check(key.token) == 401
+
+
+@pytest.mark.parametrize(("user_id", "client_id"), [(600, None), (None, "CXDeleted"), (602, "CXLeft")])
+async def test_an_event_of_auth_api_ends_keys(desk: Desk, user_id: int | None, client_id: str | None) -> None:
+    """Also where the command was lost in a crash."""
+    key = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1000)
+    later = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1001)
+    event = HoldingEnded(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
+    # Any relay publishes it as auth_api's would.
+    await desk.sql(
+        "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1)",
+        event.stream,
+        event.type,
+        event.to_wire(),
+    )
+
+    async def is_refused() -> bool:
+        return await desk.check(key.token) == 401
+
+    await until(is_refused)
+    assert await desk.check(later.token) == 200
+
+
+async def test_keys_that_nobody_received_end_by_themselves(short: Desk) -> None:
+    """Confirmed ones and used ones live on."""
+    lost, confirmed, used = [await short.make() for _ in range(3)]
+    await short.bus.request(ConfirmDelivery(key_ids=(confirmed.key_id,)))
+    assert await short.check(used.token) == 200
+
+    async def is_swept() -> bool:
+        rows = await short.sql("SELECT end_reason FROM api_keys WHERE key_id = $1", lost.key_id)
+        return bool(rows[0]["end_reason"] == "undelivered")
+
+    await until(is_swept)
+    assert await short.check(lost.token) == 401
+    assert await short.check(confirmed.token) == await short.check(used.token) == 200
+
+
+async def test_a_stop_writes_the_last_uses_and_leaves_the_group(servers: Servers) -> None:
+    """Nothing that was noted is lost, nobody waits for a member that is gone."""
+    async with fresh_stores(servers) as stores:
+        async with open_desk(stores) as desk:
+            key = await desk.make()
+            assert await desk.check(key.token) == 200
+
+            async def is_written() -> bool:
+                return bool(await desk.sql("SELECT FROM api_keys WHERE last_used_on IS NOT NULL"))
+
+            await until(is_written)
+            assert await desk.check(key.token, "?permission=delete_score") == 200
+        async with open_desk(stores) as desk:
+            row = (await desk.sql("SELECT used_permissions FROM api_keys"))[0]
+            assert row["used_permissions"] == ["delete_score"]
+            members = await desk.bus.redis.execute(
+                "XINFO", "CONSUMERS", "lk:{key_issuer:0}:commands", "key_issuer"
+            )
+            assert len(members) == 1
+
+
+async def test_it_starts_without_its_stores_and_waits_for_them(stores: Stores) -> None:
+    """Alive at once, ready within 10 s of their return."""
+    async with gate_to(stores.database_url) as postgres, gate_to(stores.redis_url) as redis:
+        await postgres.shut()
+        await redis.shut()
+        async with open_desk(replace(stores, database_url=postgres.url, redis_url=redis.url)) as desk:
+
+            async def status(path: str) -> int:
+                try:
+                    async with desk.http.get(desk.url + path) as answer:
+                        return answer.status
+                except ClientError:
+                    return 0
+
+            assert await status("/livez") == 200
+            assert await status("/readyz") == 503
+            await postgres.open()
+            await redis.open()
+
+            async def is_ready() -> bool:
+                return await status("/readyz") == 200
+
+            await until(is_ready, 10.0)
+            key = mint()
+
+            async def is_made() -> bool:
+                await desk.bus.send(command(key))
+                return await desk.check(key.token) == 200
+
+            await until(is_made, 10.0)
