@@ -173,3 +173,15 @@ class DeviceForm(BaseModel):
     client_id: str | None = None
     client_secret: str | None = None
     scope: str | None = None
+
+
+class RegistrationBody(BaseModel):
+    """RFC 7591 §2; what else it names is ignored."""
+
+    redirect_uris: list[str]
+    client_name: str | None = None
+    client_uri: str | None = None
+    scope: str | None = None
+    token_endpoint_auth_method: str | None = None
+    grant_types: list[str] | None = None
+    response_types: list[str] | None = None

@@ -194,6 +194,18 @@ OAUTH: Final = (
         security=_CLIENT_OR_BODY,
     ),
     Operation(
+        "POST",
+        "/api/v1/oauth/register",
+        "Let a program register itself (off unless the operator turns it on)",
+        "OAuth 2.0",
+        {
+            201: Answer("The client and, this once, its secret.", {"type": "object"}),
+            **_OAUTH,
+            **oauth_errors(404),
+        },
+        {JSON: documents.RegistrationBody},
+    ),
+    Operation(
         "GET",
         "/.well-known/oauth-authorization-server",
         "What this server can do",
