@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Final
 
-import httpx
+from aiohttp import BasicAuth, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-from tests.harness.site import Client, Person, Site
-
-MOST_KEYS = 10
+MOST_KEYS: Final = 10
 """One person and client hold no more: older keys go first."""
+PASSWORD: Final = "correct horse battery"
 
 
 @dataclass(slots=True)
@@ -26,43 +27,99 @@ class Burst:
 
     @property
     def failures(self) -> dict[str, int]:
-        """Every answer that was not 200."""
+        """Every answer that was not 200, with what it said."""
         return {answer: count for answer, count in self.answers.items() if not answer.endswith(" 200")}
 
     def failures_of(self, kind: str) -> dict[str, int]:
         """Those of one kind: `consent`, `exchange` or `check`."""
         return {answer: count for answer, count in self.failures.items() if answer.startswith(kind)}
 
-    async def dead_keys(self, site: Site) -> int:
-        """How many keys that should be alive are not. A person's last ones are, whatever was lost on the way."""
-        recent = [key for keys in self.keys.values() for key in keys[-MOST_KEYS // 2 :]]
-        statuses = [(await site.verify(key)).status_code for key in recent]
-        return len(statuses) - statuses.count(httpx.codes.OK)
+    @property
+    def recent_keys(self) -> list[str]:
+        """Keys that must be alive: a person's last ones, whatever was lost on the way."""
+        return [key for keys in self.keys.values() for key in keys[-MOST_KEYS // 2 :]]
+
+
+class Crowd:
+    """People with accounts and one client, at a deployment's address."""
+
+    def __init__(self, url: str, http: ClientSession) -> None:
+        """Nobody has signed up yet."""
+        self.url = url
+        self.people: list[Mapping[str, str]] = []
+        """The headers of each person's browser."""
+        self._http = http
+        self._client: Mapping[str, Any] = {}
+
+    async def gather(self, people: int) -> None:
+        """Signs people up and registers the first one's client."""
+        for _ in range(people):
+            self.people.append(await self._sign_up())
+        body = {
+            "name": "Epic Games",
+            "redirectUri": "https://epicgames.example.com/cb",
+            "requestedPermissions": ["customise_score"],
+        }
+        status, self._client = await self.ask("POST", "/api/v1/clients", headers=self.people[0], json=body)
+        assert status == 201, self._client
+
+    async def ask(self, method: str, path: str, **how: Any) -> tuple[int, Any]:
+        """A request; status and JSON."""
+        async with self._http.request(method, self.url + path, allow_redirects=False, **how) as answer:
+            text = await answer.text()
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            return answer.status, await answer.json(content_type=None) if is_json and text else text
+
+    async def consent(self, person: Mapping[str, str]) -> tuple[int, Any]:
+        """`create-code` for the client."""
+        body = {"clientID": self._client["clientID"]}
+        return await self.ask("POST", "/api/v1/oauth/create-code", headers=person, json=body)
+
+    async def exchange(self, code: str) -> tuple[int, Any]:
+        """A code for a key."""
+        auth = BasicAuth(self._client["clientID"], self._client["clientSecret"])
+        form = {"grant_type": "authorization_code", "code": code}
+        return await self.ask("POST", "/api/v1/oauth/token", auth=auth, data=form)
+
+    async def verify(self, key: str) -> tuple[int, Any]:
+        """Whether a key is good."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return await self.ask("GET", "/api/v1/verify?permission=customise_score", headers=headers)
+
+    async def _sign_up(self) -> Mapping[str, str]:
+        body = {"username": f"person-{secrets.token_hex(6)}", "password": PASSWORD}
+        async with self._http.post(f"{self.url}/api/v1/users", json=body) as answer:
+            assert answer.status == 201, await answer.text()
+            cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in answer.cookies.values())
+        return {"Cookie": cookies, "Origin": self.url}
 
 
 @asynccontextmanager
-async def burst(site: Site, *, people: int, each: int = 1, checks: int) -> AsyncIterator[Burst]:
-    """As long as the block lasts: `people` times `each` exchange codes for keys, `checks` check a key, all at once."""
+async def crowd_at(url: str, people: int) -> AsyncIterator[Crowd]:
+    """People at a deployment, for many requests at once."""
+    connector = TCPConnector(limit=0)
+    timeout = ClientTimeout(total=30)
+    async with ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar()) as http:
+        crowd = Crowd(url, http)
+        await crowd.gather(people)
+        yield crowd
+
+
+@asynccontextmanager
+async def burst(crowd: Crowd, *, each: int = 1, checks: int) -> AsyncIterator[Burst]:
+    """As long as the block lasts everybody but the first person exchanges codes, `each` at a time; `checks` check a key."""
     found = Burst()
     stop = asyncio.Event()
-    author = await site.sign_up()
-    client = await author.create_client()
-    checked = str((await author.give_key(client))["access_token"])
-    persons = [await site.sign_up() for _ in range(people)]
+    _status, consent = await crowd.consent(crowd.people[0])
+    _status, kept = await crowd.exchange(consent["code"])
 
-    async def repeat(work: Callable[[], Awaitable[None]]) -> None:
+    async def repeat(work: Callable[[], Awaitable[object]]) -> None:
         while not stop.is_set():
             await work()
 
-    async def check() -> None:
-        await _answer(found, "check", lambda: site.verify(checked, "customise_score"))
-
-    tasks = [
-        asyncio.create_task(repeat(partial(_exchange, site, client, person, found)))
-        for person in persons
-        for _ in range(each)
-    ]
-    tasks += [asyncio.create_task(repeat(check)) for _ in range(checks)]
+    works = [partial(_exchange, crowd, person, found) for person in crowd.people[1:] for _ in range(each)]
+    check = partial(_noted, found, "check", partial(crowd.verify, kept["access_token"]))
+    tasks = [asyncio.create_task(repeat(work)) for work in [*works, *[check] * checks]]
     try:
         yield found
     finally:
@@ -70,27 +127,29 @@ async def burst(site: Site, *, people: int, each: int = 1, checks: int) -> Async
         await asyncio.gather(*tasks)
 
 
-async def _exchange(site: Site, client: Client, person: Person, found: Burst) -> None:
+async def _exchange(crowd: Crowd, person: Mapping[str, str], found: Burst) -> None:
     """One consent and one exchange."""
-    body = {"clientID": client.client_id}
-    consent = await _answer(
-        found, "consent", lambda: person.http.post("/api/v1/oauth/create-code", json=body)
-    )
-    if consent is None or consent.status_code != httpx.codes.OK:
+    consent = await _noted(found, "consent", partial(crowd.consent, person))
+    if consent is None:
         return
-    code = consent.json()["code"]
-    answer = await _answer(found, "exchange", lambda: site.exchange(client, code))
-    if answer is not None and answer.status_code == httpx.codes.OK:
-        found.keys.setdefault(person.username, []).append(answer.json()["access_token"])
+    answer = await _noted(found, "exchange", partial(crowd.exchange, consent["code"]))
+    if answer is not None:
+        found.keys.setdefault(person["Cookie"], []).append(answer["access_token"])
 
 
-async def _answer(
-    found: Burst, kind: str, ask: Callable[[], Awaitable[httpx.Response]]
-) -> httpx.Response | None:
+async def _noted(found: Burst, kind: str, ask: Callable[[], Awaitable[tuple[int, Any]]]) -> Any:
+    """Notes what a request was answered; the JSON if that was 200."""
     try:
-        answer = await ask()
-    except httpx.TransportError as error:
+        status, document = await ask()
+    except (ClientError, TimeoutError) as error:
         found.answers[f"{kind} {type(error).__name__}"] += 1
         return None
-    found.answers[f"{kind} {answer.status_code}"] += 1
-    return answer
+    said = "" if status == 200 else f": {_reason(document)}"
+    found.answers[f"{kind} {status}{said}"] += 1
+    return document if status == 200 else None
+
+
+def _reason(document: Any) -> str:
+    if not isinstance(document, dict):
+        return str(document)[:80]
+    return str(document.get("error_description") or document.get("detail") or document.get("title"))
