@@ -14,6 +14,7 @@ from tests.benchmarks.rig import Rig, running_rig
 from tests.harness.processes import SERVICES
 
 _COLUMNS: Final = "{:<18} {:>6} {:>10} {:>10} {:>7} {:>9} {:>9}"
+_CPU: Final = "{:<18} {:>6}"
 
 
 @click.command()
@@ -52,6 +53,15 @@ def report(rows: Sequence[Row], rig: Rig) -> None:
         numbers = (f"{row.per_second:.0f}", f"{row.bare_per_second:.0f}", f"{row.ratio:.2f}")
         times = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}")
         click.echo(_COLUMNS.format(row.case, row.connections, *numbers, *times))
+    click.echo("\nProcessor time of one request, in microseconds:")
+    parts = list(rows[0].cpu_us)
+    click.echo(_CPU.format("case", "conns") + "".join(f"{part:>12}" for part in (*parts, "all")))
+    for row in rows:
+        spent = [row.cpu_us[part] for part in parts]
+        click.echo(
+            _CPU.format(row.case, row.connections) + "".join(f"{us:>12.0f}" for us in (*spent, sum(spent)))
+        )
+    click.echo()
     for service in SERVICES:
         click.echo(f"memory of {service}: {rig.memory_mb(service):.0f} MB at most")
 

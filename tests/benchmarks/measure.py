@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from tests.benchmarks.load import Result
 from tests.benchmarks.population import (
     Population,
     bare_request,
@@ -15,6 +14,7 @@ from tests.benchmarks.population import (
     service_key,
     verify_request,
 )
+from tests.benchmarks.rig import Shot
 
 CASES: Final = ("exchange", "exchange-one-pair", "verify", "introspect")
 KEYS: Final = 100
@@ -43,6 +43,8 @@ class Row:
     bare_per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_us: Mapping[str, float]
+    """What each part spent on one request."""
 
     @property
     def ratio(self) -> float:
@@ -50,7 +52,7 @@ class Row:
         return self.per_second / self.bare_per_second
 
 
-Shot = Callable[[int], Result]
+Shooter = Callable[[int], Shot]
 """Loads one case at a number of connections."""
 
 
@@ -63,31 +65,32 @@ def measure(
     rig.load("bare", [bare_request()], 4, WARM_UP_SECONDS)
     rows = []
     for case in cases:
-        shot = _shot(population, case, effort)
-        rows += [_row(population, case, shot, count, effort) for count in connections]
+        shoot = _shooter(population, case, effort)
+        rows += [_row(population, case, shoot, count, effort) for count in connections]
     return rows
 
 
-def _row(population: Population, case: str, shot: Shot, connections: int, effort: Effort) -> Row:
+def _row(population: Population, case: str, shoot: Shooter, connections: int, effort: Effort) -> Row:
     ours, bare = [], []
     requests = [bare_request()]
     for _ in range(effort.rounds):
         bare.append(population.rig.load("bare", requests, connections, effort.seconds))
-        ours.append(shot(connections))
-    for result in (*ours, *bare):
-        if set(result.statuses) != {"200"}:
-            raise AssertionError(f"{case} at {connections}: not all answers were 200: {result.statuses}")
+        ours.append(shoot(connections))
+    for shot in (*ours, *bare):
+        if set(shot.result.statuses) != {"200"}:
+            raise AssertionError(f"{case} at {connections}: not all answers were 200: {shot.result.statuses}")
     return Row(
         case=case,
         connections=connections,
-        per_second=median(result.per_second for result in ours),
-        bare_per_second=median(result.per_second for result in bare),
-        p50_ms=median(result.p50_ms for result in ours),
-        p99_ms=median(result.p99_ms for result in ours),
+        per_second=median(shot.result.per_second for shot in ours),
+        bare_per_second=median(shot.result.per_second for shot in bare),
+        p50_ms=median(shot.result.p50_ms for shot in ours),
+        p99_ms=median(shot.result.p99_ms for shot in ours),
+        cpu_us={name: median(shot.cpu_us[name] for shot in ours) for name in ours[0].cpu_us},
     )
 
 
-def _shot(population: Population, case: str, effort: Effort) -> Shot:
+def _shooter(population: Population, case: str, effort: Effort) -> Shooter:
     """How a case is loaded. The keys to check are made now: later exchanges of their pairs would end them."""
     if case.startswith("exchange"):
         return _exchange(population, effort, one_pair=case == "exchange-one-pair")
@@ -102,8 +105,8 @@ def _shot(population: Population, case: str, effort: Effort) -> Shot:
     return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
 
 
-def _exchange(population: Population, effort: Effort, *, one_pair: bool) -> Shot:
-    def shoot(connections: int) -> Result:
+def _exchange(population: Population, effort: Effort, *, one_pair: bool) -> Shooter:
+    def shoot(connections: int) -> Shot:
         number = effort.codes if connections > 1 else max(effort.codes // 4, 1)
         return population.rig.load(
             "auth-api", population.token_requests(number, one_pair=one_pair), connections

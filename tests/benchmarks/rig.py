@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from deploy.embedded.ports import free_port
+from tests.benchmarks.cpu import children_named, seconds_of
 from tests.benchmarks.load import Plan, Result, read_frames, write_frames
 from tests.harness.processes import REPOSITORY, RunningServices, running_services
 
@@ -24,6 +25,15 @@ ENVIRON: Final = {
     "LATCHKEY_CLIENTS_PER_USER": "1000",
     "LATCHKEY_SIGN_UP_LIMIT": "100000",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One load: what came of it, and what each part spent on each request."""
+
+    result: Result
+    cpu_us: Mapping[str, float]
+    """`auth-api`, `consent-ui`, `key-issuer`, `postgres`, `valkey` → microseconds of processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,13 @@ class Rig:
         """The port of a service, or of `bare`."""
         return self.bare_port if service == "bare" else int(self.services.urls[service].rpartition(":")[2])
 
-    def load(self, service: str, requests: Sequence[bytes], connections: int, seconds: float = 0) -> Result:
+    def load(self, service: str, requests: Sequence[bytes], connections: int, seconds: float = 0) -> Shot:
         """Loads a service: in a circle for so many seconds, or each request once."""
-        return self._run(service, requests, connections, seconds, None)
+        trees = self._process_trees()
+        before = seconds_of(trees)
+        result = self._run(service, requests, connections, seconds, None)
+        spent = seconds_of(trees)
+        return Shot(result, {name: 1e6 * (spent[name] - before[name]) / result.requests for name in trees})
 
     def collect(self, service: str, requests: Sequence[bytes], connections: int) -> list[bytes]:
         """Sends each request once; the bodies of the answers, in no particular order."""
@@ -54,6 +68,13 @@ class Rig:
         """The largest resident set of a service so far, all its processes together."""
         pid = self.services.processes[service].pid
         return sum(_peak_kb(each) for each in (pid, *_children(pid))) / 1024
+
+    def _process_trees(self) -> dict[str, list[int]]:
+        trees = {name: [process.pid] for name, process in self.services.processes.items()}
+        if self.services.backends is not None:
+            for name in ("postgres", "valkey"):
+                trees[name] = children_named(self.services.backends.pid, name)
+        return trees
 
     def _run(
         self, service: str, requests: Sequence[bytes], connections: int, seconds: float, answers: str | None

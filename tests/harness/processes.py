@@ -73,6 +73,7 @@ class RunningServices:
     urls: Mapping[str, str]
     """`auth-api`, `consent-ui`, `key-issuer` → where it answers."""
     processes: Mapping[str, RunningProcess] = field(default_factory=dict)
+    backends: RunningProcess | None = None
 
 
 def clean_environ(added: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -84,7 +85,7 @@ def clean_environ(added: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def command(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> str:
-    """Runs `latchkey …` to its end; its stdout. Raises ``CalledProcessError`` where it fails."""
+    """Runs `latchkey …` to its end; its stdout. Fails with its stderr where it does."""
     finished = subprocess.run(
         [LATCHKEY, *arguments],
         env=clean_environ(environ),
@@ -159,7 +160,7 @@ def running_services(
             processes[name] = stack.enter_context(starting(*arguments, folder=folder, environ=ours))
         for name, process in processes.items():
             process.wait_until(lambda url=urls[name]: is_ready(url), "it was ready")  # type: ignore[misc]
-        yield RunningServices(ours["LATCHKEY_PUBLIC_URL"], ours, urls, processes)
+        yield RunningServices(ours["LATCHKEY_PUBLIC_URL"], ours, urls, processes, backends)
 
 
 def is_ready(url: str) -> bool:
