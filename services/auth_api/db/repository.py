@@ -25,6 +25,8 @@ SCHEMA: Final = "auth"
 
 OPERATOR_NAME: Final = "the operator of this site"
 """Who a client without an author belongs to, in words for the consent page."""
+NOBODY_NAME: Final = "nobody known: the app registered itself"
+"""The same for a client that a program registered (RFC 7591)."""
 
 
 class UsernameTakenError(Exception):
@@ -61,7 +63,7 @@ def client_of(row: asyncpg.Record) -> Client:
         client_id=row["client_id"],
         name=row["name"],
         author_id=OPERATOR if row["author_id"] is None else row["author_id"],
-        author_name=row["author_name"] or OPERATOR_NAME,
+        author_name=row["author_name"] or (NOBODY_NAME if row["self_registered"] else OPERATOR_NAME),
         redirect_uris=tuple(row["redirect_uris"]),
         requested_permissions=tuple(row["requested_permissions"]),
         api_key_format=row["api_key_format"],

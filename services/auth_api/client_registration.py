@@ -1,0 +1,81 @@
+"""Clients that register themselves (RFC 7591), where the operator allows it: nobody vouches for them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.auth_api.client import OPERATOR, Client
+from services.auth_api.client_fields import check_client_fields, tidied
+from services.auth_api.db.repository import insert_client, write_audit
+from services.auth_api.oauth.client_registration import Registration
+from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
+from services.auth_api.resources import Resources
+from services.auth_api.throttle import Limit, take
+from shared.api_key import mint_client_id
+from shared.contracts.clients import ClientFields
+
+PER_PEER: Final = Limit("registration", burst=20, interval_ms=180_000)
+"""Registrations from one peer: 20 at once, then 20 an hour."""
+
+
+async def register_client(
+    resources: Resources, registration: Registration, secret_digest: str | None, *, peer: str
+) -> Client:
+    """Registers a client that has no author; durable when it returns.
+
+    Raises:
+        OAuthError: ``invalid_client_metadata`` or ``invalid_redirect_uri``.
+        Throttled: this peer has registered too often.
+        StoreUnavailable: PostgreSQL or Redis does not answer.
+    """
+    fields = _checked(resources, registration)
+    await take(resources, PER_PEER, peer)
+    database, now = resources.database, resources.clock.now()
+    client = Client(
+        client_id=mint_client_id(resources.settings.key_prefix),
+        name=fields.name or "",
+        author_id=OPERATOR,
+        author_name="",
+        redirect_uris=fields.redirect_uris,
+        requested_permissions=fields.requested_permissions,
+        api_key_format=None,
+        api_key_filename=None,
+        webhook_uri=None,
+        homepage=fields.homepage,
+        description=None,
+        public=registration.public,
+        created_on=now,
+        secret_digest=secret_digest,
+        self_registered=True,
+    )
+    async with database.transaction() as connection:
+        await insert_client(database, connection, client)
+        await write_audit(
+            database,
+            connection,
+            now=now,
+            actor="registration",
+            action="client.created",
+            subject=f"client:{client.client_id}",
+        )
+    resources.clients.forget(client.client_id)
+    return client
+
+
+def _checked(resources: Resources, registration: Registration) -> ClientFields:
+    fields = tidied(
+        ClientFields(
+            name=registration.name,
+            redirect_uris=registration.redirect_uris,
+            requested_permissions=registration.permissions,
+            homepage=registration.homepage,
+            public=registration.public,
+        )
+    )
+    for error in check_client_fields(fields, resources.catalogue):
+        code = INVALID_REDIRECT_URI if error.field.startswith("redirectUris") else INVALID_CLIENT_METADATA
+        raise OAuthError(code, f"{_NAMES.get(error.field, error.field)} {error.detail}.")
+    return fields
+
+
+_NAMES: Final = {"name": "client_name", "homepage": "client_uri", "requestedPermissions": "scope"}
