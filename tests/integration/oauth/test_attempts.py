@@ -1,0 +1,104 @@
+"""The flight recorder: what an integrator is told of every attempt, and nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.auth_api.oauth.pkce import challenge_of
+from shared.contracts.clients import ListAttempts
+from shared.secret_tokens import digest_of
+from tests.harness.site import CALLBACK, Person
+from tests.integration.oauth.conftest import Provider
+from tests.integration.oauth.consenting import decline, prepare, session_of, shown
+
+
+async def test_each_attempt_tells_its_exact_cause(provider: Provider, author: Person, person: Person) -> None:
+    """The public answers stay generic; the newest comes first."""
+    client = await author.create_client()
+    verifier = "A" * 43
+    pkce = {"codeChallenge": challenge_of(verifier), "codeChallengeMethod": "S256"}
+    slash = [("response_type", "code"), ("client_id", client.client_id), ("redirect_uri", CALLBACK + "/")]
+    await prepare(provider, person, "authorize", *slash)
+    await provider.site.http.post(
+        "/api/v1/oauth/token",
+        data={"grant_type": "authorization_code", "code": "x"},
+        auth=(client.client_id, "wrong"),
+    )
+    code = await person.create_code(client, **pkce)
+    await provider.site.exchange(client, code, code_verifier="B" * 43)
+    await provider.site.exchange(client, code, code_verifier=verifier)
+    await provider.site.exchange(client, code, code_verifier=verifier)
+    consent = await shown(provider, person, "request_auth", ("clientID", client.client_id))
+    await decline(provider, person, consent)
+    answer = await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")
+    attempts = answer.json()
+    told = [(attempt["step"], attempt["result"], attempt["error"]) for attempt in attempts]
+    assert told == [
+        ("consent", "refused", "access_denied"),
+        ("authorize", "ok", None),
+        ("token", "refused", "invalid_grant"),
+        ("token", "ok", None),
+        ("token", "refused", "invalid_grant"),
+        ("create-code", "ok", None),
+        ("token", "refused", "invalid_client"),
+        ("authorize", "refused", "invalid_request"),
+    ]
+    causes = [attempt["cause"] for attempt in attempts]
+    assert "the person declined" in causes[0]
+    assert "used already" in causes[2]
+    assert "verifier does not match" in causes[4]
+    assert "client_secret is wrong" in causes[6]
+    assert "trailing slash" in causes[7]
+    assert all(attempt["requestID"] and attempt["on"] > 1_600_000_000_000 for attempt in attempts)
+    for secret in (code, verifier, str(client.secret), "B" * 43):
+        assert secret not in answer.text
+
+
+async def test_only_the_author_reads_them(provider: Provider, author: Person, person: Person) -> None:
+    """404 for anybody else, as for an unknown client; 401 without a session."""
+    client = await author.create_client()
+    path = f"/api/v1/clients/{client.client_id}/attempts"
+    assert (await author.http.get(path)).json() == []
+    assert (await person.http.get(path)).status_code == 404
+    assert (await author.http.get("/api/v1/clients/nobody/attempts")).status_code == 404
+    assert (await provider.site.http.get(path)).status_code == 401
+
+
+async def test_the_last_hundred_are_kept(provider: Provider, author: Person) -> None:
+    """Older ones go; a stranger cannot fill anybody else's list."""
+    client, other = await author.create_client(), await author.create_client()
+    for number in range(104):
+        await provider.site.exchange(client, f"wrong-{number}")
+    attempts = (await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")).json()
+    assert len(attempts) == 100
+    assert attempts == sorted(attempts, key=lambda attempt: -attempt["on"])
+    assert (await author.http.get(f"/api/v1/clients/{other.client_id}/attempts")).json() == []
+
+
+async def test_the_console_reads_them_over_the_bus(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """The same list, bound to the session."""
+    client = await author.create_client()
+    await provider.site.exchange(client, "wrong")
+    bus = provider.resources.bus
+    found = await bus.request(ListAttempts(session=session_of(author), client_id=client.client_id))
+    assert (found.outcome, len(found.attempts)) == ("done", 1)
+    assert found.attempts[0].result == "refused"
+    other = await bus.request(ListAttempts(session=session_of(person), client_id=client.client_id))
+    assert (other.outcome, other.attempts) == ("not_found", ())
+    nobody = await bus.request(ListAttempts(session=digest_of("x"), client_id=client.client_id))
+    assert nobody.outcome == "signed_out"
+
+
+@pytest.mark.parametrize("agent", ['%0a{"level":"INFO"}', "\u001b[2J", "x" * 5000])
+async def test_ac_49_nothing_a_caller_sends_appears_in_it(
+    provider: Provider, author: Person, agent: str
+) -> None:
+    """Causes are ours; only names of fields are repeated."""
+    client = await author.create_client()
+    form = {"grant_type": agent, "code": agent}
+    await provider.site.http.post("/api/v1/oauth/token", data=form, auth=client.basic)
+    answer = await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")
+    assert agent not in answer.text
+    assert len(answer.json()) == 1
