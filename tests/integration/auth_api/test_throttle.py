@@ -220,7 +220,8 @@ async def test_ac_14_client_secrets_are_limited_by_client_and_peer(start_registr
                 headers={"X-Forwarded-For": peer},
             )
 
-        burst, answers = Burst(CLIENT_PEER), []
+        burst = Burst(CLIENT_PEER)
+        answers: list[httpx.Response] = []
         while not answers or answers[-1].status_code != 429:
             answers.append(await attempt("wrong", "198.51.100.1"))
         assert burst.was_all([answer.status_code for answer in answers])
