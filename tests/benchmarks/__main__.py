@@ -55,11 +55,12 @@ def report(rows: Sequence[Row], rig: Rig) -> None:
         click.echo(_COLUMNS.format(row.case, row.connections, *numbers, *times))
     click.echo("\nProcessor time of one request, in microseconds:")
     parts = list(rows[0].cpu_us)
-    click.echo(_CPU.format("case", "conns") + "".join(f"{part:>12}" for part in (*parts, "all")))
+    click.echo(_CPU.format("case", "conns") + "".join(f"{part:>12}" for part in (*parts, "all", "bare")))
     for row in rows:
         spent = [row.cpu_us[part] for part in parts]
         click.echo(
-            _CPU.format(row.case, row.connections) + "".join(f"{us:>12.0f}" for us in (*spent, sum(spent)))
+            _CPU.format(row.case, row.connections)
+            + "".join(f"{us:>12.0f}" for us in (*spent, sum(spent), row.bare_cpu_us))
         )
     click.echo()
     for service in SERVICES:

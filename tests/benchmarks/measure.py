@@ -45,6 +45,7 @@ class Row:
     p99_ms: float
     cpu_us: Mapping[str, float]
     """What each part spent on one request."""
+    bare_cpu_us: float
 
     @property
     def ratio(self) -> float:
@@ -86,7 +87,10 @@ def _row(population: Population, case: str, shoot: Shooter, connections: int, ef
         bare_per_second=median(shot.result.per_second for shot in bare),
         p50_ms=median(shot.result.p50_ms for shot in ours),
         p99_ms=median(shot.result.p99_ms for shot in ours),
-        cpu_us={name: median(shot.cpu_us[name] for shot in ours) for name in ours[0].cpu_us},
+        cpu_us={
+            name: median(shot.cpu_us[name] for shot in ours) for name in ours[0].cpu_us if name != "bare"
+        },
+        bare_cpu_us=median(shot.cpu_us["bare"] for shot in bare),
     )
 
 

@@ -33,7 +33,7 @@ class Shot:
 
     result: Result
     cpu_us: Mapping[str, float]
-    """`auth-api`, `consent-ui`, `key-issuer`, `postgres`, `valkey` → microseconds of processor time."""
+    """`auth-api`, `consent-ui`, `key-issuer`, `postgres`, `valkey`, `bare` → microseconds of processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Rig:
 
     services: RunningServices
     bare_port: int
+    bare_pid: int
     folder: Path
 
     def port(self, service: str) -> int:
@@ -71,6 +72,7 @@ class Rig:
 
     def _process_trees(self) -> dict[str, list[int]]:
         trees = {name: [process.pid] for name, process in self.services.processes.items()}
+        trees["bare"] = [self.bare_pid]
         if self.services.backends is not None:
             for name in ("postgres", "valkey"):
                 trees[name] = children_named(self.services.backends.pid, name)
@@ -106,7 +108,7 @@ def running_rig(workers: int = 1) -> Iterator[Rig]:
         stack.callback(bare.wait)
         stack.callback(bare.terminate)
         _wait_for(port)
-        yield Rig(services, port, folder)
+        yield Rig(services, port, bare.pid, folder)
 
 
 def _wait_for(port: int) -> None:
