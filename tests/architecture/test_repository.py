@@ -13,6 +13,7 @@ import pytest
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LONGEST_FILE: Final = 400
+LONGEST_TESTS: Final = 500
 LONGEST_FUNCTION: Final = 50
 # The names are put together here, so that this file names none of them either.
 REGISTRIES: Final = re.compile(
@@ -98,7 +99,8 @@ def test_files_and_functions_stay_short() -> None:
     long_files = [
         f"{named(path)}: {count} lines"
         for path in modules()
-        if (count := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
+        if (count := len(path.read_text(encoding="utf-8").splitlines()))
+        > (LONGEST_TESTS if path.name.startswith("test_") else LONGEST_FILE)
     ]
     long_functions = [
         f"{named(path)}:{node.lineno} {node.name}: {length} lines"
@@ -113,7 +115,7 @@ def test_files_and_functions_stay_short() -> None:
 
 def test_no_work_is_left_in_comments() -> None:
     """What is to be done is an issue, not a comment."""
-    marker = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
+    marker = re.compile(r"#.*\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
     left = [
         f"{named(path)}:{number}"
         for path in modules()
