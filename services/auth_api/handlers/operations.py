@@ -296,7 +296,7 @@ KEYS: Final = (
         "/api/v1/keys/{keyID}/rotate",
         "Replace a key",
         "Keys",
-        {201: Answer("The new key, shown this once.", documents.NewKeyDocument), **_CHANGE},
+        {200: Answer("The new key, shown this once.", documents.NewKeyDocument), **_CHANGE},
         {JSON: Rotation},
         parameters=(_KEY, _ORIGIN),
         security=_SESSION,

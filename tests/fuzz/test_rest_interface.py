@@ -1,0 +1,96 @@
+"""Schemathesis over the whole OpenAPI document: no 5xx, no undocumented status, every body as its schema says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.harness.people import Account
+from tests.harness.processes import REPOSITORY, running_up
+
+ENVIRONMENT: Final = REPOSITORY / ".venv-fuzz"
+"""Of its own: the fuzzer pins libraries that the services must not."""
+LOCK: Final = REPOSITORY / "requirements" / "fuzz.lock"
+CHECKS: Final = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "allow_header_conformance",
+    "unsupported_method",
+)
+
+
+@pytest.fixture(scope="session")
+def fuzzer() -> Path:
+    """The fuzzer's program, in an environment made from its lock."""
+    stamp = ENVIRONMENT / "lock.sha256"
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        install = [
+            ENVIRONMENT / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            LOCK,
+        ]
+        subprocess.run(install, check=True)
+        stamp.write_text(wanted)
+    return ENVIRONMENT / "bin" / "st"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+async def test_the_description_holds_for_whatever_is_sent(
+    fuzzer: Path, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Signed in as the author of a client and the owner of a key, with the client's credentials or without any."""
+    examples = pytestconfig.getoption("--fuzz-examples")
+    environ = {
+        "LATCHKEY_THROTTLE": "off",
+        "LATCHKEY_REGISTRATION": "on",
+        "LATCHKEY_CLIENTS_PER_USER": "100000",
+    }
+    with running_up(tmp_path, environ=environ) as url:
+        async with Account(url) as account:
+            client = await account.register(redirectUri="https://client.example/callback")
+            key = await account.send(
+                "POST", "/api/v1/keys", {"identifier": "fuzzed", "permissions": ["customise_score"]}, 201
+            )
+            (tmp_path / "schemathesis.toml").write_text(
+                f'[parameters]\n"path.clientID" = "{client.client_id}"\n"path.keyID" = "{key["keyID"]}"\n'
+            )
+            session = "; ".join(f"{name}={value}" for name, value in account.cookies.items())
+            finished = await asyncio.to_thread(
+                subprocess.run,
+                [
+                    str(fuzzer),
+                    "run",
+                    f"{url}/api/v1/openapi.json",
+                    *("-H", f"Cookie: {session}", "-H", f"Origin: {url}"),
+                    *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing"),
+                    *("-n", examples, "--continue-on-failure", "--warnings", "off"),
+                    # Signing in and out would end the session that everything else is tried with.
+                    *("--exclude-path", "/api/v1/session"),
+                ],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    assert finished.returncode == 0, finished.stdout[-8000:]
+    generated = re.search(r"(\d+) generated", finished.stdout)
+    assert generated is not None
+    assert int(generated[1]) > 500, finished.stdout[-2000:]
