@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.base import Command, Done, Message, MessageType
 
 
 class FieldError(Message):
@@ -176,6 +176,17 @@ class AttemptList(Message):
 
     outcome: Literal["done", "signed_out", "not_found"]
     attempts: tuple[Attempt, ...] = ()
+
+
+class NoteUndelivered(Command[Done]):
+    """These keys were made but their answer never left: they are revoked, and their clients' authors may know why."""
+
+    type: ClassVar[str] = "client.note-undelivered"
+    queue: ClassVar[str] = "auth_api"
+    replies: ClassVar[MessageType] = Done
+
+    keys: tuple[tuple[str, str], ...]
+    """``(client_id, key_id)`` of each."""
 
 
 class ListAttempts(Command[AttemptList]):
