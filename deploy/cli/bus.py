@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeVar
 
+import asyncpg
 import click
 
+from services.auth_api.db.repository import SCHEMA as AUTH_SCHEMA
+from services.key_issuer.db.repository import SCHEMA as KEYS_SCHEMA
 from shared.bus import CoalescingRedis
-from shared.bus.status import (
-    BusStatus,
-    DeadLetter,
-    bus_status,
-    dead_letters,
-    drop_dead_letter,
-    replay_dead_letter,
-)
+from shared.bus.dead_letters import DeadLetter, dead_letters, drop_dead_letter, replay_dead_letter
+from shared.bus.outbox import OutboxStatus, outbox_status
+from shared.bus.status import BusStatus, bus_status
 from shared.clock import SystemClock
-from shared.settings import load_settings
+from shared.errors import StoreUnavailable
+from shared.settings import Settings, load_settings
+
+CONNECT_SECONDS: Final = 3.0
 
 ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What could be learned; a part that does not answer is an error in its place."""
+
+    bus: BusStatus | None
+    error: str | None
+    outboxes: tuple[OutboxStatus, ...]
+    outbox_errors: dict[str, str]
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits, as far as could be seen; a bus that cannot be seen is not quiet."""
+        told = not any(outbox.unpublished for outbox in self.outboxes)
+        return self.bus is not None and self.bus.quiet and told
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found: dict[str, Any] = {"quiet": self.quiet, "error": self.error, "queues": []}
+        if self.bus is not None:
+            found["queues"] = self.bus.as_dict()["queues"]
+        found["outboxes"] = [asdict(outbox) for outbox in self.outboxes]
+        found["outboxes"] += [
+            {"schema": schema, "error": error} for schema, error in self.outbox_errors.items()
+        ]
+        return found
 
 
 @click.group()
@@ -32,11 +60,18 @@ def bus() -> None:
 
 @bus.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def status(*, as_json: bool) -> None:
-    """Backlog, pending entries, consumers and dead letters; exits 0 when the bus is quiet, 1 otherwise."""
-    found = _with_redis(lambda client: bus_status(client, SystemClock().now()))
-    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else _table(found))
-    sys.exit(0 if found.quiet else 1)
+@click.pass_context
+def status(context: click.Context, *, as_json: bool) -> None:
+    """Backlog, pending entries, consumers, dead letters, and events that have not left yet.
+
+    Exits 0 when the bus is quiet, 1 otherwise. The outboxes are looked at where a database is configured.
+    """
+    settings = load_settings(need=frozenset({"redis_url"}))
+    report = asyncio.run(_report(settings))
+    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _table(report))
+    if report.error is not None:
+        click.echo(f"Error: {report.error}", err=True)
+    context.exit(0 if report.quiet else 1)
 
 
 @bus.group("dead-letters")
@@ -61,7 +96,11 @@ def list_letters(*, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID")
 def show(letter_id: str) -> None:
     """One dead letter with all its fields. Messages hold digests, never a secret."""
-    letter = _find(letter_id)
+
+    async def find(client: CoalescingRedis) -> DeadLetter:
+        return _chosen(await dead_letters(client), letter_id)[0]
+
+    letter = _with_redis(find)
     fields = [field.decode("utf-8", "replace") for field in letter.fields]
     pairs = dict(zip(fields[::2], fields[1::2], strict=False))
     click.echo(json.dumps(_summary(letter) | {"fields": pairs}, indent=2))
@@ -84,32 +123,63 @@ def drop(letter_id: str) -> None:
 def _for_each(
     letter_id: str, act: Callable[[CoalescingRedis, DeadLetter], Awaitable[bool]], done: str
 ) -> None:
-    chosen = _with_redis(dead_letters) if letter_id == "all" else [_find(letter_id)]
-
     async def every(client: CoalescingRedis) -> int:
+        found = await dead_letters(client)
+        chosen = found if letter_id == "all" else _chosen(found, letter_id)
         return sum([await act(client, letter) for letter in chosen])
 
     click.echo(f"{_with_redis(every)} {done}")
 
 
-def _find(letter_id: str) -> DeadLetter:
-    for letter in _with_redis(dead_letters):
-        if letter.id == letter_id:
-            return letter
-    raise click.ClickException(f"There is no dead letter {letter_id}.")
+def _chosen(found: list[DeadLetter], letter_id: str) -> list[DeadLetter]:
+    chosen = [letter for letter in found if letter.id == letter_id]
+    if not chosen:
+        raise click.ClickException(f"There is no dead letter {letter_id}.")
+    return chosen
 
 
 def _with_redis(work: Callable[[CoalescingRedis], Awaitable[ResultT]]) -> ResultT:
     settings = load_settings(need=frozenset({"redis_url"}))
 
     async def main() -> ResultT:
-        client = CoalescingRedis(settings.redis_url)
+        client = CoalescingRedis(settings.redis_url, client_name="latchkey-cli")
         try:
             return await work(client)
         finally:
             await client.close()
 
     return asyncio.run(main())
+
+
+async def _report(settings: Settings) -> _Report:
+    now = SystemClock().now()
+    found, error = None, None
+    client = CoalescingRedis(settings.redis_url, client_name="latchkey-cli")
+    try:
+        found = await bus_status(client, now)
+    except StoreUnavailable as unavailable:
+        error = str(unavailable)
+    finally:
+        await client.close()
+    outboxes, problems = [], {}
+    for schema, url in (
+        (AUTH_SCHEMA, settings.auth_api_database_url),
+        (KEYS_SCHEMA, settings.key_issuer_database_url),
+    ):
+        if url:
+            try:
+                outboxes.append(await _outbox(url, schema, now))
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+                problems[schema] = f"{type(problem).__name__}: {problem}"
+    return _Report(found, error, tuple(outboxes), problems)
+
+
+async def _outbox(url: str, schema: str, now: int) -> OutboxStatus:
+    connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS)
+    try:
+        return await outbox_status(connection, schema, now)
+    finally:
+        await connection.close(timeout=1)
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:
@@ -122,19 +192,15 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _table(found: BusStatus) -> str:
+def _table(report: _Report) -> str:
     row = "{:<14}{:>9}{:>12}{:>9}{:>9}{:>14}{:>11}"
     lines = [row.format("stream", "backlog", "oldest ms", "pending", "delayed", "dead letters", "consumers")]
+    for queue in report.bus.queues if report.bus else ():
+        numbers = (queue.backlog, queue.oldest_ms, queue.pending, queue.delayed, queue.dead_letters)
+        lines.append(row.format(queue.stream, *numbers, queue.consumers))
     lines += [
-        row.format(
-            queue.stream,
-            queue.backlog,
-            queue.oldest_ms,
-            queue.pending,
-            queue.delayed,
-            queue.dead_letters,
-            queue.consumers,
-        )
-        for queue in found.queues
+        f"outbox {outbox.schema}: {outbox.unpublished} events to publish, the oldest {outbox.oldest_ms} ms old"
+        for outbox in report.outboxes
     ]
-    return "\n".join([*lines, "quiet" if found.quiet else "busy"])
+    lines += [f"outbox {schema}: unknown ({error})" for schema, error in report.outbox_errors.items()]
+    return "\n".join([*lines, "quiet" if report.quiet else "busy"])

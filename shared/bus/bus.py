@@ -28,6 +28,7 @@ from shared.failpoints import failpoint
 from shared.metrics import Metrics
 
 REQUEST_SECONDS: Final = 2.5
+OPENING_SECONDS: Final = 1.0
 
 ReplyT = TypeVar("ReplyT", bound=Message)
 
@@ -109,7 +110,7 @@ class Bus:
             RemoteFailure: the other service cannot carry it out: a bug there, or versions that do not fit.
         """
         if not self._replies.open.is_set():
-            await self._opened()
+            await self._wait_for_replies()
         prepared = self.prepare(command, timeout)
         try:
             connection = await self.redis.ready()
@@ -191,11 +192,11 @@ class Bus:
             tracestate,
         )
 
-    async def _opened(self) -> None:
-        try:
-            await asyncio.wait_for(self._replies.open.wait(), 1.0)
-        except TimeoutError:
-            return
+    async def _wait_for_replies(self) -> None:
+        """Redis came back a moment ago; where it is down, there is nothing to wait for."""
+        with suppress(StoreUnavailable, TimeoutError):
+            await self.redis.ready()
+            await asyncio.wait_for(self._replies.open.wait(), OPENING_SECONDS)
 
 
 def _host() -> str:

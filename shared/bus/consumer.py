@@ -39,7 +39,6 @@ class _GroupMember:
         self._hands = Hands(slots, YOUNG_BATCHES if takes_batches else 0)
         self._settlement = Settlement(bus, lane)
         self._dispatcher = Dispatcher(bus, lane.stream, handlers, self._hands, self._settlement)
-        self._reader = GroupReader(bus, lane, self._hands, self._dispatcher.dispatch, batch)
         self._recovery = Recovery(
             bus,
             lane,
@@ -48,6 +47,9 @@ class _GroupMember:
             self._settlement,
             claim_idle_ms=claim_idle_ms,
             batch=batch,
+        )
+        self._reader = GroupReader(
+            bus, lane, self._hands, self._dispatcher.dispatch, self._recovery.take_up_own, batch=batch
         )
         self._stopping = asyncio.Event()
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from shared.bus import names
@@ -142,3 +144,23 @@ class OutboxRelay:
         self._purge_on = now + PURGE_SECONDS
         async with self._database.connection() as connection:
             await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """What one schema's outbox still has to tell; ``oldest_ms`` is the age of its oldest event."""
+
+    schema: str
+    unpublished: int
+    oldest_ms: int
+
+
+async def outbox_status(
+    connection: asyncpg.Connection[asyncpg.Record], schema: str, now: int
+) -> OutboxStatus:
+    """Looks at the outbox of a schema; ``now`` in Unix milliseconds."""
+    row = await connection.fetchrow(
+        f"SELECT count(*), min(created_on) FROM {schema}.outbox WHERE published_on IS NULL"  # noqa: S608 - our own
+    )
+    assert row is not None
+    return OutboxStatus(schema, row[0], max(0, now - row[1]) if row[0] else 0)

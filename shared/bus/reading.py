@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -34,13 +34,16 @@ class GroupReader:
         lane: Lane,
         hands: Hands,
         dispatch: Callable[[Sequence[RawEntry]], object],
+        take_up: Callable[[], Awaitable[None]],
+        *,
         batch: int,
     ) -> None:
-        """``batch``: the most entries of one read."""
+        """``batch``: the most entries of one read; ``take_up`` looks for what an answer that was lost had given us."""
         self._bus = bus
         self._lane = lane
         self._hands = hands
         self._dispatch = dispatch
+        self._take_up = take_up
         self._batch = batch
         self._stopping = False
         self._client_id = 0
@@ -63,7 +66,7 @@ class GroupReader:
                     continue
                 try:
                     connection = await self._joined()
-                    answer = await connection.send(self._command(room, ">", BLOCK_MS))
+                    answer = await connection.send(self._command(room))
                 except (StoreUnavailable, CommandError) as error:
                     # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
                     _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
@@ -86,12 +89,11 @@ class GroupReader:
     def _greeted(self, replies: list[Any]) -> None:
         self._client_id = replies[0] if isinstance(replies[0], int) else 0
 
-    def _command(self, count: int, start: str | bytes, block: int | None) -> tuple[str | int | bytes, ...]:
+    def _command(self, count: int) -> tuple[str | int, ...]:
         lane = self._lane
-        wait = () if block is None else ("BLOCK", block)
         return (
-            "XREADGROUP", "GROUP", lane.group, self._bus.instance, "COUNT", count, *wait,
-            "STREAMS", lane.stream, start,
+            "XREADGROUP", "GROUP", lane.group, self._bus.instance, "COUNT", count, "BLOCK", BLOCK_MS,
+            "STREAMS", lane.stream, ">",
         )  # fmt: skip
 
     async def _joined(self) -> RedisConnection:
@@ -99,7 +101,7 @@ class GroupReader:
         connection = await self._link.ready()
         if connection is not self._connection:
             await self._join(connection)
-            await self._take_up_own(connection)
+            await self._take_up()
             self._connection = connection
         return connection
 
@@ -110,16 +112,3 @@ class GroupReader:
         except CommandError as error:
             if error.code != "BUSYGROUP":  # it is there already
                 raise
-
-    async def _take_up_own(self, connection: RedisConnection) -> None:
-        start: bytes = b"0"
-        while True:
-            room = min(self._batch, self._hands.free)
-            if room <= 0:
-                return
-            answer = await connection.send(self._command(room, start, None))
-            entries = answer[0][1] if answer else []
-            if not entries:
-                return
-            start = entries[-1][0]
-            self._dispatch(entries)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLAIM_IDLE_MS: Final = 15_000
 MOST_DELIVERIES: Final = 5
 """An entry that was begun so often and never ended has crashed whoever began it."""
+MOST_OWN: Final = 1000
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -53,6 +54,7 @@ class Recovery:
         self._idle_ms = claim_idle_ms
         self._batch = batch
         self._cursor: bytes = b"0-0"
+        self._claiming = asyncio.Lock()
         self._suspects: deque[bytes] = deque()
         self._wake = asyncio.Event()
 
@@ -85,6 +87,20 @@ class Recovery:
                     self._hands.drop((entry_id,))
             await self._wake.wait()
 
+    async def take_up_own(self) -> None:
+        """Begins what Redis counts as ours and is not in hand: an answer of Redis was lost on its way to us."""
+        async with self._claiming:
+            room = min(self._batch, self._hands.free)
+            if room <= 0:
+                return
+            lane = self._lane
+            # Without XREADGROUP: that would count everything in hand as delivered once more.
+            rows: list[Any] = await self._bus.redis.execute(
+                "XPENDING", lane.stream, lane.group, "-", "+", MOST_OWN, self._bus.instance
+            )
+            left = [(row[0], int(row[3])) for row in rows if row[0] not in self._hands.held][:room]
+            await self._sort([entry_id for entry_id, _ in left], [begun for _, begun in left])
+
     async def hand_back(self, ids: Sequence[bytes]) -> None:
         """Of these, what is ours still may be taken by others at once."""
         if ids:
@@ -100,18 +116,19 @@ class Recovery:
                 _log.warning("taken_over_by_another", stream=self._lane.stream, entries=len(slow) - held)
 
     async def _claim(self) -> None:
-        room = min(self._batch, self._hands.free)
-        if room <= 0:
-            return
-        lane = self._lane
-        self._cursor, claimed, *_ = await self._bus.redis.execute(
-            "XAUTOCLAIM", lane.stream, lane.group, self._bus.instance, self._idle_ms, self._cursor,
-            "COUNT", room, "JUSTID",
-        )  # fmt: skip
-        ids: list[bytes] = [entry_id for entry_id in claimed if entry_id not in self._hands.held]
-        if ids:
-            _log.info("took_over", stream=lane.stream, entries=len(ids))
-            await self._sort(ids, await self._deliveries(ids))
+        async with self._claiming:
+            room = min(self._batch, self._hands.free)
+            if room <= 0:
+                return
+            lane = self._lane
+            self._cursor, claimed, *_ = await self._bus.redis.execute(
+                "XAUTOCLAIM", lane.stream, lane.group, self._bus.instance, self._idle_ms, self._cursor,
+                "COUNT", room, "JUSTID",
+            )  # fmt: skip
+            ids: list[bytes] = [entry_id for entry_id in claimed if entry_id not in self._hands.held]
+            if ids:
+                _log.info("took_over", stream=lane.stream, entries=len(ids))
+                await self._sort(ids, await self._deliveries(ids))
 
     async def _deliveries(self, ids: Sequence[bytes]) -> list[int | None]:
         """How often each was begun; ``None`` for what is not ours any more."""

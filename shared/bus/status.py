@@ -1,16 +1,29 @@
-"""What an operator asks of the bus: how full it is, who reads, what died, and mending that."""
+"""What an operator asks of the bus: how full it is, who reads, and whether all is quiet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.bus import names
-from shared.bus.errors import CommandError
+from shared.bus.errors import CommandError, error_of
 from shared.bus.redis_client import CoalescingRedis
-from shared.bus.scripts import REPLAY
 
-_TOLD_BY_US = (b"reason", b"by", b"on")
+MOST_COUNTED: Final = 10_000
+"""Where Redis cannot tell how far behind a group is, entries are counted up to here."""
+
+Fields = dict[bytes, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatus:
+    """One member of a group; ``idle_ms`` since it last asked for entries."""
+
+    group: str
+    name: str
+    pending: int
+    idle_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,12 @@ class QueueStatus:
     delayed: int
     dead_letters: int
     consumers: int
+    members: tuple[ConsumerStatus, ...] = ()
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits here."""
+        return not (self.backlog or self.pending or self.delayed or self.dead_letters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +54,7 @@ class BusStatus:
     @property
     def quiet(self) -> bool:
         """No backlog, nothing pending or put aside, no dead letters."""
-        return not any(
-            queue.backlog or queue.pending or queue.delayed or queue.dead_letters for queue in self.queues
-        )
+        return all(queue.quiet for queue in self.queues)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -45,35 +62,35 @@ class BusStatus:
 
 
 async def bus_status(client: CoalescingRedis, now: int) -> BusStatus:
-    """Looks at every stream.
+    """Looks at every stream; ``now`` in Unix milliseconds, by the clock of Redis where it is known.
 
     Raises:
         StoreUnavailable: Redis is away.
     """
-    queues = [
-        await _queue_status(
-            client, queue, names.commands(queue), names.delayed(queue), names.dead(queue), now
-        )
-        for queue in names.EVERY_QUEUE
-    ]
-    for stream in names.EVENT_STREAMS:
-        queues.append(await _event_status(client, stream, now))  # noqa: PERF401 - awaits
-    return BusStatus(tuple(queues))
+    queues = [await _queue_status(client, queue, now) for queue in names.EVERY_QUEUE]
+    events = [await _event_status(client, stream, now) for stream in names.EVENT_STREAMS]
+    return BusStatus((*queues, *events))
 
 
-async def _queue_status(
-    client: CoalescingRedis, name: str, stream: str, delayed: str, dead: str, now: int
-) -> QueueStatus:
-    first = await client.execute("XRANGE", stream, "-", "+", "COUNT", 1)
+async def _queue_status(client: CoalescingRedis, queue: str, now: int) -> QueueStatus:
+    stream = names.commands(queue)
+    backlog, first, delayed, letters = await _ask(
+        client,
+        ("XLEN", stream),
+        ("XRANGE", stream, "-", "+", "COUNT", 1),
+        ("ZCARD", names.delayed(queue)),
+        ("XLEN", names.dead(queue)),
+    )
     groups = await _groups(client, stream)
     return QueueStatus(
-        stream=name,
-        backlog=await client.execute("XLEN", stream),
-        oldest_ms=max(0, now - int(first[0][0].split(b"-")[0])) if first else 0,
+        stream=queue,
+        backlog=backlog,
+        oldest_ms=_age(first, now),
         pending=sum(group[b"pending"] for group in groups),
-        delayed=await client.execute("ZCARD", delayed),
-        dead_letters=await client.execute("XLEN", dead),
+        delayed=delayed,
+        dead_letters=letters,
         consumers=sum(group[b"consumers"] for group in groups),
+        members=await _members(client, stream, groups),
     )
 
 
@@ -81,86 +98,75 @@ async def _event_status(client: CoalescingRedis, name: str, now: int) -> QueueSt
     """Of an event stream, whose entries stay, what a group has not read yet counts as backlog."""
     stream = names.event_stream(name)
     groups = await _groups(client, stream)
-    backlog = oldest = delayed = 0
+    backlog = oldest = 0
     for group in groups:
-        unread = await client.execute(
-            "XRANGE", stream, "(" + group[b"last-delivered-id"].decode(), "+", "COUNT", 10_000
-        )
-        backlog += len(unread)
-        oldest = max(oldest, now - int(unread[0][0].split(b"-")[0]) if unread else 0)
-        delayed += await client.execute("ZCARD", names.event_delayed(name, group[b"name"].decode()))
+        unread, first = await _unread(client, stream, group)
+        backlog += unread
+        oldest = max(oldest, _age(first, now))
+    (letters,) = await _ask(client, ("XLEN", names.event_dead(name)))
     return QueueStatus(
         stream=name,
         backlog=backlog,
         oldest_ms=oldest,
         pending=sum(group[b"pending"] for group in groups),
-        delayed=delayed,
-        dead_letters=await client.execute("XLEN", names.event_dead(name)),
+        delayed=0,
+        dead_letters=letters,
         consumers=sum(group[b"consumers"] for group in groups),
+        members=await _members(client, stream, groups),
     )
 
 
-async def _groups(client: CoalescingRedis, stream: str) -> list[dict[bytes, Any]]:
+async def _unread(client: CoalescingRedis, stream: str, group: Fields) -> tuple[int, list[Any]]:
+    """How many entries a group has not read, and the first one that it has not finished."""
+    read = group[b"last-delivered-id"].decode()
+    summary, unread = await _ask(
+        client, ("XPENDING", stream, group[b"name"]), ("XRANGE", stream, f"({read}", "+", "COUNT", 1)
+    )
+    lag = group.get(b"lag")
+    if lag is None and unread:
+        (counted,) = await _ask(client, ("XRANGE", stream, f"({read}", "+", "COUNT", MOST_COUNTED))
+        lag = len(counted)
+    first = [[summary[1]]] if summary[0] else unread
+    return (lag or 0) if unread else 0, first
+
+
+async def _members(
+    client: CoalescingRedis, stream: str, groups: Iterable[Fields]
+) -> tuple[ConsumerStatus, ...]:
+    members = []
+    for group in groups:
+        (rows,) = await _ask(client, ("XINFO", "CONSUMERS", stream, group[b"name"]))
+        for row in rows:
+            member = _by_name(row)
+            members.append(
+                ConsumerStatus(
+                    group[b"name"].decode(), member[b"name"].decode(), member[b"pending"], member[b"idle"]
+                )
+            )
+    return tuple(members)
+
+
+async def _groups(client: CoalescingRedis, stream: str) -> list[Fields]:
     try:
-        rows = await client.execute("XINFO", "GROUPS", stream)
-    except CommandError:
+        (rows,) = await _ask(client, ("XINFO", "GROUPS", stream))
+    except CommandError as error:
+        if error.code != "ERR":  # there is no such stream
+            raise
         return []
-    return [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
+    return [_by_name(row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that nobody could handle: where, why, and its fields as they were."""
-
-    queue: str
-    id: str
-    reason: str
-    type: str
-    died_on: int
-    fields: tuple[bytes, ...]
+async def _ask(client: CoalescingRedis, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+    answers = await client.execute_many(commands)
+    for answer in answers:
+        if isinstance(answer, CommandError):
+            raise error_of(answer)
+    return answers
 
 
-def dead_letter_streams() -> dict[str, tuple[str, str]]:
-    """Queue or event stream → its dead-letter stream and where a replay goes."""
-    found = {queue: (names.dead(queue), names.commands(queue)) for queue in names.EVERY_QUEUE}
-    return found | {name: (names.event_dead(name), names.event_stream(name)) for name in names.EVENT_STREAMS}
+def _by_name(row: list[Any]) -> Fields:
+    return dict(zip(row[::2], row[1::2], strict=True))
 
 
-async def dead_letters(client: CoalescingRedis, most: int = 1000) -> list[DeadLetter]:
-    """All dead letters, oldest first in each queue."""
-    found = []
-    for queue, (dead, _stream) in dead_letter_streams().items():
-        for entry_id, fields in await client.execute("XRANGE", dead, "-", "+", "COUNT", most):
-            found.append(_dead_letter(queue, entry_id, fields))
-    return found
-
-
-def _dead_letter(queue: str, entry_id: bytes, fields: list[bytes]) -> DeadLetter:
-    told = dict(zip(fields[:6:2], fields[1:6:2], strict=True))
-    own = dict(zip(fields[6::2], fields[7::2], strict=False))
-    return DeadLetter(
-        queue=queue,
-        id=entry_id.decode(),
-        reason=told[b"reason"].decode("utf-8", "replace"),
-        type=own.get(b"t", b"?").decode("utf-8", "replace"),
-        died_on=int(told[b"on"]),
-        fields=tuple(fields[6:]),
-    )
-
-
-async def replay_dead_letter(client: CoalescingRedis, letter: DeadLetter) -> bool:
-    """Puts a dead letter back into its stream as a first try without a deadline; false if it was gone already."""
-    fields: list[bytes] = []
-    for name, value in zip(letter.fields[::2], letter.fields[1::2], strict=False):
-        if name == b"n":
-            fields += (name, b"1")
-        elif name != b"exp":
-            fields += (name, value)
-    dead, stream = dead_letter_streams()[letter.queue]
-    return bool(await client.run_script(REPLAY, [dead, stream], [letter.id, *fields]))
-
-
-async def drop_dead_letter(client: CoalescingRedis, letter: DeadLetter) -> bool:
-    """Deletes a dead letter; false if it was gone already."""
-    dead, _stream = dead_letter_streams()[letter.queue]
-    return bool(await client.execute("XDEL", dead, letter.id))
+def _age(entries: list[Any], now: int) -> int:
+    return max(0, now - int(entries[0][0].partition(b"-")[0])) if entries else 0
