@@ -1,38 +1,34 @@
-"""A Valkey of the bus tests' own, and helpers to run both ends of the bus in the test."""
+"""A Valkey of the bus tests' own that may be killed, stalled and emptied, and helpers to run both ends of the bus."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from deploy.embedded.account import programs_for
 from deploy.embedded.ports import free_port
-from shared.bus import Bus, Consumer
+from shared.bus import Bus, Consumer, Delivery, EventConsumer, handler, names
 from shared.bus.backlog import HIGH_WATER
-from shared.contracts.base import Command, Message, MessageType
+from shared.bus.status import bus_status
+from shared.clock import Clock, SystemClock
+from shared.errors import BusUnavailable
+from shared.failpoints import VARIABLE
+from tests.harness.processes import REPOSITORY, clean_environ
+from tests.integration.bus.messages import Echo, EchoReply
 
-
-class EchoReply(Message):
-    """What an echo says."""
-
-    text: str
-
-
-class Echo(Command[EchoReply]):
-    """Says the same again."""
-
-    type: ClassVar[str] = "echo.say"
-    queue: ClassVar[str] = "key_issuer"
-    replies: ClassVar[MessageType] = EchoReply
-
-    text: str
+STREAM = names.commands(Echo.queue)
+GROUP = names.group(Echo.queue)
+SERVER_VARIABLE = "LATCHKEY_TEST_REDIS_PROGRAM"
+"""Another `redis-server` or `valkey-server` to run these tests on."""
 
 
 class Valkey:
@@ -44,10 +40,11 @@ class Valkey:
         self.url = f"redis://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, appendonly: str = "yes") -> None:
         """Starts it; the caller polls."""
-        program = programs_for(None).valkey
-        options = ["--port", str(self.port), "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        program = os.environ.get(SERVER_VARIABLE) or programs_for(None).valkey
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        options += ["--appendonly", appendonly, "--save", ""]
         self._process = subprocess.Popen(
             [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -60,8 +57,6 @@ class Valkey:
     def kill(self) -> None:
         """Kill -9."""
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGCONT)
             self._process.kill()
             self._process.wait()
             self._process = None
@@ -76,19 +71,22 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
     server.kill()
 
 
-async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(is_so: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
     """Polls until something is so."""
     async with asyncio.timeout(seconds):
-        while not await is_so():
+        while True:
+            answer = is_so()
+            if await answer if inspect.isawaitable(answer) else answer:
+                return
             await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
 async def open_bus(
-    valkey: Valkey, source: str = "auth_api", high_water: int = HIGH_WATER
+    valkey: Valkey, source: str = "auth_api", *, high_water: int = HIGH_WATER, clock: Clock | None = None
 ) -> AsyncIterator[Bus]:
     """One end of the bus, whose server answers."""
-    bus = Bus(valkey.url, source=source, high_water=high_water)
+    bus = Bus(valkey.url, source=source, high_water=high_water, clock=clock)
 
     async def answers() -> bool:
         with suppress(Exception):
@@ -105,7 +103,7 @@ async def open_bus(
 
 
 @asynccontextmanager
-async def consuming(consumer: Consumer) -> AsyncIterator[asyncio.Task[None]]:
+async def consuming(consumer: Consumer | EventConsumer) -> AsyncIterator[asyncio.Task[None]]:
     """Runs a consumer and stops it cleanly."""
     task = asyncio.create_task(consumer.run())
     try:
@@ -114,3 +112,42 @@ async def consuming(consumer: Consumer) -> AsyncIterator[asyncio.Task[None]]:
         consumer.stop()
         with suppress(asyncio.CancelledError):
             await task
+
+
+@contextmanager
+def process(
+    valkey: Valkey, role: str, *, idle_ms: int = 300, failpoints: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of `worker.py`; killed at the end."""
+    command = [sys.executable, "-m", "tests.integration.bus.worker", valkey.url, role, str(idle_ms)]
+    environ = clean_environ({VARIABLE: failpoints} if failpoints else {})
+    started = subprocess.Popen(command, cwd=REPOSITORY, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        yield started
+    finally:
+        with suppress(ProcessLookupError):
+            started.send_signal(signal.SIGCONT)
+            started.kill()
+        started.wait()
+
+
+async def echo(command: Echo, _delivery: Delivery) -> EchoReply:
+    """Says the same again."""
+    return EchoReply(text=command.text)
+
+
+def echoing(bus: Bus, claim_idle_ms: int = 15_000) -> Consumer:
+    """A consumer that echoes."""
+    return Consumer(bus, Echo.queue, [handler(Echo, echo)], claim_idle_ms=claim_idle_ms)
+
+
+async def is_quiet(bus: Bus) -> bool:
+    """Nothing waits anywhere."""
+    return (await bus_status(bus.redis, SystemClock().now())).quiet
+
+
+async def works(bus: Bus) -> bool:
+    """A request is answered."""
+    with suppress(BusUnavailable):
+        return (await bus.request(Echo(text="ok"), timeout=1)).text == "ok"
+    return False

@@ -1,36 +1,29 @@
-"""Commands and replies: every failure case of bus.md that one process can provoke."""
+"""Commands and replies: what is asked, how it fails, and what is left behind."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
 
-from shared.bus import Bus, Consumer, Delivery, RemoteFailure, handler, names
-from shared.bus.recovery import MOST_DELIVERIES
-from shared.bus.status import bus_status, dead_letters, drop_dead_letter, replay_dead_letter
-from shared.clock import SystemClock
+from shared.bus import Bus, Consumer, Delivery, Refusal, RemoteFailure, handler
+from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
 from shared.errors import BusUnavailable, StoreUnavailable
-from tests.integration.bus.conftest import Echo, EchoReply, Valkey, consuming, open_bus, until
-
-STREAM = names.commands("key_issuer")
-
-
-async def echo(command: Echo, _delivery: Delivery) -> EchoReply:
-    """Says the same again."""
-    return EchoReply(text=command.text)
-
-
-def echoing(bus: Bus, claim_idle_ms: int = 15_000) -> Consumer:
-    """A consumer that echoes."""
-    return Consumer(bus, "key_issuer", [handler(Echo, echo)], claim_idle_ms=claim_idle_ms)
-
-
-async def is_quiet(bus: Bus) -> bool:
-    """Nothing waits anywhere."""
-    return (await bus_status(bus.redis, SystemClock().now())).quiet
+from tests.integration.bus.conftest import (
+    GROUP,
+    STREAM,
+    Valkey,
+    consuming,
+    echo,
+    echoing,
+    is_quiet,
+    open_bus,
+    until,
+)
+from tests.integration.bus.messages import Echo, EchoReply
 
 
 async def test_a_request_is_answered_and_leaves_nothing_behind(valkey: Valkey) -> None:
@@ -126,130 +119,8 @@ async def test_an_outage_of_a_store_puts_the_message_aside_and_it_is_done_later(
         consumer = Consumer(theirs, "key_issuer", [handler(Echo, later)])
         async with consuming(consumer):
             await ours.send(Echo(text="x"))
-            await until(lambda: _is(lambda: tries == 9))
+            await until(lambda: tries == 9)
             await until(lambda: is_quiet(ours))
-
-
-@pytest.mark.parametrize("blow", [("FLUSHALL",), ("DEL", STREAM)])
-async def test_a_stream_that_vanishes_under_a_blocked_reader_is_made_again(
-    valkey: Valkey, blow: tuple[str, ...]
-) -> None:
-    """NOGROUP and UNBLOCKED recreate the group; requests work again, also replies after a FLUSHALL."""
-    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
-        await ours.request(Echo(text="before"))
-        await ours.redis.execute(*blow)
-
-        async def works() -> bool:
-            with suppress(BusUnavailable):
-                return (await ours.request(Echo(text="after"), timeout=0.5)).text == "after"
-            return False
-
-        await until(works, seconds=20)
-
-
-async def test_entries_of_a_dead_worker_are_taken_over_once(valkey: Valkey) -> None:
-    """A worker that dies between reading and acknowledging loses nothing."""
-    hanging = asyncio.Event()
-
-    async def hang(_command: Echo, _delivery: Delivery) -> EchoReply:
-        hanging.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with (
-        open_bus(valkey) as ours,
-        open_bus(valkey, "key_issuer") as dead,
-        open_bus(valkey, "key_issuer") as alive,
-    ):
-        victim = asyncio.create_task(Consumer(dead, "key_issuer", [handler(Echo, hang)]).run())
-        waiting = asyncio.create_task(ours.request(Echo(text="orphan"), timeout=10))
-        await hanging.wait()
-        victim.cancel()
-        with suppress(asyncio.CancelledError):
-            await victim
-        async with consuming(echoing(alive, claim_idle_ms=200)):
-            assert (await waiting).text == "orphan"
-            await until(lambda: is_quiet(ours))
-
-
-async def test_a_message_that_crashes_its_consumers_is_buried(valkey: Valkey) -> None:
-    """Delivered five times without an acknowledgement: the sixth taker puts it to the dead letters."""
-    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
-        await ours.redis.execute("XGROUP", "CREATE", STREAM, "key_issuer", "0", "MKSTREAM")
-        await ours.send(Echo(text="killer"))
-        await ours.redis.execute("XREADGROUP", "GROUP", "key_issuer", "crashed", "STREAMS", STREAM, ">")
-        for _ in range(MOST_DELIVERIES - 1):
-            await ours.redis.execute("XAUTOCLAIM", STREAM, "key_issuer", "crashed", 0, "0-0")
-        async with consuming(echoing(theirs, claim_idle_ms=100)):
-            await until(lambda: _has_dead_letters(ours, 1))
-
-
-async def test_long_handlers_keep_their_entries_by_heartbeats(valkey: Valkey) -> None:
-    """A second worker does not take over what is still worked on, and thirty of them do not hide a dead one's entries."""
-    release = asyncio.Event()
-    taken: list[str] = []
-
-    async def slow(command: Echo, delivery: Delivery) -> EchoReply:
-        taken.append(command.text)
-        await release.wait()
-        return await echo(command, delivery)
-
-    async with (
-        open_bus(valkey) as ours,
-        open_bus(valkey, "key_issuer") as one,
-        open_bus(valkey, "key_issuer") as two,
-    ):
-        first = Consumer(one, "key_issuer", [handler(Echo, slow)], slots=30, claim_idle_ms=400)
-        async with consuming(first):
-            long = [asyncio.create_task(ours.request(Echo(text=f"long{n}"), timeout=20)) for n in range(30)]
-            await until(lambda: _is(lambda: len(taken) == 30))
-            async with consuming(echoing(two, claim_idle_ms=400)):
-                late = await ours.request(Echo(text="late"), timeout=10)
-                assert late.text == "late"
-                await asyncio.sleep(1.2)
-                release.set()
-                assert [reply.text for reply in await asyncio.gather(*long)] == [
-                    f"long{n}" for n in range(30)
-                ]
-        assert len(taken) == len(set(taken))
-
-
-async def test_a_stalled_server_is_unavailable_within_three_seconds_and_recovers(valkey: Valkey) -> None:
-    """SIGSTOP: every waiting call ends; after SIGCONT the same bus works again without a hand."""
-    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
-        await ours.request(Echo(text="warm"))
-        valkey.signal(signal.SIGSTOP)
-        began = asyncio.get_running_loop().time()
-        outcomes = await asyncio.gather(
-            *(ours.request(Echo(text=str(number)), timeout=10) for number in range(50)),
-            return_exceptions=True,
-        )
-        assert asyncio.get_running_loop().time() - began < 3.5
-        assert all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
-        valkey.signal(signal.SIGCONT)
-        await until(lambda: _works(ours), seconds=20)
-
-
-async def test_a_killed_server_is_survived_with_what_was_acknowledged(valkey: Valkey) -> None:
-    """After kill -9 and a start on the same data: what ``send`` had returned for is handled, both ends recover."""
-    handled: list[str] = []
-
-    async def note(command: Echo, _delivery: Delivery) -> EchoReply:
-        handled.append(command.text)
-        return EchoReply(text=command.text)
-
-    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
-        for number in range(20):
-            await ours.send(Echo(text=str(number)))
-        valkey.kill()
-        async with consuming(Consumer(theirs, "key_issuer", [handler(Echo, note)])):
-            with pytest.raises(BusUnavailable):
-                await ours.request(Echo(text="down"))
-            valkey.start()
-            await until(
-                lambda: _is(lambda: set(handled) >= {str(number) for number in range(20)}), seconds=20
-            )
-            await until(lambda: _works(ours), seconds=20)
 
 
 async def test_a_clean_stop_removes_the_member_and_hands_nothing_back(valkey: Valkey) -> None:
@@ -257,7 +128,7 @@ async def test_a_clean_stop_removes_the_member_and_hands_nothing_back(valkey: Va
     async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
         async with consuming(echoing(theirs)):
             await ours.request(Echo(text="x"))
-        groups = await ours.redis.execute("XINFO", "CONSUMERS", STREAM, "key_issuer")
+        groups = await ours.redis.execute("XINFO", "CONSUMERS", STREAM, GROUP)
         assert groups == []
 
 
@@ -312,20 +183,164 @@ async def test_an_answer_to_a_process_that_is_gone_vanishes(valkey: Valkey) -> N
         assert not await theirs.redis.execute("EXISTS", ours.reply_stream)
 
 
-async def _has_backlog(bus: Bus) -> bool:
-    return bool(await bus.redis.execute("XLEN", STREAM))
+async def test_a_batch_that_fails_is_tried_one_by_one(valkey: Valkey) -> None:
+    """One message cannot spoil the others; an exception in its place fails a message alone."""
+    sizes: list[int] = []
+
+    async def many(commands: Sequence[Echo], _deliveries: Sequence[Delivery]) -> list[EchoReply | Exception]:
+        sizes.append(len(commands))
+        if any(command.text == "spoils" for command in commands):
+            raise ZeroDivisionError
+        return [Refusal("no") if each.text == "refused" else EchoReply(text=each.text) for each in commands]
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        texts = ["a", "spoils", "b", "refused", "c"]
+        waiting = [asyncio.create_task(ours.request(Echo(text=text), timeout=1.5)) for text in texts]
+        await until(lambda: _has_backlog(ours, len(texts)))
+        async with consuming(Consumer(theirs, "key_issuer", [handler(Echo, many, batch=True)])):
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+            kinds = [type(answer) for answer in answers]
+            assert kinds == [EchoReply, RemoteFailure, EchoReply, RemoteFailure, EchoReply]
+            assert sizes[0] == len(texts)
+            await until(lambda: _has_dead_letters(ours, 2))
+            reasons = {letter.reason for letter in await dead_letters(ours.redis)}
+            assert reasons == {"refused: no", "ZeroDivisionError in try 2"}
+
+
+async def test_a_slow_batch_holds_up_nobody(valkey: Valkey) -> None:
+    """While batches wait for a lock, others are read and answered."""
+    release = asyncio.Event()
+
+    async def many(commands: Sequence[Echo], _deliveries: Sequence[Delivery]) -> list[EchoReply]:
+        if any(command.text.startswith("stuck") for command in commands):
+            await release.wait()
+        return [EchoReply(text=command.text) for command in commands]
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        consumer = Consumer(theirs, "key_issuer", [handler(Echo, many, batch=True)], batch=1)
+        async with consuming(consumer):
+            stuck = [asyncio.create_task(ours.request(Echo(text=f"stuck{n}"), timeout=20)) for n in range(4)]
+            await until(lambda: _has_backlog(ours, 4))
+            assert (await ours.request(Echo(text="free"), timeout=5)).text == "free"
+            release.set()
+            await asyncio.gather(*stuck)
+
+
+async def test_a_handler_whose_store_is_away_says_so_before_the_deadline(valkey: Valkey) -> None:
+    """When no later try would be in time, the requester need not wait."""
+
+    async def away(_command: Echo, _delivery: Delivery) -> EchoReply:
+        raise StoreUnavailable("postgres")
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        consumer = Consumer(theirs, "key_issuer", [handler(Echo, away)])
+        async with consuming(consumer):
+            with pytest.raises(BusUnavailable, match="unavailable"):
+                await ours.request(Echo(text="x"), timeout=5)
+            await until(lambda: is_quiet(ours))
+
+
+async def test_clocks_that_differ_by_a_minute_do_not_matter(valkey: Valkey) -> None:
+    """Deadlines are told by the clock of Redis: nothing is refused as late, and what is late is not begun."""
+    begun: list[str] = []
+
+    async def note(command: Echo, delivery: Delivery) -> EchoReply:
+        begun.append(command.text)
+        return await echo(command, delivery)
+
+    async with (
+        open_bus(valkey, clock=_Skewed(-60_000)) as ours,
+        open_bus(valkey, "key_issuer", clock=_Skewed(60_000)) as theirs,
+    ):
+        with pytest.raises(BusUnavailable, match="deadline"):
+            await ours.request(Echo(text="late"), timeout=0.3)
+        async with consuming(Consumer(theirs, "key_issuer", [handler(Echo, note)])):
+            assert (await ours.request(Echo(text="in time"))).text == "in time"
+            await until(lambda: is_quiet(ours))
+        assert begun == ["in time"]
+
+
+class _Skewed:
+    """A clock that is wrong."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        self._ahead_ms = ahead_ms
+
+    def now(self) -> int:
+        """Wall time in ms."""
+        return time.time_ns() // 1_000_000 + self._ahead_ms
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+
+async def test_five_times_more_than_can_be_done_is_refused_not_queued(valkey: Valkey) -> None:
+    """Who is let in is answered within the deadline; the others hear at once; afterwards all is as before."""
+
+    async def slow(command: Echo, delivery: Delivery) -> EchoReply:
+        await asyncio.sleep(0.1)
+        return await echo(command, delivery)
+
+    async with open_bus(valkey, high_water=40) as ours, open_bus(valkey, "key_issuer") as theirs:
+        consumer = Consumer(theirs, "key_issuer", [handler(Echo, slow)], slots=10)
+        async with consuming(consumer):
+            tasks = []
+            for _ in range(20):  # 100 a second can be done, 500 a second come
+                tasks += [asyncio.create_task(_timed(ours)) for _ in range(50)]
+                await asyncio.sleep(0.1)
+            outcomes = await asyncio.gather(*tasks)
+            refused = [seconds for word, seconds in outcomes if word == "overload"]
+            answered = [seconds for word, seconds in outcomes if word == "answered"]
+            assert len(refused) + len(answered) == 1000
+            assert len(answered) > 100
+            assert max(answered) < 5
+            assert sorted(refused)[len(refused) // 2] < 0.1
+            await until(lambda: is_quiet(ours))
+            assert (await _timed(ours))[0] == "answered"
+
+
+async def _timed(bus: Bus) -> tuple[str, float]:
+    began = time.monotonic()
+    try:
+        await bus.request(Echo(text="x"), timeout=5)
+    except BusUnavailable as error:
+        return error.reason, time.monotonic() - began
+    return "answered", time.monotonic() - began
+
+
+async def test_a_body_that_is_too_large_is_refused_where_it_is_sent(valkey: Valkey) -> None:
+    """A bug of the sender, told to the sender."""
+    async with open_bus(valkey) as ours:
+        with pytest.raises(ValueError, match="bytes"):
+            await ours.request(Echo(text="x" * 70_000))
+
+
+async def test_what_was_put_aside_keeps_its_id_and_counts_its_tries(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same message, whatever bytes it holds."""
+    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    seen: list[Delivery] = []
+
+    async def twice(command: Echo, delivery: Delivery) -> EchoReply:
+        seen.append(delivery)
+        if delivery.attempt < 3:
+            raise StoreUnavailable("postgres")
+        return await echo(command, delivery)
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        async with consuming(Consumer(theirs, "key_issuer", [handler(Echo, twice)])):
+            text = "é\x01\u2028 end"
+            assert (await ours.request(Echo(text=text), timeout=20)).text == text
+        assert [delivery.attempt for delivery in seen] == [1, 2, 3]
+        assert len({(delivery.message_id, delivery.expires_on) for delivery in seen}) == 1
+
+
+async def _has_backlog(bus: Bus, entries: int = 1) -> bool:
+    length: int = await bus.redis.execute("XLEN", STREAM)
+    return length >= entries
 
 
 async def _has_dead_letters(bus: Bus, number: int) -> bool:
     return len(await dead_letters(bus.redis)) == number
-
-
-async def _works(bus: Bus) -> bool:
-    with suppress(BusUnavailable):
-        return (await bus.request(Echo(text="ok"), timeout=1)).text == "ok"
-    return False
-
-
-async def _is(check: object) -> bool:
-    assert callable(check)
-    return bool(check())
