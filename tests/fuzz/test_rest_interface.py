@@ -35,7 +35,7 @@ def fuzzer() -> Path:
     stamp = ENVIRONMENT / "lock.sha256"
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
         install = [
             ENVIRONMENT / "bin" / "python",
             "-m",
