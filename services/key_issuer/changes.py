@@ -12,7 +12,7 @@ from services.key_issuer import rules
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import RowStatus
-from services.key_issuer.revocation import narrowings
+from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyStatus, KeyView
 from shared.failpoints import failpoint
 
@@ -186,4 +186,4 @@ async def _write(
     )
     await rows.execute("insert_audit", after.key_id, events, [""] * len(events), now)
     if checked_otherwise:
-        await rows.append_events(narrowings([after.key_id], now), now)
+        await rows.append_events([KeysNarrowed(key_ids=(after.key_id,), on=now)], now)

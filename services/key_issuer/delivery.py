@@ -10,8 +10,7 @@ import structlog
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import EndedKey
-from services.key_issuer.revocation import CHUNK, UNDELIVERED, end_keys
+from services.key_issuer.revocation import CHUNK, UNDELIVERED
 from shared.errors import StoreUnavailable
 
 LONGEST_PAUSE: Final = 30.0
@@ -34,13 +33,13 @@ async def sweep(issuer: Issuer, pending_seconds: int) -> int:
     """Revokes the keys that nobody has confirmed for so long; how many."""
     now = issuer.clock.now()
 
-    async def work(rows: KeyRows) -> list[EndedKey]:
+    async def work(rows: KeyRows) -> list[str]:
         waiting = await rows.key_ids("lock_undelivered_keys", now - pending_seconds * 1000, CHUNK)
-        return await end_keys(rows, waiting, UNDELIVERED, now)
+        return await rows.end_keys(waiting, UNDELIVERED, now)
 
     swept = 0
     while ended := await in_transaction(issuer.database, work):
-        issuer.announce([key.key_id for key in ended])
+        issuer.announce(ended)
         swept += len(ended)
     await issuer.database.execute("forget_replayed_codes", now - _MARK_LIFE_MS)
     return swept

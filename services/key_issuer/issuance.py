@@ -16,13 +16,11 @@ from services.key_issuer.records import (
     LIVE_KEYS_PER_HOLDING,
     NOTHING_KNOWN,
     OWN_KEYS,
-    EndedKey,
     Holding,
     IssueFacts,
     NewKey,
 )
-from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED, events_of_end
-from shared.contracts.base import Event
+from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.failpoints import failpoint
 
@@ -103,7 +101,6 @@ class _Batch:
         self._rows = rows
         self._commands = commands
         self._now = issuer.clock.now()
-        self._events: list[Event] = []
         self._make: list[tuple[IssueKey, str | None]] = []
         self._replace: list[str] = []
         self._end: list[str] = []
@@ -124,7 +121,6 @@ class _Batch:
         if self._make:
             await self._insert()
             await self._evict(holdings)
-        await self._rows.append_events(self._events, self._now)
         return replies
 
     @staticmethod
@@ -158,7 +154,7 @@ class _Batch:
         """Their holdings are locked, so nobody else issues from or withdraws them; a lone revocation may."""
         if key_ids:
             live = await self._rows.key_ids("lock_live_keys", key_ids)
-            self._tell_end(await self._rows.end_keys(live, reason, self._now), reason)
+            self.narrowed += await self._rows.end_keys(live, reason, self._now)
 
     async def _insert(self) -> None:
         surplus = rules.surplus_at_birth([command for command, end in self._make if end is None])
@@ -168,9 +164,6 @@ class _Batch:
             for command, end in self._make
         ]
         await self._rows.insert_keys(rows, peppers.newest, self._now)
-        for reason in (EVICTED, REPLAYED):
-            dead = [row.command for row in rows if row.end_reason == reason]
-            self._tell_end([EndedKey(key.key_id, key.user_id, key.client_id) for key in dead], reason)
 
     async def _evict(self, holdings: Mapping[tuple[int, str], Holding]) -> None:
         full = [
@@ -183,11 +176,7 @@ class _Batch:
             surplus = await self._rows.key_ids(
                 "lock_surplus_keys", users, clients, self._now, LIVE_KEYS_PER_HOLDING
             )
-            self._tell_end(await self._rows.end_keys(surplus, EVICTED, self._now), EVICTED)
-
-    def _tell_end(self, ended: Sequence[EndedKey], reason: str) -> None:
-        self._events += events_of_end(ended, reason, self._now)
-        self.narrowed += [key.key_id for key in ended]
+            self.narrowed += await self._rows.end_keys(surplus, EVICTED, self._now)
 
 
 def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:

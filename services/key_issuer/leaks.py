@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.revocation import LEAKED, end_keys
+from services.key_issuer.revocation import LEAKED
 from services.key_issuer.service_keys import revoke_service_key
 from shared.api_key import SERVICE_KEY, ParsedKey, parse_key
 from shared.secret_tokens import digest_of
@@ -34,7 +34,7 @@ async def _end_user_key(issuer: Issuer, parsed: ParsedKey, digest: str) -> bool:
             return False
         if not issuer.peppers.matches(digest, row["digest"], row["pepper_version"]):
             return False
-        await end_keys(rows, [parsed.key_id], LEAKED, issuer.clock.now())
+        await rows.end_keys([parsed.key_id], LEAKED, issuer.clock.now())
         return True
 
     ended = await in_transaction(issuer.database, work)

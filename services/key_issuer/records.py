@@ -59,15 +59,6 @@ class NewKey:
     end_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndedKey:
-    """A key that this transaction revoked."""
-
-    key_id: str
-    user_id: int
-    client_id: str | None
-
-
 @dataclass(slots=True)
 class LiveKey:
     """A user's key that was live when it was read; whoever answers from it looks at ``expires_on`` again."""

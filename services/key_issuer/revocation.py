@@ -8,9 +8,6 @@ from typing import Final
 
 from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import EndedKey
-from shared.contracts.base import Event
-from shared.contracts.events import KeyRevoked, KeysNarrowed
 from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeHolding, RevokeKey, RevokeToken
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
@@ -26,30 +23,6 @@ SUPERSEDED: Final = "superseded"
 UNDELIVERED: Final = "undelivered"
 LEAKED: Final = "leak_reported"
 ROTATED: Final = "rotated"
-
-
-async def end_keys(rows: KeyRows, key_ids: Sequence[str], reason: str, now: int) -> list[EndedKey]:
-    """Revokes keys that this transaction has locked and found live; their events leave with its commit."""
-    ended = await rows.end_keys(key_ids, reason, now)
-    await rows.append_events(events_of_end(ended, reason, now), now)
-    return ended
-
-
-def events_of_end(ended: Sequence[EndedKey], reason: str, now: int) -> list[Event]:
-    """What the world is told: a fact for each key, and one order to forget per chunk."""
-    facts: list[Event] = [
-        KeyRevoked(key_id=key.key_id, user_id=key.user_id, client_id=key.client_id, reason=reason, on=now)
-        for key in ended
-    ]
-    return facts + narrowings([key.key_id for key in ended], now)
-
-
-def narrowings(key_ids: Sequence[str], now: int) -> list[Event]:
-    """The broadcasts that make every verifier forget these keys."""
-    return [
-        KeysNarrowed(key_ids=tuple(key_ids[start : start + CHUNK]), on=now)
-        for start in range(0, len(key_ids), CHUNK)
-    ]
 
 
 async def revoke_key(issuer: Issuer, command: RevokeKey) -> KeysRevoked:
@@ -120,13 +93,17 @@ async def revoke_holding(issuer: Issuer, command: RevokeHolding) -> KeysRevoked:
 async def _revoke_one_holding(
     issuer: Issuer, user_id: int, client_id: str, before: int, reason: str
 ) -> KeysRevoked:
-    async def work(rows: KeyRows) -> KeysRevoked:
+    async def work(rows: KeyRows) -> list[str]:
         await rows.execute("void_holding", user_id, client_id, before)
-        live = await rows.key_ids("lock_keys_of_holding", user_id, client_id, before)
-        ended = await end_keys(rows, live, reason, issuer.clock.now())
-        return KeysRevoked(found=len(ended), revoked=tuple(key.key_id for key in ended))
+        revoked: list[str] = []
+        while live := await rows.key_ids("lock_keys_of_holding", user_id, client_id, before, CHUNK):
+            revoked += await rows.end_keys(live, reason, issuer.clock.now())
+        return revoked
 
-    return await _announced(issuer, await in_transaction(issuer.database, work))
+    revoked = await in_transaction(issuer.database, work)
+    issuer.announce(revoked)
+    await failpoint("key_issuer.revoke.committed")
+    return _outcome(revoked)
 
 
 async def _revoke_in_chunks(
@@ -134,20 +111,24 @@ async def _revoke_in_chunks(
 ) -> KeysRevoked:
     """Rows that another transaction holds are left out, so that nothing can wait in a circle, and looked at again."""
 
-    async def work(rows: KeyRows) -> list[EndedKey]:
+    async def work(rows: KeyRows) -> list[str]:
         live = await rows.key_ids(f"lock_keys_of_{whose}", who, before, CHUNK)
-        return await end_keys(rows, live, reason, issuer.clock.now())
+        return await rows.end_keys(live, reason, issuer.clock.now())
 
     revoked: list[str] = []
     for _ in range(_LOOKS):
         while ended := await in_transaction(issuer.database, work):
-            key_ids = [key.key_id for key in ended]
-            issuer.announce(key_ids)
-            revoked += key_ids
+            issuer.announce(ended)
+            revoked += ended
         if not await issuer.database.fetchval(f"has_keys_of_{whose}", who, before):
-            return KeysRevoked(found=len(revoked), revoked=tuple(revoked[:CHUNK]))
+            return _outcome(revoked)
         await asyncio.sleep(_LOOK_SECONDS)
     raise StoreUnavailable("postgres", "keys to revoke stay locked by another transaction")
+
+
+def _outcome(revoked: Sequence[str]) -> KeysRevoked:
+    """All are counted; as many are named as fit in an answer."""
+    return KeysRevoked(found=len(revoked), revoked=tuple(revoked[:CHUNK]))
 
 
 async def _end_one(issuer: Issuer, rows: KeyRows, row: Record | None, reason: str) -> KeysRevoked:
@@ -157,7 +138,7 @@ async def _end_one(issuer: Issuer, rows: KeyRows, row: Record | None, reason: st
     key_id: str = row["key_id"]
     if row["status"] == "revoked":
         return KeysRevoked(found=1, revoked=())
-    await end_keys(rows, [key_id], reason, issuer.clock.now())
+    await rows.end_keys([key_id], reason, issuer.clock.now())
     return KeysRevoked(found=1, revoked=(key_id,))
 
 

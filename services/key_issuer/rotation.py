@@ -10,8 +10,9 @@ from services.key_issuer.changes import NOT_FOUND, KeyState, conflict, shown_sta
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, NewKey
-from services.key_issuer.revocation import EVICTED, ROTATED, end_keys, narrowings
+from services.key_issuer.revocation import EVICTED, ROTATED
 from services.key_issuer.rules import fault_of
+from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKey, KeyChanged, RotateKey
 from shared.failpoints import failpoint
 
@@ -92,7 +93,7 @@ async def _retire(rows: KeyRows, old: KeyState, overlap_seconds: int, now: int) 
     """The old key's expiry only ever moves closer."""
     overlap = min(max(overlap_seconds, 0), LONGEST_OVERLAP)
     if overlap == 0:
-        await end_keys(rows, [old.key_id], ROTATED, now)
+        await rows.end_keys([old.key_id], ROTATED, now)
         return [old.key_id]
     expires_on = now + overlap * 1000
     if old.expires_on is not None:
@@ -101,7 +102,7 @@ async def _retire(rows: KeyRows, old: KeyState, overlap_seconds: int, now: int) 
         "change_key", old.key_id, old.identifier, old.status, " ".join(old.permissions), expires_on, 1
     )
     await rows.execute("insert_audit", old.key_id, ["rotated"], [ROTATED], now)
-    await rows.append_events(narrowings([old.key_id], now), now)
+    await rows.append_events([KeysNarrowed(key_ids=(old.key_id,), on=now)], now)
     return [old.key_id]
 
 
@@ -112,4 +113,4 @@ async def _make_room(rows: KeyRows, fresh: IssueKey, now: int) -> list[str]:
     surplus = await rows.key_ids(
         "lock_surplus_keys", [fresh.user_id], [fresh.client_id or OWN_KEYS], now, LIVE_KEYS_PER_HOLDING
     )
-    return [key.key_id for key in await end_keys(rows, surplus, EVICTED, now)]
+    return await rows.end_keys(surplus, EVICTED, now)

@@ -6,8 +6,8 @@ from typing import Final
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.revocation import narrowings
 from shared.api_key import MintedKey
+from shared.contracts.events import KeysNarrowed
 
 INTROSPECT: Final = "introspect"
 SERVICE_PERMISSIONS: Final = (INTROSPECT,)
@@ -36,7 +36,7 @@ async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
     async def work(rows: KeyRows) -> bool:
         if not await rows.key_ids("end_service_key", key_id, now, reason):
             return False
-        await rows.append_events(narrowings([key_id], now), now)
+        await rows.append_events([KeysNarrowed(key_ids=(key_id,), on=now)], now)
         return True
 
     ended = await in_transaction(issuer.database, work)

@@ -60,7 +60,7 @@ LEFT JOIN principal_voids AS client ON client.kind = 'c' AND client.name = given
 WHERE coalesce(same.key_id, other.key_id, person.name, client.name) IS NOT NULL OR replayed.code_digest IS NOT NULL;
 
 -- name: insert_keys
--- Makes rows, live or already ended, each waiting for its delivery, with its line in the audit and its event.
+-- Makes rows, live or already ended, each waiting for its delivery, with its lines in the audit and its events.
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(
         $1::text[], $2::bytea[], $3::bytea[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::text[],
@@ -85,7 +85,13 @@ WITH given AS MATERIALIZED (
     SELECT key_id, $16::bigint FROM given WHERE end_reason IS NULL
 ), told AS (
     INSERT INTO outbox (stream, type, body, created_on)
-    SELECT $17::text, $18::text, event, $16::bigint FROM given
+    SELECT 'events.keys', 'key.issued', event, $16::bigint FROM given
+    UNION ALL
+    SELECT
+        'events.keys', 'key.revoked', convert_to(json_build_object(
+            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', end_reason, 'on', $16::bigint
+        )::text, 'UTF8'), $16::bigint
+    FROM given WHERE end_reason IS NOT NULL
 )
 INSERT INTO audit (key_id, event, reason, happened_on)
 SELECT key_id, 'issued', origin, $16::bigint FROM given
@@ -114,10 +120,11 @@ FOR UPDATE;
 SELECT key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND status <> 'revoked' ORDER BY key_id FOR UPDATE;
 
 -- name: lock_keys_of_holding
--- The live keys that one person's consents up to a time gave to one client, locked.
+-- Some of the live keys that one person's consents up to a time gave to one client, locked.
 SELECT key_id FROM api_keys
 WHERE user_id = $1 AND client_id = $2 AND status <> 'revoked' AND consented_on <= $3
 ORDER BY key_id
+LIMIT $4
 FOR UPDATE;
 
 -- name: lock_keys_of_user
@@ -158,18 +165,34 @@ LIMIT $2
 FOR UPDATE OF keys, waiting SKIP LOCKED;
 
 -- name: end_keys
--- Revokes keys that this transaction has locked and found live: once each, with their line in the audit.
-WITH undelivered AS (
-    DELETE FROM undelivered_keys WHERE key_id = ANY ($1::text[]) RETURNING key_id
+-- Revokes keys that this transaction has locked: once each, with their line in the audit and their event, and one
+-- broadcast to forget them all.
+WITH ended AS (
+    UPDATE api_keys AS keys SET
+        status = 'revoked', epoch = epoch + 1, ended_on = $2::bigint, end_reason = $3::text,
+        undelivered = EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
+    WHERE key_id = ANY ($1::text[]) AND status <> 'revoked'
+    RETURNING key_id, user_id, client_id
+), arrived AS (
+    DELETE FROM undelivered_keys WHERE key_id IN (SELECT key_id FROM ended)
 ), told AS (
     INSERT INTO audit (key_id, event, reason, happened_on)
-    SELECT key_id, 'revoked', $3::text, $2::bigint FROM unnest($1::text[]) AS given (key_id)
+    SELECT key_id, 'revoked', $3::text, $2::bigint FROM ended
+), published AS (
+    INSERT INTO outbox (stream, type, body, created_on)
+    SELECT
+        'events.keys', 'key.revoked', convert_to(json_build_object(
+            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', $3::text, 'on', $2::bigint
+        )::text, 'UTF8'), $2::bigint
+    FROM ended
+    UNION ALL
+    SELECT
+        'revocations', 'keys.narrowed',
+        convert_to(json_build_object('key_ids', json_agg(key_id), 'on', $2::bigint)::text, 'UTF8'), $2::bigint
+    FROM ended
+    HAVING count(*) > 0
 )
-UPDATE api_keys SET
-    status = 'revoked', epoch = epoch + 1, ended_on = $2::bigint, end_reason = $3::text,
-    undelivered = key_id IN (SELECT key_id FROM undelivered)
-WHERE key_id = ANY ($1::text[])
-RETURNING key_id, user_id, client_id;
+SELECT key_id FROM ended;
 
 -- name: release_codes
 -- Takes the code from rows of a superseded attempt, so that the next attempt's row can have it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
-from services.key_issuer.records import OWN_KEYS, EndedKey, Holding, IssueFacts, NewKey
+from services.key_issuer.records import OWN_KEYS, Holding, IssueFacts, NewKey
 from shared.contracts.base import Event
 from shared.contracts.events import KeyIssued
 from shared.contracts.keys import IssueKey
@@ -118,16 +118,11 @@ class KeyRows:
             [_issued(command, now).to_wire() for command in commands],
             pepper_version,
             now,
-            KeyIssued.stream,
-            KeyIssued.type,
         )
 
-    async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[EndedKey]:
-        """Revokes keys that this transaction holds and found live."""
-        if not key_ids:
-            return []
-        rows = await self.fetch("end_keys", key_ids, now, reason)
-        return [EndedKey(key_id, user_id, client_id) for key_id, user_id, client_id in rows]
+    async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
+        """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
+        return await self.key_ids("end_keys", key_ids, now, reason) if key_ids else []
 
     async def key_ids(self, query: str, *args: object) -> list[str]:
         """The ids that a query finds (and locks, where it says so)."""

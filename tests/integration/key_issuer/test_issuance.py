@@ -6,6 +6,7 @@ import asyncio
 
 from services.key_issuer.issuance import Malformed, issue_keys
 from services.key_issuer.revocation import revoke_code, revoke_holding
+from shared.contracts.events import KeyIssued, KeyRevoked, KeysNarrowed
 from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
 
@@ -215,6 +216,32 @@ async def test_a_batch_of_one_grant_keeps_the_newest_ten(bench: Bench) -> None:
     assert [tuple(row) for row in counts] == [("issued", 43, 43), ("revoked", 33, 33)]
     assert len(await bench.told("key.revoked")) == 33
     assert (await bench.sql("SELECT count(*) FROM undelivered_keys"))[0]["count"] == 10
+
+
+async def test_what_the_tables_tell_is_what_the_contract_says(bench: Bench) -> None:
+    """Events that the statements write themselves are read back as their types, strictly."""
+    keys = [mint() for _ in range(12)]
+    await bench.issue(*(command(key, permissions=("a", "b")) for key in keys))
+    await bench.make(client_id=None, code_digest=None, user_id=3)
+    await revoke_holding(
+        bench.issuer, RevokeHolding(user_id=3, client_id=None, before=2**62, reason='a "quoted" reason')
+    )
+    rows = await bench.sql("SELECT stream, type, body FROM outbox ORDER BY id")
+    events = {event.type: event for event in (KeyIssued, KeyRevoked, KeysNarrowed)}
+    read = []
+    for row in rows:
+        event = events[row["type"]].model_validate_json(row["body"])
+        assert row["stream"] == event.stream
+        read.append(event)
+    issued = [event for event in read if isinstance(event, KeyIssued)]
+    revoked = [event for event in read if isinstance(event, KeyRevoked)]
+    assert len(issued) == 13
+    assert [(event.client_id, event.reason) for event in revoked] == [
+        ("CXFervidex", "evicted"),
+        ("CXFervidex", "evicted"),
+        (None, 'a "quoted" reason'),
+    ]
+    assert [event.key_ids for event in read if isinstance(event, KeysNarrowed)] == [(revoked[2].key_id,)]
 
 
 async def test_eviction_by_two_replicas_at_once_leaves_ten(bench: Bench) -> None:

@@ -84,6 +84,22 @@ async def test_a_holding_ends_with_all_its_keys_up_to_a_time(bench: Bench) -> No
         assert await bench.status(key.key_id) == "active"
 
 
+async def test_a_holding_with_many_expired_keys_is_told_of_in_parts(bench: Bench) -> None:
+    """No message outgrows the bus, however many keys one grant has seen."""
+    now = bench.clock.now()
+    for _ in range(11):
+        await bench.issue(*(command(mint(), consented_on=now) for _ in range(100)))
+        await bench.sql(
+            "UPDATE api_keys SET status = 'active', ended_on = NULL, end_reason = NULL, expires_on = 1"
+        )
+    order = RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
+    await bench.sql("DELETE FROM audit WHERE event = 'revoked'")
+    outcome = await revoke_holding(bench.issuer, order)
+    assert outcome.found == 1100
+    assert len(await bench.told("keys.narrowed")) >= 3
+    assert all(len(body) < 32 * 1024 for body in await bench.told("keys.narrowed"))
+
+
 async def test_a_disabled_person_loses_every_key(bench: Bench) -> None:
     """Those of all clients and the person's own, in chunks, with their events."""
     now = bench.clock.now()
