@@ -112,13 +112,13 @@ async def _accept_redirect(resources: Resources, case: _Case, consent: Consent) 
 async def _decline(resources: Resources, case: _Case) -> AuthorizationDecided:
     if case.pending.surface == "device":
         return await _decide_device(resources, case, case.to_consent(resources.clock.now()), approve=False)
-    if case.pending.surface == "client_file_flow":
-        return AuthorizationDecided(outcome="declined", client=case.client.to_view())
     await resources.bus.redis.execute(
         "SET", codes.decision_key(case.command.request_id), _DECLINED, "NX", "PX", str(LIFETIME_MS)
     )
     if await _decision_of(resources, case) != _DECLINED:
         return AuthorizationDecided(outcome="already_decided", client=case.client.to_view())
+    if case.pending.surface == "client_file_flow":
+        return AuthorizationDecided(outcome="declined", client=case.client.to_view())
     return _to_client(resources, case, with_code=False)
 
 

@@ -33,6 +33,10 @@ async def create_file_key(
     decision = codes.Decision(command.request_id, "", LIFETIME_MS)
     given = await give_code(resources, consent, digest, lifetime_ms=LIFETIME_MS, decision=decision)
     stored = await codes.find(resources, digest, mismatch_field=_MISMATCHES)
+    if given == "decided" and stored is None:
+        return AuthorizationDecided(
+            outcome="already_decided", client=consent.client.to_view()
+        )  # declined before
     if given not in ("stored", "decided") or stored is None or command.key is None:
         return _not_given(given)
     try:
