@@ -25,7 +25,8 @@ _CONTROLS: Final = {
     "expires_on": "expires_on",
 }
 
-ReadChange = Callable[[PageForm], dict[str, Any]]
+ReadChange = Callable[[PageForm, int], dict[str, Any]]
+"""The form and the time now → the changed fields of ``ChangeKey``."""
 
 
 class _WrongFieldError(Exception):
@@ -37,14 +38,14 @@ class _WrongFieldError(Exception):
 
 
 def change(read: ReadChange, done: str) -> PageHandler:
-    """The handler of ``POST /keys/{keyID}/…``; ``read`` makes the changed fields of ``ChangeKey`` out of the form."""
+    """The handler of ``POST /keys/{keyID}/…``."""
 
     @signed_in
     async def handler(request: web.Request, visitor: Visitor) -> web.StreamResponse:
         form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
         key_id = key_id_in(form.one("key_id"))
         try:
-            fields = read(form)
+            fields = read(form, request.app[RESOURCES].clock.now())
         except _WrongFieldError as wrong:
             return await key_form_page(request, visitor, errors=FormErrors((wrong.error,)))
         command = ChangeKey(key_id=key_id, user_id=visitor.user.user_id, **fields)
@@ -60,32 +61,34 @@ def change(read: ReadChange, done: str) -> PageHandler:
     return handler
 
 
-def _pause(_form: PageForm) -> dict[str, Any]:
+def _pause(_form: PageForm, _now: int) -> dict[str, Any]:
     return {"status": "paused"}
 
 
-def _resume(_form: PageForm) -> dict[str, Any]:
+def _resume(_form: PageForm, _now: int) -> dict[str, Any]:
     return {"status": "active"}
 
 
-def _narrow(form: PageForm) -> dict[str, Any]:
+def _narrow(form: PageForm, _now: int) -> dict[str, Any]:
     kept = form.many("permissions")
     if not kept:
         raise _WrongFieldError("permissions", "Keep at least one permission, or revoke the key.")
     return {"permissions": kept}
 
 
-def _rename(form: PageForm) -> dict[str, Any]:
+def _rename(form: PageForm, _now: int) -> dict[str, Any]:
     name = form.one("identifier")
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise _WrongFieldError("identifier", f"A name has 1 to {LONGEST_NAME} visible characters.")
     return {"identifier": name}
 
 
-def _expire(form: PageForm) -> dict[str, Any]:
+def _expire(form: PageForm, now: int) -> dict[str, Any]:
     expires_on = end_of_day(form.one("expires_on"))
     if expires_on is None:
         raise _WrongFieldError("expires_on", "Enter a day, like 2027-01-31.")
+    if expires_on <= now:
+        raise _WrongFieldError("expires_on", "This day has passed. To end the key now, revoke it.")
     return {"expires_on": expires_on}
 
 

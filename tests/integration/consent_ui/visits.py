@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -12,6 +13,7 @@ import httpx
 from deploy.demo_app.browser import Form, parse
 from tests.harness.site import Client, Person
 
+PATIENCE_SECONDS: Final = 10.0
 CONSENT_LINK: Final = "/oauth/request-auth?clientID="
 
 
@@ -43,6 +45,14 @@ async def open_page(person: Person, path: str, status: int = 200) -> httpx.Respo
     answer = await person.http.get(path)
     assert answer.status_code == status, f"{path}: {answer.status_code} {title_of(answer)}"
     return answer
+
+
+async def open_until(person: Person, path: str, text: str) -> httpx.Response:
+    """A page, once it says something: a key is listed when its delivery has been confirmed, a moment after it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while text not in (page := await open_page(person, path)).text:
+            await asyncio.sleep(0.02)
+    return page
 
 
 async def open_consent(person: Person, client: Client, query: str = "") -> httpx.Response:
