@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Callable
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LARGEST_UNBIASED = 256 - 256 % 62
+_UNBIASED = 256 - 256 % 62
+_DIGIT_OF_BYTE = bytes(ord(BASE62[byte % 62]) for byte in range(256))
+_BIASED = bytes(range(_UNBIASED, 256))
 
 RandomBytes = Callable[[int], bytes]
 """``n`` → ``n`` random bytes; ``secrets.token_bytes`` outside of tests."""
@@ -16,14 +18,10 @@ RandomBytes = Callable[[int], bytes]
 
 def random_base62(length: int, random_bytes: RandomBytes = secrets.token_bytes) -> str:
     """``length`` characters of ``[0-9A-Za-z]``, each equally likely (rejection sampling, no modulo bias)."""
-    characters: list[str] = []
+    characters = b""
     while len(characters) < length:
-        characters += [
-            BASE62[byte % 62]
-            for byte in random_bytes(length - len(characters) + 8)
-            if byte < _LARGEST_UNBIASED
-        ]
-    return "".join(characters[:length])
+        characters += random_bytes(length - len(characters) + 8).translate(_DIGIT_OF_BYTE, _BIASED)
+    return characters[:length].decode("ascii")
 
 
 def digest_of(secret: str) -> str:
