@@ -36,6 +36,8 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > LARGEST_BODY:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
     try:
+        if request.content.is_eof():  # it came with the head, as small ones do: nothing to wait for
+            return await request.read()
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
