@@ -88,7 +88,8 @@ def token_failure(request: web.Request, failure: Failure) -> web.Response:
 
 def is_json(request: web.Request) -> bool:
     """Whether the request says that its body is JSON."""
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == JSON
+    sent = request.headers.get("Content-Type", FORM)
+    return sent != FORM and sent.partition(";")[0].strip().lower() == JSON
 
 
 def preflight(methods: str) -> Handler:
