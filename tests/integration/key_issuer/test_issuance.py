@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+import pytest
+
+from services.key_issuer.db.repository import key_rows
 from services.key_issuer.issuance import Malformed, issue_keys
 from services.key_issuer.revocation import revoke_code, revoke_holding
 from shared.contracts.events import KeyIssued, KeyRevoked, KeysNarrowed
 from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
-from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
+from shared.errors import StoreUnavailable
+from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, until
 
 
 async def test_a_key_is_a_row_an_event_and_a_line_in_the_audit(bench: Bench) -> None:
@@ -275,3 +280,22 @@ async def test_fifty_commands_of_one_code_over_two_replicas_give_one_row(bench: 
     rows = await bench.sql("SELECT status FROM api_keys")
     assert [row["status"] for row in rows] == ["revoked"]
     assert len(await bench.told("key.issued")) == 1
+
+
+async def test_a_process_that_stands_still_does_not_keep_its_locks(bench: Bench) -> None:
+    """It was stopped in the middle of a transaction: seconds later its holding is free, and its work is undone."""
+    async with open_bench(bench.url) as stopped:
+        with pytest.raises((StoreUnavailable, asyncpg.PostgresError)):  # noqa: PT012 - the end of the block fails too
+            async with key_rows(stopped.issuer.database) as rows:
+                await rows.lock_holdings({(2, "CXFervidex"): 1})
+                order = command(mint())
+
+                async def is_issued() -> bool:
+                    try:
+                        return (await bench.issue(order))[0].outcome == "issued"
+                    except StoreUnavailable:
+                        return False
+
+                await until(is_issued, 12.0)
+                await rows.lock_holdings({(2, "CXFervidex"): 1})
+    assert (await bench.sql("SELECT issued FROM holdings"))[0]["issued"] == 1
