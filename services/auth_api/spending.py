@@ -15,6 +15,7 @@ from services.auth_api.resources import Resources
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.failpoints import failpoint
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -100,6 +101,7 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
             resources, spending.stored.record, attempt, stream=prepared.stream, fields=prepared.fields
         )
         if outcome == "ok":
+            await failpoint("auth_api.exchange.redeemed")
             return await prepared.reply()
     except (StoreUnavailable, RemoteFailure) as error:
         # Whether the script ran is not known after an outage; releasing what was not spent changes nothing.
