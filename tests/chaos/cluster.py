@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.embedded.ports import free_port
+from shared.failpoints import VARIABLE
 from tests.harness.processes import LATCHKEY, clean_environ, command, is_ready
 
 SERVICES: Final = {
@@ -29,11 +31,16 @@ READY_SECONDS: Final = 60.0
 class Cluster:
     """Two auth_api, two key_issuer, one consent_ui, and the embedded servers, all real processes."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
-        """``environ`` is added to the configuration of every service."""
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        services: Collection[str] = tuple(SERVICES),
+    ) -> None:
+        """``environ`` is added to the configuration of every service; ``services`` are those to start."""
         self._folder = folder
         self._data_dir = str(folder / "data")
-        self._ports = {name: free_port() for name in SERVICES}
+        self._ports = {name: free_port() for name in services}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
         self._environ = dict(environ or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -52,7 +59,7 @@ class Cluster:
             printed | {"LATCHKEY_PUBLIC_URL": self.public_url, "LATCHKEY_THROTTLE": "off"} | self._environ
         )
         await asyncio.to_thread(command, "migrate", environ=self._environ)
-        for name in SERVICES:
+        for name in self.urls:
             self.spawn_service(name)
         await self.all_ready()
 
@@ -65,9 +72,18 @@ class Cluster:
         for process in self._processes.values():
             await asyncio.to_thread(process.wait, 30)
 
-    def spawn_service(self, name: str) -> None:
-        """Starts a service (again) on its port."""
-        self._spawn(name, "serve", SERVICES[name], "--port", str(self._ports[name]))
+    def spawn_service(self, name: str, *, failpoints: str = "") -> None:
+        """Starts a service (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
+        added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}
+        self._spawn(name, "serve", SERVICES[name], "--port", str(self._ports[name]), environ=added)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process is gone."""
+        return self._processes[name].poll() is not None
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM: a clean stop begins."""
+        self._processes[name].terminate()
 
     def kill(self, name: str) -> None:
         """``kill -9`` of a service or a store."""
@@ -95,22 +111,27 @@ class Cluster:
     async def all_ready(self, seconds: float = READY_SECONDS) -> None:
         """Waits until every service says that it and its stores are well; fails with the last words of who is not."""
         deadline = asyncio.get_running_loop().time() + seconds
-        for name, url in self.urls.items():
-            while not await asyncio.to_thread(is_ready, url):
-                if asyncio.get_running_loop().time() > deadline:
-                    logs = "".join(f"\n== {each}\n{self.log_of(each)[-2000:]}" for each in (name, "backends"))
-                    raise AssertionError(f"{name} was not ready after {seconds} s{logs}")
-                await asyncio.sleep(0.1)
+        for name in self.urls:
+            await self.ready(name, deadline - asyncio.get_running_loop().time())
+
+    async def ready(self, name: str, seconds: float = READY_SECONDS) -> None:
+        """The same for one service; a store may have had to come back first."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not await asyncio.to_thread(is_ready, self.urls[name]):
+            if asyncio.get_running_loop().time() > deadline:
+                logs = "".join(f"\n== {each}\n{self.log_of(each)[-2000:]}" for each in (name, "backends"))
+                raise AssertionError(f"{name} was not ready after {seconds:.0f} s{logs}")
+            await asyncio.sleep(0.1)
 
     def log_of(self, name: str) -> str:
         """Everything a process has said."""
         return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
-    def _spawn(self, name: str, *arguments: str) -> None:
+    def _spawn(self, name: str, *arguments: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
         with (self._folder / f"{name}.log").open("ab") as output:
             self._processes[name] = subprocess.Popen(
                 [LATCHKEY, *arguments],
-                env=clean_environ(self._environ),
+                env=clean_environ({**self._environ, **environ}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -139,9 +160,13 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Cluster]:
+async def running_cluster(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    services: Collection[str] = tuple(SERVICES),
+) -> AsyncIterator[Cluster]:
     """A cluster that is ready, and gone afterwards."""
-    cluster = Cluster(folder, environ)
+    cluster = Cluster(folder, environ, services)
     try:
         await cluster.start()
         yield cluster
