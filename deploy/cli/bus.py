@@ -19,6 +19,7 @@ from shared.bus.outbox import OutboxStatus, outbox_status
 from shared.bus.status import BusStatus, bus_status
 from shared.clock import SystemClock
 from shared.errors import StoreUnavailable
+from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
 
 CONNECT_SECONDS: Final = 3.0
@@ -56,6 +57,7 @@ class _Report:
 @click.group()
 def bus() -> None:
     """Look at the message bus and mend it. Needs LATCHKEY_REDIS_URL (see `latchkey env`)."""
+    configure_logging(level="error", log_format="console", service="bus")
 
 
 @bus.command()

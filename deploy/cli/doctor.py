@@ -17,6 +17,7 @@ from deploy.cli.options import data_dir_option
 from deploy.doctor import Finding, Verdict, examine
 from deploy.doctor.configuration import AREA as CONFIGURATION
 from deploy.doctor.findings import has_problem
+from shared.logs import configure_logging
 
 _COLOURS: Final = {
     Verdict.OK: "green",
@@ -35,6 +36,7 @@ def doctor(*, as_json: bool, data_dir: Path) -> None:
     Looks at what LATCHKEY_… in the environment names or, without any, at the servers of the data directory.
     Exit code: 0 no problem (there may be warnings), 1 a problem, 78 a problem of the configuration.
     """
+    configure_logging(level="error", log_format="console", service="doctor")
     findings = asyncio.run(examine(_environment(os.environ, data_dir)))
     if as_json:
         healthy = not has_problem(findings)

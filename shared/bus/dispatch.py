@@ -47,6 +47,7 @@ class Dispatcher:
         self._settlement = settlement
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._left: list[bytes] = []
 
     def dispatch(self, raw: Sequence[RawEntry]) -> list[asyncio.Task[None]]:
         """Starts work on entries that this member holds; what is in hand already is passed over."""
@@ -77,7 +78,7 @@ class Dispatcher:
         self._stopping.set()
         if self._running and seconds:
             await asyncio.wait(self._running, timeout=seconds)
-        left = list(self._hands.held)
+        left = [*self._left, *self._hands.held]
         for task in self._running:
             task.cancel()
         if self._running:
@@ -209,6 +210,7 @@ class Dispatcher:
         try:
             async with asyncio.timeout(pause_ms / 1000):
                 await self._stopping.wait()
+                self._left.append(entry.id)
         except TimeoutError:
             entry.attempt += 1
             run = self._run_batch([entry]) if entry.handler.batch else self._run_single(entry)
