@@ -1,0 +1,188 @@
+"""The outbox: what a transaction has written reaches its stream, whoever dies between, with the same id every time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from shared.bus import Bus, OutboxRelay, Supervisor, names
+from shared.bus.envelope import Envelope, read_fields
+from shared.bus.outbox import outbox_status
+from shared.contracts.events import KeyRevoked, KeysNarrowed
+from shared.database import Database
+from shared.failpoints import FailpointError, parse_failpoints
+from tests.harness.stores import Servers, fresh_database
+from tests.integration.bus.conftest import Valkey, open_bus, until
+
+SCHEMA = "keys"
+INSERT = "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1795456269000)"
+EVENTS = names.event_stream(KeyRevoked.stream)
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[Database]:
+    """A migrated database of the test's own."""
+    async with fresh_database(servers) as url:
+        database = Database(url, schema=SCHEMA, queries={}, application_name="tests")
+        await database.start()
+        yield database
+        await database.stop()
+
+
+async def write(connection: Any, key_id: str) -> None:
+    """An event, inside the transaction of whoever calls."""
+    event = KeyRevoked(key_id=key_id, user_id=2, client_id=None, reason="person", on=1)
+    await connection.execute(INSERT, event.stream, event.type, event.to_wire())
+
+
+async def published(bus: Bus) -> list[Envelope]:
+    """What is in the stream, in its order."""
+    return [read_fields(fields) for _, fields in await bus.redis.execute("XRANGE", EVENTS, "-", "+")]
+
+
+async def keys(bus: Bus) -> list[str]:
+    """Whose revocation is in the stream."""
+    return [KeyRevoked.from_wire(envelope.body).key_id for envelope in await published(bus)]
+
+
+@asynccontextmanager
+async def relaying(relay: OutboxRelay) -> AsyncIterator[None]:
+    """Runs a relay as a service does."""
+    supervisor = Supervisor()
+    supervisor.run("relay", relay.run)
+    try:
+        yield
+    finally:
+        await supervisor.stop()
+
+
+async def test_a_kick_publishes_at_once_and_a_look_finds_the_rest(valkey: Valkey, database: Database) -> None:
+    """Other processes write too, and nobody kicks for them."""
+    async with open_bus(valkey) as bus:
+        relay = OutboxRelay(database, bus, SCHEMA)
+        async with relaying(relay):
+            for key_id in ("a", "b"):
+                async with database.transaction() as connection:
+                    await write(connection, key_id)
+                if key_id == "a":
+                    relay.kick()
+            await until(lambda: _has(bus, ["a", "b"]))
+            await until(lambda: _is_marked(database))
+        async with database.connection() as connection:
+            status = await outbox_status(connection, SCHEMA, 1_795_456_270_000)  # type: ignore[arg-type]
+        assert (status.unpublished, status.oldest_ms) == (0, 0)
+
+
+async def test_a_transaction_that_commits_late_is_not_passed_over(valkey: Valkey, database: Database) -> None:
+    """Two are open, the one with the higher id commits first; what is rolled back is never told."""
+    async with open_bus(valkey) as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
+        async with database.transaction() as early:
+            await write(early, "early")
+            async with database.transaction() as late:
+                await write(late, "late")
+            await until(lambda: _has(bus, ["late"]))
+            with suppress(ZeroDivisionError):
+                async with database.transaction() as never:
+                    await write(never, "never")
+                    raise ZeroDivisionError
+        await until(lambda: _has(bus, ["late", "early"]))
+
+
+async def test_a_relay_killed_between_xadd_and_mark_tells_twice_with_one_id(
+    valkey: Valkey, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least once, and whoever reads it can tell."""
+    async with open_bus(valkey) as bus:
+        async with database.transaction() as connection:
+            await write(connection, "k")
+        armed = parse_failpoints("outbox.after_publish_before_mark=raise@1")
+        monkeypatch.setattr("shared.failpoints._points", armed)
+        with pytest.raises(FailpointError):
+            await OutboxRelay(database, bus, SCHEMA).publish()
+        assert await OutboxRelay(database, bus, SCHEMA).publish() == 1
+        first, second = await published(bus)
+        assert first == second
+
+
+async def test_relays_beside_each_other_do_not_repeat_each_other(valkey: Valkey, database: Database) -> None:
+    """Rows that one holds are skipped by the others."""
+    async with open_bus(valkey) as bus, open_bus(valkey) as other:
+        async with database.transaction() as connection:
+            for number in range(1500):
+                await write(connection, str(number))
+        told = await asyncio.gather(
+            *(OutboxRelay(database, each, SCHEMA).publish() for each in (bus, other) * 2)
+        )
+        assert sum(told) == 1500
+        assert sorted(await keys(bus)) == sorted(map(str, range(1500)))
+
+
+async def test_events_wait_for_redis(valkey: Valkey, database: Database) -> None:
+    """They are written down; an outage only delays them."""
+    async with open_bus(valkey) as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
+        valkey.kill()
+        async with database.transaction() as connection:
+            await write(connection, "k")
+        valkey.start()
+        await until(lambda: _has(bus, ["k"]), 20)
+
+
+async def test_what_a_killed_redis_has_forgotten_is_told_again(valkey: Valkey, database: Database) -> None:
+    """Its last second is lost though it was marked as published: the relay does not trust a restart."""
+    valkey.kill()
+    valkey.start(appendonly="no")
+    async with open_bus(valkey) as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
+        async with database.transaction() as connection:
+            await write(connection, "k")
+        await until(lambda: _has(bus, ["k"]))
+        await until(lambda: _is_marked(database))
+        (before,) = await published(bus)
+        valkey.kill()
+        valkey.start(appendonly="no")
+        await until(lambda: _has(bus, ["k"]), 20)
+        assert await published(bus) == [before]
+
+
+async def test_a_relay_that_starts_tells_the_last_seconds_again(valkey: Valkey, database: Database) -> None:
+    """Redis may have been killed while no relay ran; what is older was safe and is not repeated."""
+    async with open_bus(valkey) as bus:
+        async with database.transaction() as connection:
+            await write(connection, "old")
+            await write(connection, "young")
+        await OutboxRelay(database, bus, SCHEMA).publish()
+        async with database.connection() as connection:
+            await connection.execute(
+                "UPDATE outbox SET published_on = published_on - 60000 WHERE id = (SELECT min(id) FROM outbox)"
+            )
+        async with relaying(OutboxRelay(database, bus, SCHEMA)):
+            await until(lambda: _has(bus, ["old", "young", "young"]))
+            await until(lambda: _is_marked(database))
+
+
+async def test_a_broadcast_is_trimmed_by_age(valkey: Valkey, database: Database) -> None:
+    """Ten minutes: who was away for longer forgets everything it knows."""
+    stream = names.event_stream(KeysNarrowed.stream)
+    async with open_bus(valkey) as bus:
+        for number in range(300):
+            await bus.redis.execute("XADD", stream, f"{number + 1}-0", "long", "ago")
+        event = KeysNarrowed(key_ids=("k",), on=1)
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, event.stream, event.type, event.to_wire())
+        await OutboxRelay(database, bus, SCHEMA).publish()
+        assert await bus.redis.execute("XLEN", stream) < 150
+
+
+async def _has(bus: Bus, expected: list[str]) -> bool:
+    try:
+        return await keys(bus) == expected
+    except Exception:  # noqa: BLE001 - the server is on its way
+        return False
+
+
+async def _is_marked(database: Database) -> bool:
+    async with database.connection() as connection:
+        return not await connection.fetchval("SELECT count(*) FROM outbox WHERE published_on IS NULL")

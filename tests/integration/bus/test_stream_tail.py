@@ -1,0 +1,110 @@
+"""The tail of a broadcast: every process hears all of it, and is told whenever it may have missed something."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from shared.bus import Bus, StreamTail, names
+from shared.bus.envelope import Envelope
+from shared.contracts.base import Event
+from shared.contracts.events import KeysNarrowed
+from tests.integration.bus.conftest import Valkey, open_bus, until
+
+STREAM = names.event_stream(KeysNarrowed.stream)
+
+
+class Listener:
+    """What one process hears."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.heard: list[str] = []
+        self.gaps = 0
+        self.tail = StreamTail(bus, KeysNarrowed.stream, self._entry, self._gap)
+
+    async def _entry(self, event: Event) -> None:
+        assert isinstance(event, KeysNarrowed)
+        self.heard += event.key_ids
+
+    async def _gap(self) -> None:
+        self.gaps += 1
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Listener]:
+        """Listens meanwhile."""
+        task = asyncio.create_task(self.tail.run())
+        await until(lambda: (self.gaps > 0 and self.tail.last_read_on > 0) or task.done())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def tell(bus: Bus, key_id: str, body: bytes | None = None) -> None:
+    """Appends a broadcast as the relay does."""
+    event = KeysNarrowed(key_ids=(key_id,), on=1)
+    envelope = Envelope(f"id-{key_id}", event.type, "key_issuer", bus.time.now(), body or event.to_wire())
+    await bus.redis.execute("XADD", STREAM, "*", *envelope.to_fields())
+
+
+async def test_every_process_hears_everything_from_its_start_on(valkey: Valkey) -> None:
+    """What was before is a gap."""
+    async with open_bus(valkey) as bus, Listener(bus).listening() as one:
+        await tell(bus, "a")
+        await until(lambda: one.heard == ["a"])
+        async with Listener(bus).listening() as two:
+            await tell(bus, "b")
+            await until(lambda: one.heard == ["a", "b"])
+            await until(lambda: two.heard == ["b"])
+            assert (one.gaps, two.gaps) == (1, 1)
+
+
+@pytest.mark.parametrize("blow", [("FLUSHALL",), ("DEL", STREAM)])
+async def test_a_stream_that_begins_anew_is_a_gap(valkey: Valkey, blow: tuple[str, ...]) -> None:
+    """And what comes then is heard."""
+    async with open_bus(valkey) as bus, Listener(bus).listening() as one:
+        await tell(bus, "a")
+        await until(lambda: one.heard == ["a"])
+        await bus.redis.execute(*blow)
+        await until(lambda: one.gaps == 2)
+        await tell(bus, "b")
+        await until(lambda: one.heard == ["a", "b"])
+
+
+async def test_a_lost_connection_is_a_gap(valkey: Valkey) -> None:
+    """Also after a kill -9 of the server, which may have forgotten the latest."""
+    async with open_bus(valkey) as bus, Listener(bus).listening() as one:
+        await tell(bus, "a")
+        await until(lambda: one.heard == ["a"])
+        valkey.kill()
+        valkey.start()
+        await until(lambda: one.gaps >= 2)
+        await bus.redis.execute("PING")
+        await tell(bus, "b")
+        await until(lambda: one.heard == ["a", "b"])
+
+
+async def test_what_cannot_be_read_is_a_gap(valkey: Valkey) -> None:
+    """It may have been the revocation of any key."""
+    async with open_bus(valkey) as bus, Listener(bus).listening() as one:
+        await tell(bus, "a", body=b"{")
+        await until(lambda: one.gaps == 2)
+        await bus.redis.execute("XADD", STREAM, "*", "foreign", "entry")
+        await until(lambda: one.gaps == 3)
+        await tell(bus, "b")
+        await until(lambda: one.heard == ["b"])
+
+
+async def test_a_server_that_does_not_answer_makes_the_last_read_old(valkey: Valkey) -> None:
+    """So that verifiers stop believing what they remember; once it answers, all is young again."""
+    async with open_bus(valkey) as bus, Listener(bus).listening() as one:
+        valkey.signal(signal.SIGSTOP)
+        await until(lambda: bus.clock.monotonic() - one.tail.last_read_on > 3)
+        valkey.signal(signal.SIGCONT)
+        await until(lambda: bus.clock.monotonic() - one.tail.last_read_on < 1.5)
+        await until(lambda: one.gaps >= 2)
