@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from services.key_issuer.cache import KeyCache
 from services.key_issuer.client_access import ClientAccess
 from services.key_issuer.consumer import make_consumer, make_event_consumer
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.delivery import run_sweeper
+from services.key_issuer.delivery import report_undelivered, run_sweeper
 from services.key_issuer.handlers.introspect import IntrospectHandler
 from services.key_issuer.handlers.report_leak import ReportLeakHandler
 from services.key_issuer.handlers.status import StatusHandler
@@ -129,7 +130,8 @@ class _Composition:
         self._counts.gaps.inc()
 
     async def _sweep(self) -> None:
-        await run_sweeper(self._issuer, self._settings.pending_key_seconds)
+        report = partial(report_undelivered, self._issuer, self._bus)
+        await run_sweeper(self._issuer, self._settings.pending_key_seconds, report)
 
     async def _write_last_uses(self) -> None:
         try:

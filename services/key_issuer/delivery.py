@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -11,6 +11,8 @@ import structlog
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.revocation import CHUNK, UNDELIVERED
+from shared.bus import Bus
+from shared.contracts.clients import NoteUndelivered
 from shared.errors import StoreUnavailable
 
 LONGEST_PAUSE: Final = 30.0
@@ -29,7 +31,11 @@ async def confirm_deliveries(issuer: Issuer, key_ids: Sequence[str]) -> None:
         await database.execute("confirm_delivery", row["key_id"])
 
 
-async def sweep(issuer: Issuer, pending_seconds: int) -> int:
+Report = Callable[[Sequence[str]], Awaitable[None]]
+"""Hears the ids of keys that were revoked because nobody ever held them."""
+
+
+async def sweep(issuer: Issuer, pending_seconds: int, report: Report | None = None) -> int:
     """Revokes the keys that nobody has confirmed for so long; how many."""
     now = issuer.clock.now()
 
@@ -41,16 +47,28 @@ async def sweep(issuer: Issuer, pending_seconds: int) -> int:
     while ended := await in_transaction(issuer.database, work):
         issuer.announce(ended)
         swept += len(ended)
+        if report is not None:
+            await report(ended)
     await issuer.database.execute("forget_replayed_codes", now - _MARK_LIFE_MS)
     return swept
 
 
-async def run_sweeper(issuer: Issuer, pending_seconds: int) -> None:
+async def report_undelivered(issuer: Issuer, bus: Bus, key_ids: Sequence[str]) -> None:
+    """Lets auth_api tell the authors of the keys' clients; what cannot be told now is not told."""
+    try:
+        rows = await issuer.database.fetch("clients_of_keys", list(key_ids))
+        if rows:
+            await bus.send(NoteUndelivered(keys=tuple((row["client_id"], row["key_id"]) for row in rows)))
+    except StoreUnavailable as error:
+        _log.info("undelivered_keys_not_reported", reason=str(error))
+
+
+async def run_sweeper(issuer: Issuer, pending_seconds: int, report: Report) -> None:
     """Sweeps for ever, at least every 30 s; an outage only delays it."""
     while True:
         await asyncio.sleep(min(LONGEST_PAUSE, max(pending_seconds / 2, 0.5)))
         try:
-            swept = await sweep(issuer, pending_seconds)
+            swept = await sweep(issuer, pending_seconds, report)
         except StoreUnavailable as error:
             _log.warning("sweep_delayed", reason=str(error))
             continue

@@ -164,6 +164,10 @@ WHERE waiting.created_on < $1
 LIMIT $2
 FOR UPDATE OF keys, waiting SKIP LOCKED;
 
+-- name: clients_of_keys
+-- Which client each of these keys was made for, personal ones left out.
+SELECT client_id, key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND client_id IS NOT NULL;
+
 -- name: end_keys
 -- Revokes keys that this transaction has locked: once each, with their line in the audit and their event, and one
 -- broadcast to forget them all.
