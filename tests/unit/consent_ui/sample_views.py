@@ -10,6 +10,7 @@ from services.consent_ui.handlers.device import DeviceView
 from services.consent_ui.handlers.keys import KeyPageView, KeyRevokeView
 from services.consent_ui.handlers.sign_in import SignInView
 from services.consent_ui.redirect_target import RedirectTarget
+from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
 from services.consent_ui.views.apps import AppView, Homepage
 from services.consent_ui.views.clients import (
     AttemptLine,
@@ -89,8 +90,13 @@ _NEW_KEY: Final = NewKeyView(
     EVIL, EVIL, EVIL, EVIL, 3, EVIL, "data:application/octet-stream;base64,", _LINES, EVIL, EVIL
 )
 _ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, request_id=EVIL)
+_FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
+_OPERATION: Final = OperationView(
+    EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, (_FIELD,), (_FIELD,), (AnswerView("200", EVIL, (_FIELD,)), AnswerView("400", EVIL, ()))
+)  # fmt: skip
 
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
+    "api.html": (ApiView(EVIL, (SectionView(EVIL, "section", (_OPERATION,)),)),),
     "client.html": (
         ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, EVIL, EVIL, (_ATTEMPT,)),
         ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, _DAY, (), None, EVIL, EVIL, EVIL, None),
