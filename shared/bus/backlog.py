@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from shared.bus.metrics import BusMetrics
@@ -15,6 +16,8 @@ HIGH_WATER: Final = 2_000
 HIGHEST_WATER: Final = 50_000
 """For commands without a reply, which nobody waits for."""
 MEASURE_SECONDS: Final = 0.05
+BELIEVED_SECONDS: Final = 0.5
+"""A length that was seen longer ago refuses nobody."""
 
 
 class Backlogs:
@@ -25,8 +28,8 @@ class Backlogs:
         self._redis = redis
         self._metrics = metrics
         self._high_water = high_water
+        self._asked: dict[str, float] = {}
         self._known: dict[str, tuple[int, float]] = {}
-        self._queues: dict[str, str] = {}
 
     def check(self, stream: str, queue: str, *, awaited: bool) -> None:
         """Lets a new entry pass, or not.
@@ -34,23 +37,23 @@ class Backlogs:
         Raises:
             BusUnavailable: ``overload``.
         """
-        now = asyncio.get_running_loop().time()
-        length, measured = self._known.get(stream, (0, -1.0))
-        if now - measured > MEASURE_SECONDS:
-            self._known[stream] = length, now
-            self._queues[stream] = queue
-            self._measure(stream)
-        if length >= (self._high_water if awaited else HIGHEST_WATER):
+        now = monotonic()
+        if now - self._asked.get(stream, -1.0) > MEASURE_SECONDS:
+            self._asked[stream] = now
+            self._measure(stream, queue)
+        length, seen = self._known.get(stream, (0, 0.0))
+        most = self._high_water if awaited else HIGHEST_WATER
+        if length >= most and now - seen < BELIEVED_SECONDS:
             raise BusUnavailable("overload")
 
-    def _measure(self, stream: str) -> None:
+    def _measure(self, stream: str, queue: str) -> None:
         with suppress(StoreUnavailable):
             future = self._redis.send(("XLEN", stream))
-            future.add_done_callback(lambda done: self._measured(stream, done))
+            future.add_done_callback(lambda done: self._measured(stream, queue, done))
 
-    def _measured(self, stream: str, done: asyncio.Future[Any]) -> None:
+    def _measured(self, stream: str, queue: str, done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
         length: int = done.result()
-        self._known[stream] = length, self._known[stream][1]
-        self._metrics.backlog.labels(self._queues[stream]).set(length)
+        self._known[stream] = length, monotonic()
+        self._metrics.backlog.labels(queue).set(length)
