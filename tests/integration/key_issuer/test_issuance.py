@@ -251,14 +251,20 @@ async def test_what_the_tables_tell_is_what_the_contract_says(bench: Bench) -> N
 
 async def test_eviction_by_two_replicas_at_once_leaves_ten(bench: Bench) -> None:
     """They wait for each other at the holding, never in a circle."""
+
+    async def issue_batches(replica: Bench, users: tuple[int, ...]) -> None:
+        for _ in range(5):
+            await replica.issue(
+                *(command(mint(), user_id=user, client_id=client) for user in users for client in "AB")
+            )
+
     async with open_bench(bench.url) as other:
+        # As many batches at a time as a consumer runs.
         await asyncio.gather(
             *(
-                replica.issue(
-                    *(command(mint(), user_id=user, client_id=client) for user in users for client in "AB")
-                )
+                issue_batches(replica, users)
                 for replica, users in ((bench, (1, 2, 3)), (other, (3, 2, 1)))
-                for _ in range(15)
+                for _ in range(3)
             )
         )
     rows = await bench.sql(
