@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.auth_api.account_switches import disable_user, enable_user
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person
 from tests.integration.oauth.conftest import Provider
@@ -230,3 +231,25 @@ async def test_ac_26_preparing_grants_nothing(provider: Provider, author: Person
         assert prepared.outcome == "consent"
     assert await grants(provider, person) == 0
     assert await provider.all_keys(person.user_id) == 0
+
+
+async def test_ac_55_a_disabled_account_gives_nothing_any_more(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """Neither its open page nor its unredeemed code; and enabling it does not bring them back."""
+    client = await author.create_client()
+    arrival = await accept(provider, person, await shown(provider, person, "request_auth", *link(client)))
+    pending = await shown(provider, person, "request_auth", *link(client))
+    key = await person.give_key(client)
+    await disable_user(provider.resources, person.username)
+    assert (await decide(provider, person, pending, code_digest=digest_of("x"))).outcome == "signed_out"
+    refused = await provider.site.exchange(client, arrival.code)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert (await provider.issuer.verify(key["access_token"])).status_code == 401
+    await enable_user(provider.resources, person.username)
+    assert (await provider.site.exchange(client, arrival.code)).json()["error"] == "invalid_grant"
+    assert (await person.sign_in(person.username)).status_code == 200
+    assert (await decide(provider, person, pending, code_digest=digest_of("y"))).outcome == "signed_out"
+    assert await provider.live_keys(person.user_id) == 0
+    arrival = await accept(provider, person, await shown(provider, person, "request_auth", *link(client)))
+    assert (await provider.site.exchange(client, arrival.code)).status_code == 200
