@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import click
 
 from deploy.all_in_one import load_service
 from deploy.service_table import NEEDS, PORTS
-from deploy.workers import Supervisor
+from deploy.workers import Supervisor, Waits
 from shared.logs import configure_logging
 from shared.settings import load_settings
 from shared.web.server import run
@@ -36,9 +37,22 @@ _LINGER_SECONDS: Final = 5.0
     show_default="0, with several workers 5",
     help="Seconds for which a process that stops still serves the connections it has: longer than a proxy keeps them idle.",
 )
+@click.option(
+    "--connection-age",
+    type=click.FloatRange(0, 3600),
+    default=0,
+    show_default="no limit",
+    help="Seconds after which a connection is closed with its next answer: spreads a proxy's connections over replicas.",
+)
 @click.pass_context
 def serve(
-    context: click.Context, name: str, host: str, port: int | None, workers: int, linger: float | None
+    context: click.Context,
+    name: str,
+    host: str,
+    port: int | None,
+    workers: int,
+    linger: float | None,
+    connection_age: float,
 ) -> None:
     """Run one service until SIGINT or SIGTERM.
 
@@ -50,10 +64,16 @@ def serve(
     configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
     port = PORTS[name] if port is None else port
     if workers > 1:
-        context.exit(
-            Supervisor(service, host, port, workers, _LINGER_SECONDS if linger is None else linger).run()
-        )
+        waits = Waits(_LINGER_SECONDS if linger is None else linger, connection_age)
+        context.exit(Supervisor(service, host, port, workers, waits).run())
     create_app = load_service(service)
     context.exit(
-        run(lambda: create_app(settings), host=host, port=port, service=service, linger_seconds=linger or 0)
+        run(
+            lambda: create_app(settings),
+            host=host,
+            port=port,
+            service=service,
+            linger_seconds=linger or 0,
+            longest_connection=connection_age or inf,
+        )
     )

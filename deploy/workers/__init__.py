@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploy.workers.process import Waits
 from deploy.workers.supervisor import Supervisor
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "Waits"]

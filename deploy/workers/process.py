@@ -6,18 +6,27 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How a worker treats connections, in seconds."""
+
+    linger: float
+    """How long a worker that stops still serves the connections it has."""
+    connection_age: float
+    """After which a connection is closed with its next answer; 0 for never."""
+
+
 class WorkerProcess:
     """A started worker: a fresh interpreter, so that it runs the code and reads the configuration of now."""
 
-    def __init__(
-        self, service: str, descriptor: int, number: int, *, linger_seconds: float, folder: Path
-    ) -> None:
+    def __init__(self, service: str, descriptor: int, number: int, *, waits: Waits, folder: Path) -> None:
         """Starts it on an inherited listening socket; ``folder`` is where the workers meet."""
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
@@ -25,7 +34,14 @@ class WorkerProcess:
         self._started = time.monotonic()
         self._terminated: float | None = None
         command = [sys.executable, "-P", "-m", "deploy.workers.worker", service]
-        command += [str(descriptor), str(told), str(number), str(linger_seconds), str(folder)]
+        command += [
+            str(descriptor),
+            str(told),
+            str(number),
+            str(waits.linger),
+            str(waits.connection_age),
+            str(folder),
+        ]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, pass_fds=(descriptor, told), env=environ

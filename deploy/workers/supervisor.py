@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from deploy.workers.listeners import open_listeners
-from deploy.workers.process import WorkerProcess
+from deploy.workers.process import Waits, WorkerProcess
 
 READY_SECONDS: Final = 30.0
 """A replacement that is not ready by then is given up, and the old worker stays."""
@@ -42,13 +42,13 @@ class _Slot:
 
 @dataclass(slots=True)
 class Supervisor:
-    """One service's workers. ``linger_seconds``: how long an ending worker serves the connections it has."""
+    """One service's workers."""
 
     service: str
     host: str
     port: int
     count: int
-    linger_seconds: float
+    waits: Waits
     _slots: list[_Slot] = field(default_factory=list)
     _leaving: list[WorkerProcess] = field(default_factory=list)
     _rolling: deque[_Slot] = field(default_factory=deque)
@@ -101,9 +101,7 @@ class Supervisor:
 
     def _start(self, slot: _Slot) -> WorkerProcess:
         number = self._slots.index(slot)
-        return WorkerProcess(
-            self.service, slot.descriptor, number, linger_seconds=self.linger_seconds, folder=self._folder
-        )
+        return WorkerProcess(self.service, slot.descriptor, number, waits=self.waits, folder=self._folder)
 
     def _wait(self) -> None:
         """Waits for a signal or a tick, then brings everything forward."""

@@ -1,6 +1,6 @@
 """One worker: serves an inherited socket, tells its supervisor when it is ready, and ends with it.
 
-usage: python -m deploy.workers.worker SERVICE SOCKET READY NUMBER LINGER FOLDER (the supervisor's own doing)
+usage: python -m deploy.workers.worker SERVICE SOCKET READY NUMBER LINGER AGE FOLDER (the supervisor's own doing)
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from math import inf
 from pathlib import Path
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from aiohttp import web
 from deploy.all_in_one import load_service
 from deploy.embedded.process import end_with_parent
 from deploy.service_table import NEEDS
+from deploy.workers.process import Waits
 from deploy.workers.shared_metrics import share_metrics
 from shared.logs import configure_logging
 from shared.settings import ConfigurationError, load_settings
@@ -24,7 +26,7 @@ from shared.web.server import run
 _BAD_CONFIGURATION = 78
 
 
-def main(service: str, descriptor: int, ready: int, number: int, linger: float, folder: Path) -> int:
+def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, folder: Path) -> int:
     """Serves until SIGTERM; the exit code."""
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
@@ -50,7 +52,8 @@ def main(service: str, descriptor: int, ready: int, number: int, linger: float, 
         port=0,
         service=service,
         listener=socket.socket(fileno=descriptor),
-        linger_seconds=linger,
+        linger_seconds=waits.linger,
+        longest_connection=waits.connection_age or inf,
         on_ready=lambda: _tell(ready),
     )
 
@@ -61,5 +64,5 @@ def _tell(ready: int) -> None:
 
 
 if __name__ == "__main__":
-    name, listener, pipe, index, seconds, place = sys.argv[1:]
-    sys.exit(main(name, int(listener), int(pipe), int(index), float(seconds), Path(place)))
+    name, listener, pipe, index, seconds, age, place = sys.argv[1:]
+    sys.exit(main(name, int(listener), int(pipe), int(index), Waits(float(seconds), float(age)), Path(place)))

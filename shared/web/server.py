@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, Final
 
 import structlog
@@ -30,10 +31,11 @@ _log = structlog.get_logger("latchkey.server")
 class _LimitedHandler(RequestHandler):
     """aiohttp's connection handler with a time limit for the head, and errors that tell and log nothing of it."""
 
-    __slots__ = ("_head_begun",)
+    __slots__ = ("_connected_on", "_head_begun")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._head_begun = True
+        self._connected_on = self._loop.time()
         super().connection_made(transport)
         self._limit_head()
 
@@ -56,8 +58,9 @@ class _LimitedHandler(RequestHandler):
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """While the server stops, each answer tells the client to take another connection for its next request."""
-        if getattr(self._manager, "draining", False):
+        """On an old connection, and on all while the server stops, the answer is the last: the client takes another."""
+        oldest = getattr(self._manager, "longest_connection", inf)
+        if oldest != inf and self._loop.time() - self._connected_on > oldest:
             resp.force_close()
         return super().finish_response(request, resp, start_time)
 
@@ -89,7 +92,8 @@ class _LimitedHandler(RequestHandler):
 class _Server(web.Server):
     """aiohttp's server with our connection handler."""
 
-    draining = False
+    longest_connection = inf
+    """Seconds after which a connection is closed with its next answer."""
 
     def __call__(self) -> RequestHandler:
         return _LimitedHandler(self, loop=self._loop, **self._kwargs)
@@ -112,6 +116,7 @@ async def serving(
     *,
     listener: socket.socket | None = None,
     linger_seconds: float = 0.0,
+    longest_connection: float = inf,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[int]:
     """Serves an application; yields the port (a free one for 0); stops without losing a request at the end.
@@ -121,6 +126,8 @@ async def serving(
 
     Args:
         listener: a bound socket to listen on, instead of ``host`` and ``port``.
+        longest_connection: seconds after which a connection is closed with its next answer, so that a proxy's pooled
+            connections spread over the replicas that there are.
 
     Raises:
         OSError: the port is taken or the address is not ours.
@@ -142,6 +149,8 @@ async def serving(
         else:
             site = web.SockSite(runner, listener, backlog=1024)
         await site.start()
+        server: Any = runner.server
+        server.longest_connection = longest_connection
         yield _port_of(runner)
         if READINESS in application:
             application[READINESS].draining = True
@@ -154,7 +163,7 @@ async def serving(
 async def _linger(runner: web.AppRunner, seconds: float) -> None:
     """Serves what is connected until nobody is, or the time is up."""
     server: Any = runner.server
-    server.draining = True
+    server.longest_connection = -1.0
     deadline = asyncio.get_running_loop().time() + seconds
     while server.connections and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
@@ -168,6 +177,7 @@ def run(
     service: str,
     listener: socket.socket | None = None,
     linger_seconds: float = 0.0,
+    longest_connection: float = inf,
     on_ready: Callable[[], None] | None = None,
 ) -> int:
     """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen, or died of a bug).
@@ -182,7 +192,14 @@ def run(
             loop.add_signal_handler(number, stop.set)
         try:
             application = create_app()
-            server = serving(application, host, port, listener=listener, linger_seconds=linger_seconds)
+            server = serving(
+                application,
+                host,
+                port,
+                listener=listener,
+                linger_seconds=linger_seconds,
+                longest_connection=longest_connection,
+            )
             async with server as bound:
                 _log.info("listening", service=service, host=host, port=bound)
                 watch = asyncio.create_task(_tell_when_ready(application, on_ready))
