@@ -1,4 +1,4 @@
-"""Confirming that keys reached their holder: collected in the process, sent in batches, off the hot path."""
+"""Confirming that keys reached their holder: collected in the process, asked in batches, off the hot path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from shared.bus import Bus
+from shared.bus import Bus, RemoteFailure
 from shared.contracts.keys import ConfirmDelivery
 from shared.errors import StoreUnavailable
 
@@ -38,7 +38,7 @@ class Deliveries:
             self._wake.set()
 
     async def run(self) -> None:
-        """Sends what was noted, a few ms later, until ``stop``; then what is left, once."""
+        """Confirms what was noted, a few ms later, until ``stop``; then leaves to the stream what is left."""
         while not self._stop.is_set():
             await self._wake.wait()
             if len(self._key_ids) < BATCH:
@@ -47,24 +47,45 @@ class Deliveries:
             if not await self.flush():
                 await self._pause(RETRY_SECONDS)
                 self._wake.set()
-        await self.flush()
+        await self._leave_to_the_stream()
 
     def stop(self) -> None:
-        """Lets ``run`` end after a last flush."""
+        """Lets ``run`` end after its last words."""
         self._stop.set()
         self._wake.set()
 
     async def flush(self) -> bool:
-        """Sends everything that waits; whether nothing is left. What cannot be sent now is kept."""
+        """Has everything confirmed that waits; whether nothing is left. What has no answer yet is kept.
+
+        The answer is waited for: a Redis that is killed forgets its last second, and the key would die of that.
+        """
+        while self._key_ids:
+            batch, self._key_ids = self._key_ids[:BATCH], self._key_ids[BATCH:]
+            try:
+                await self._bus.request(ConfirmDelivery(key_ids=tuple(batch)))
+            except RemoteFailure as failure:
+                _log.error("confirm_failed", keys=len(batch), reason=str(failure))
+            except StoreUnavailable as error:
+                self._keep(batch, error)
+                return False
+            except asyncio.CancelledError:
+                self._key_ids = batch + self._key_ids
+                raise
+        return True
+
+    async def _leave_to_the_stream(self) -> None:
+        """This process ends: key_issuer reads it there, whenever that is."""
         while self._key_ids:
             batch, self._key_ids = self._key_ids[:BATCH], self._key_ids[BATCH:]
             try:
                 await self._bus.send(ConfirmDelivery(key_ids=tuple(batch)))
             except StoreUnavailable as error:
-                self._key_ids = (batch + self._key_ids)[:MOST_WAITING]
-                _log.warning("confirm_postponed", waiting=len(self._key_ids), reason=str(error))
-                return False
-        return True
+                self._keep(batch, error)
+                return
+
+    def _keep(self, batch: list[str], error: StoreUnavailable) -> None:
+        self._key_ids = (batch + self._key_ids)[:MOST_WAITING]
+        _log.warning("confirm_postponed", waiting=len(self._key_ids), reason=str(error))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
