@@ -1,0 +1,101 @@
+"""What people do on the pages, in the words of the pages."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from playwright.async_api import Page, Request, expect
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownClient:
+    """A client as the console showed it to its author."""
+
+    client_id: str
+    secret: str
+    consent_link: str
+    file_link: str
+
+
+class Walker:
+    """Somebody with a browser."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        """``url`` is the public address."""
+        self.page = page
+        self.url = url
+        self.username = f"walker-{secrets.token_hex(4)}"
+        self.messages: list[str] = []
+        self.requests: list[Request] = []
+        page.on("console", lambda message: self.messages.append(message.text))
+        page.on("pageerror", lambda error: self.messages.append(f"pageerror: {error}"))
+        page.on("dialog", lambda dialog: self.messages.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108 - Playwright marks it
+
+    def assert_nothing_was_blocked(self) -> None:
+        """No policy of ours stood in the way, no script failed, and no stranger's text came alive."""
+        bad = [
+            message
+            for message in self.messages
+            if "Content Security Policy" in message or message.startswith(("pageerror:", "dialog:"))
+        ]
+        assert bad == []
+
+    async def sign_up(self) -> None:
+        """Makes an account on the page."""
+        await self.page.goto("/sign-up")
+        await self._fill_credentials()
+        await self.press("Create account")
+        await expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
+
+    async def sign_in(self) -> None:
+        """On the sign-in page, wherever that leads."""
+        await self._fill_credentials()
+        await self.press("Sign in")
+
+    async def _fill_credentials(self) -> None:
+        await self.page.get_by_label("Username").fill(self.username)
+        await self.page.get_by_label("Password").fill(PASSWORD)
+
+    async def press(self, button: str) -> None:
+        """Presses the button of exactly that name."""
+        await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def follow(self, link: str) -> None:
+        """Follows the first link whose name begins so."""
+        await self.page.get_by_role("link", name=link).first.click()
+
+    async def register_client(
+        self,
+        *,
+        name: str = "Epic Games",
+        redirect_uris: Sequence[str] = (),
+        permissions: Sequence[str] = ("customise_score",),
+        filename: str = "",
+        template: str = "",
+    ) -> ShownClient:
+        """Registers a client in the console."""
+        page = self.page
+        await page.goto("/developer")
+        await self.follow("Register a client")
+        await page.get_by_label("Name", exact=True).fill(name)
+        await page.get_by_label("Redirect addresses").fill("\n".join(redirect_uris))
+        for permission in permissions:
+            await page.locator(f'input[value="{permission}"]').check()
+        if filename or template:
+            await page.get_by_text("Key file and webhook").click()
+            await page.get_by_label("Key file: name").fill(filename)
+            await page.get_by_label("Key file: template").fill(template)
+        await self.press("Register")
+        await expect(page.get_by_role("heading", name=f"{name} is registered")).to_be_visible()
+        link = page.get_by_label("To connect their account")
+        return ShownClient(
+            client_id=await page.get_by_label("Client ID").input_value(),
+            secret=await page.get_by_label("Client secret").input_value(),
+            consent_link=await link.input_value() if await link.count() else "",
+            file_link=await page.locator("#file-link").input_value(),
+        )
