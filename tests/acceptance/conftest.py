@@ -11,8 +11,8 @@ from tests.harness.backends import new_folder
 from tests.harness.processes import running_up
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def latchkey(run_directory: Path) -> Iterator[str]:
-    """`./latchkey up`, fresh; its address."""
+    """`./latchkey up`, fresh, for the whole package; its address."""
     with running_up(new_folder(run_directory)) as url:
         yield url
