@@ -43,7 +43,11 @@ class Notes:
         self.findings: list[Finding] = []
 
     def ok(self, subject: str, detail: str) -> None:
-        """All is well."""
+        """All is well, unless it was found before that it is not."""
+        if any(
+            finding.subject == subject and finding.verdict is Verdict.PROBLEM for finding in self.findings
+        ):
+            return
         self.findings.append(Finding(self.area, subject, Verdict.OK, detail))
 
     def warning(self, subject: str, detail: str, advice: str) -> None:

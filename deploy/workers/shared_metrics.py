@@ -25,7 +25,7 @@ def share_metrics(application: web.Application, number: int, folder: Path) -> No
     path = folder / f"{number}-{os.getpid()}.sock"
 
     async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(_labelled(application[METRICS].exposition().decode(), number).encode())
+        writer.write(labelled(application[METRICS].exposition().decode(), number).encode())
         writer.write_eof()
         await writer.drain()
         writer.close()
@@ -61,7 +61,8 @@ async def _ask(path: Path) -> str:
         return ""
 
 
-def _labelled(exposition: str, number: int) -> str:
+def labelled(exposition: str, number: int) -> str:
+    """A text exposition with the label `worker` on each sample."""
     label = f'worker="{number}"'
 
     def put(match: re.Match[str]) -> str:

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import BasicAuth, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    encode_basic_auth,
+)
 
 MOST_KEYS: Final = 10
 """One person and client hold no more: older keys go first."""
@@ -77,9 +84,9 @@ class Crowd:
 
     async def exchange(self, code: str) -> tuple[int, Any]:
         """A code for a key."""
-        auth = BasicAuth(self._client["clientID"], self._client["clientSecret"])
+        login = encode_basic_auth(self._client["clientID"], self._client["clientSecret"])
         form = {"grant_type": "authorization_code", "code": code}
-        return await self.ask("POST", "/api/v1/oauth/token", auth=auth, data=form)
+        return await self.ask("POST", "/api/v1/oauth/token", headers={"Authorization": login}, data=form)
 
     async def verify(self, key: str) -> tuple[int, Any]:
         """Whether a key is good."""
@@ -87,11 +94,17 @@ class Crowd:
         return await self.ask("GET", "/api/v1/verify?permission=customise_score", headers=headers)
 
     async def _sign_up(self) -> Mapping[str, str]:
+        """Signs somebody up; a site that is only just up may ask for another try."""
         body = {"username": f"person-{secrets.token_hex(6)}", "password": PASSWORD}
-        async with self._http.post(f"{self.url}/api/v1/users", json=body) as answer:
-            assert answer.status == 201, await answer.text()
-            cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in answer.cookies.values())
-        return {"Cookie": cookies, "Origin": self.url}
+        for _ in range(20):
+            async with self._http.post(f"{self.url}/api/v1/users", json=body) as answer:
+                said = await answer.text()
+                if answer.status == 201:
+                    cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in answer.cookies.values())
+                    return {"Cookie": cookies, "Origin": self.url}
+                assert answer.status >= 500, said
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+        raise AssertionError(f"nobody can sign up: {said}")
 
 
 @asynccontextmanager
