@@ -16,6 +16,7 @@ RESERVED_PARAMETERS: Final = frozenset(
 _NO_URI_CHARACTER: Final = re.compile(r"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_AUTHORITY: Final = re.compile(r"[^:/?#]+://([^/?#]*)")
 _WEB: Final = re.compile(r"https?://([^/?#]*)([^?#]*)")
 _HOST: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
 _NAME: Final = re.compile(
@@ -97,12 +98,15 @@ def _has_allowed_scheme(uri: str) -> str | None:
     return "must be https, http on a loopback host, or a reverse-DNS private scheme (like com.example.app:/callback)"
 
 
+def _has_no_user(uri: str) -> str | None:
+    authority = _AUTHORITY.match(uri)
+    return "must not hold a user name or password" if authority and "@" in authority[1] else None
+
+
 def _has_plain_host(uri: str) -> str | None:
     web = _WEB.match(uri)
     if web is None:
         return None
-    if "@" in web[1]:
-        return "must not hold a user name or password"
     host = _HOST.fullmatch(web[1])
     if host is None or int(host["port"] or 0) > _LARGEST_PORT:
         return "must name a host and, if any, a port from 1 to 65535"
@@ -130,6 +134,7 @@ _CHECKS: Final[tuple[Callable[[str], str | None], ...]] = (
     _is_text,
     _has_no_fragment,
     _has_allowed_scheme,
+    _has_no_user,
     _has_plain_host,
     _has_no_dot_segments,
     _has_no_reserved_parameter,

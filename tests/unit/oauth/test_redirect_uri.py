@@ -171,6 +171,7 @@ def test_what_may_be_registered(uri: str) -> None:
         ("https://client.example/*", "*"),
         ("https://user@client.example/cb", "user name"),
         ("https://user:pw@client.example/cb", "user name"),
+        ("com.example.app://user@host/cb", "user name"),
         ("https://good.com\\@evil.com/", "characters"),
         ("https://client.example/c b", "characters"),
         ("https://client.example/é", "characters"),
