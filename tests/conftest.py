@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
 import structlog
 from playwright.async_api import Browser, BrowserContext, Page
@@ -43,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller makes the run's folder, which its workers inherit."""
+    # A busy machine is no fault of an example.
+    hypothesis.settings.register_profile("suite", deadline=None)
+    hypothesis.settings.load_profile("suite")
     compliance.pytest_configure(config)
     if not hasattr(config, "workerinput"):
         os.environ[RUN_FOLDER] = str(_controller.enter_context(run_folder()))
