@@ -113,6 +113,12 @@ async def test_ac_58_many_polls_after_the_approval_give_one_key(
     consent = await shown(provider, person, "device", ("user_code", codes["user_code"]))
     await decide(provider, person, consent)
     answers = await asyncio.gather(*(poll(provider, client, codes["device_code"]) for _ in range(50)))
+    # On a machine so busy that the issuer misses its deadline, the winner is told to come again.
+    while any(answer.status_code == 503 for answer in answers):
+        answers = [
+            await poll(provider, client, codes["device_code"]) if answer.status_code == 503 else answer
+            for answer in answers
+        ]
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 49
     assert {error(answer) for answer in answers if answer.status_code == 400} == {"invalid_grant"}
     assert await provider.live_keys(person.user_id) == 1
