@@ -128,6 +128,8 @@ class Cluster:
         return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _spawn(self, name: str, *arguments: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
+        if (before := self._processes.get(name)) is not None:
+            before.wait(READY_SECONDS)
         with (self._folder / f"{name}.log").open("ab") as output:
             self._processes[name] = subprocess.Popen(
                 [LATCHKEY, *arguments],

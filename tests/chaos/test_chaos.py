@@ -20,7 +20,8 @@ from tests.chaos.load import Load
 from tests.chaos.nemesis import Nemesis
 from tests.harness.processes import command
 
-PENDING_SECONDS = 8
+PENDING_SECONDS = 30
+"""Longer than it takes until the entries of a dead consumer are taken over (15 s), confirmations among them."""
 QUIET_SECONDS = 60.0
 WORKERS = 12
 

@@ -1,0 +1,338 @@
+"""The kill matrix: each part dies at each step of the flow, by name; at most one key a code, and none that nobody holds.
+
+What is proven elsewhere is not repeated: the bus alone in ``tests/integration/bus``, S5 and S6 inside one key_issuer in
+``tests/integration/key_issuer``. Here every part is a process, and the client sees what clients see. key_issuer pauses
+between INSERT and COMMIT and again before its answer, so that each moment can be hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from shared.secret_tokens import digest_of
+from tests.chaos.scene import (
+    COMMANDS,
+    Consented,
+    Scene,
+    attempt,
+    eventually,
+    is_unavailable,
+    playing,
+    timed,
+    until,
+)
+from tests.harness.backends import new_folder
+from tests.harness.site import bearer
+from tests.integration.consent_ui.visits import CONSENT_LINK, press, query_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+PAUSES: Final = "key_issuer.issue.inserted=pause:0.5;key_issuer.issue.committed=pause:0.5"
+SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
+
+
+@pytest.fixture(scope="module")
+async def shared_scene(run_directory: Path) -> AsyncIterator[Scene]:
+    """The processes of this module; whatever was done to them, in the end nothing waits anywhere."""
+    async with playing(new_folder(run_directory), *SERVICES, THROTTLE="off") as scene:
+        await respawn_issuer(scene)
+        await scene.cluster.ready("key-issuer-1")
+        yield scene
+        await scene.settled()
+
+
+@pytest.fixture
+async def scene(shared_scene: Scene) -> Scene:
+    """All of it well again after the test before."""
+    await shared_scene.cluster.all_ready()
+    return shared_scene
+
+
+async def respawn_issuer(scene: Scene) -> None:
+    """Kill -9 and a new process, with the pauses."""
+    scene.cluster.kill("key-issuer-1")
+    scene.cluster.spawn_service("key-issuer-1", failpoints=PAUSES)
+
+
+async def one_key_in_the_end(scene: Scene, given: Consented, first: httpx.Response | None) -> None:
+    """Whatever the first try came to, the client ends up with one live key, or with a dead code and none."""
+    answer = first
+    if answer is None or answer.status_code == 503:
+        answer = await eventually(lambda: scene.exchange(scene.two, given))
+    live = await scene.live_keys(given.person)
+    if answer.status_code == 200:
+        assert live == [answer.json()["keyID"]]
+        token = answer.json()["access_token"]
+        assert (await eventually(lambda: scene.two.verify(token))).status_code == 200
+    else:
+        assert answer.json()["error"] == "invalid_grant", answer.text
+        assert live == []
+
+
+@pytest.mark.parametrize("victim", ["key-issuer-1", "postgres", "valkey"])
+@pytest.mark.parametrize("step", ["S5 inserted, not committed", "S6 committed, not answered"])
+async def test_s5_s6_killed_while_the_key_is_made(scene: Scene, step: str, victim: str) -> None:
+    """503 or the key; the code stays good; the retry's key is the only one."""
+    given = await scene.consented()
+    exchange = asyncio.create_task(attempt(scene.exchange(scene.one, given)))
+    if step.startswith("S5"):
+        await until(scene.is_inserting)
+    else:
+        await until(lambda: scene.has_row(given.person))
+    if victim == "key-issuer-1":
+        await respawn_issuer(scene)
+    else:
+        scene.cluster.kill(victim)
+    first = await exchange
+    assert first is not None
+    assert first.status_code in (200, 503), first.text
+    await one_key_in_the_end(scene, given, first)
+
+
+async def test_s1_signing_in(scene: Scene) -> None:
+    """A killed Redis costs at most the session; a killed page service only a retry."""
+    person = await scene.one.sign_up()
+    scene.cluster.kill("valkey")
+    answer = await person.http.get("/")
+    assert answer.status_code in (200, 503), answer.text
+    assert answer.headers["Content-Type"].startswith("text/html")
+    scene.cluster.kill("consent-ui-1")
+    assert await attempt(person.http.get("/")) is None
+    scene.cluster.spawn_service("consent-ui-1")
+    assert (await eventually(lambda: person.http.get("/"))).status_code == 200
+    again = await scene.one.visitor()
+    assert (await eventually(lambda: again.sign_in(person.username))).status_code == 200
+    assert (await eventually(lambda: again.http.get("/api/v1/session"))).status_code == 200
+
+
+@pytest.mark.parametrize("victim", ["valkey", "postgres", "consent-ui-1"])
+async def test_s2_accept_is_pressed(scene: Scene, victim: str) -> None:
+    """A code that works or none, never half a grant; pressing again is safe."""
+    person = await scene.one.sign_up()
+    client = await person.create_client()
+    page = await person.http.get(f"{CONSENT_LINK}{client.client_id}")
+    assert page.status_code == 200
+    pressing = asyncio.create_task(attempt(press(person, page, "Accept")))
+    await asyncio.sleep(0)
+    scene.cluster.kill(victim)
+    if victim == "consent-ui-1":
+        scene.cluster.spawn_service(victim)
+    answer = await pressing
+    if answer is None or answer.status_code == 503:
+        answer = await eventually(lambda: press(person, page, "Accept"))
+    if answer.status_code != 303 or "code" not in query_of(answer.headers["Location"]):
+        # Redis has forgotten session or request: a page says so, and nothing is left of the consent.
+        assert victim == "valkey"
+        assert answer.status_code in (303, 400, 401, 403, 404, 410), answer.text
+        assert await scene.live_keys(person) == []
+        return
+    given = Consented(person, client, query_of(answer.headers["Location"])["code"])
+    await one_key_in_the_end(scene, given, await scene.exchange(scene.two, given))
+
+
+async def test_s3_auth_api_dies_after_it_spent_the_code(scene: Scene) -> None:
+    """Without an Idempotency-Key the retry is refused and no key is left; with one it gets the first one's answer."""
+    plain, careful = await scene.consented(), await scene.consented()
+    for name in ("auth-api-1", "auth-api-2"):
+        scene.cluster.kill(name)
+        scene.cluster.spawn_service(name, failpoints="auth_api.exchange.redeemed=kill@1")
+    await scene.cluster.all_ready()
+    retry = {"Idempotency-Key": "try-it-safely"}
+    assert await attempt(scene.exchange(scene.one, careful, **retry)) is None
+    answer = await eventually(lambda: scene.exchange(scene.two, careful, **retry))
+    assert answer.status_code == 200, answer.text
+    assert await attempt(scene.exchange(scene.two, plain)) is None
+    for name in ("auth-api-1", "auth-api-2"):
+        scene.cluster.spawn_service(name)
+    refused = await eventually(lambda: scene.exchange(scene.two, plain))
+    assert refused.json()["error"] == "invalid_grant"
+    assert await scene.live_keys(careful.person) == [answer.json()["keyID"]]
+    assert await scene.live_keys(plain.person) == []
+
+
+async def test_s3_a_code_that_redis_brings_back_to_life(scene: Scene) -> None:
+    """Redis lost the second in which the code was spent: PostgreSQL knows, refuses, and ends the first key."""
+    given = await scene.consented()
+    name = f"lk:{{key_issuer:0}}:code:{digest_of(given.code)}"
+    async with scene.redis() as redis:
+        kept = await redis.dump(name)
+        assert kept is not None
+        answer = await scene.exchange(scene.one, given)
+        assert answer.status_code == 200, answer.text
+        await until(lambda: _is_delivered(scene, given))
+        await redis.restore(name, 60_000, kept, replace=True)
+    second = await scene.exchange(scene.two, given)
+    assert second.json()["error"] == "invalid_grant"
+    assert await scene.live_keys(given.person) == []
+
+
+async def _is_delivered(scene: Scene, given: Consented) -> bool:
+    return not await scene.sql(
+        "SELECT FROM keys.api_keys JOIN keys.undelivered_keys USING (key_id) WHERE user_id = $1",
+        given.person.user_id,
+    )
+
+
+async def test_s4_the_stream_is_lost_with_the_command(scene: Scene) -> None:
+    """503 by the deadline, the code stays good, one key."""
+    given = await scene.consented()
+    pids = scene.cluster.stall("key-issuer-1")
+    exchange = asyncio.create_task(timed(scene.exchange(scene.one, given)))
+    await until(scene.has_backlog)
+    async with scene.redis() as redis:
+        await redis.delete(COMMANDS)
+    is_unavailable(*await exchange)
+    scene.cluster.go_on(pids)
+    await one_key_in_the_end(scene, given, None)
+
+
+async def test_s6_the_reply_is_lost(scene: Scene) -> None:
+    """The key is made, nobody hears of it: 503, and the retry's key takes its place."""
+    given = await scene.consented()
+    exchange = asyncio.create_task(timed(scene.exchange(scene.one, given)))
+    await until(lambda: scene.has_row(given.person))
+    async with scene.redis() as redis:
+        for stream in await redis.keys("lk:{replies.auth_api*"):
+            await redis.delete(stream)
+    is_unavailable(*await exchange)
+    await one_key_in_the_end(scene, given, None)
+
+
+async def test_s4_s6_s7_s8_nobody_is_left_to_take_the_key(scene: Scene) -> None:
+    """The client hangs up, or auth_api dies before its answer: what was made ends when its time is over.
+
+    A new try gives a new key or one clean refusal.
+    """
+    gone, file, orphan = await scene.consented(), await scene.consented(), await scene.consented()
+    await _leaves(scene.exchange(scene.two, gone), scene, gone)
+    body = {"clientID": file.client.client_id}
+    making = asyncio.create_task(attempt(file.person.http.post("/api/v1/keys", json=body)))
+    await until(lambda: scene.has_row(file.person))
+    scene.cluster.kill("auth-api-1")
+    exchange = asyncio.create_task(attempt(scene.exchange(scene.two, orphan)))
+    await until(lambda: scene.has_row(orphan.person))
+    scene.cluster.kill("auth-api-2")
+    assert await making is None
+    assert await exchange is None
+    for name in ("auth-api-1", "auth-api-2"):
+        scene.cluster.spawn_service(name)
+    for given in (gone, file, orphan):
+        await until(lambda given=given: _is_swept(scene, given))  # type: ignore[misc]
+    for given in (gone, orphan):
+        refused = await eventually(lambda given=given: scene.exchange(scene.two, given))  # type: ignore[misc]
+        assert refused.json()["error"] == "invalid_grant"
+    made = await eventually(lambda: file.person.http.post("/api/v1/keys", json=body))
+    assert made.status_code == 201, made.text
+    assert await scene.live_keys(file.person) == [made.json()["keyID"]]
+
+
+async def _leaves(asking: object, scene: Scene, given: Consented) -> None:
+    """The client hangs up while key_issuer has the key in hand."""
+    task = asyncio.ensure_future(asking)  # type: ignore[call-overload]
+    await until(lambda: scene.has_row(given.person))
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def _is_swept(scene: Scene, given: Consented) -> bool:
+    return not await scene.live_keys(given.person)
+
+
+async def test_s9_auth_api_dies_during_a_revocation(scene: Scene) -> None:
+    """The retry is answered as if it were the first; the key is dead and told of once."""
+    given = await scene.consented()
+    key = (await scene.exchange(scene.one, given)).json()
+    await until(lambda: _is_delivered(scene, given))
+    pids = scene.cluster.stall("key-issuer-1")
+    path = f"/api/v1/keys/{key['keyID']}"
+    revoking = asyncio.create_task(attempt(given.person.http.delete(path)))
+    await until(scene.has_backlog)
+    scene.cluster.kill("auth-api-1")
+    assert await revoking is None
+    scene.cluster.go_on(pids)
+    scene.cluster.spawn_service("auth-api-1")
+    assert (await eventually(lambda: given.person.http.delete(path))).status_code == 204
+    refused = await eventually(
+        lambda: scene.one.http.get("/api/v1/verify", headers=bearer(key["access_token"]))
+    )
+    assert refused.status_code == 401
+    audited = await scene.sql("SELECT FROM keys.audit WHERE key_id = $1 AND event = 'revoked'", key["keyID"])
+    assert len(audited) == 1
+
+
+async def test_s9_postgres_dies_during_a_revocation(scene: Scene) -> None:
+    """Never 204 for what was not written down; a 204 is never undone by the crash."""
+    given = await scene.consented()
+    key = (await scene.exchange(scene.one, given)).json()
+    path = f"/api/v1/keys/{key['keyID']}"
+    revoking = asyncio.create_task(attempt(given.person.http.delete(path)))
+    await asyncio.sleep(0)
+    scene.cluster.kill("postgres")
+    answer = await revoking
+    assert answer is not None
+    assert answer.status_code in (204, 503), answer.text
+    if answer.status_code == 503:
+        answer = await eventually(lambda: given.person.http.delete(path))
+        assert answer.status_code == 204
+    refused = await eventually(lambda: scene.two.verify(key["access_token"]))
+    assert refused.status_code == 401
+
+
+async def test_s11_a_restart_under_load_loses_nobody(scene: Scene) -> None:
+    """SIGTERM to auth_api and to key_issuer with twenty exchanges under way: what was begun is answered."""
+    everybody = [await scene.consented() for _ in range(3)]
+    codes = [
+        Consented(each.person, each.client, await each.person.create_code(each.client))
+        for each in everybody
+        for _ in range(6)
+    ]
+    pids = scene.cluster.stall("key-issuer-1")
+    exchanges = [asyncio.create_task(attempt(scene.exchange(scene.one, each))) for each in codes]
+    await until(lambda: scene.has_backlog(len(codes)))
+    scene.cluster.go_on(pids)
+    scene.cluster.terminate("auth-api-1")
+    scene.cluster.terminate("key-issuer-1")
+    answers = await asyncio.gather(*exchanges)
+    assert [answer for answer in answers if answer is None] == []
+    assert {answer.status_code for answer in answers if answer is not None} <= {200, 503}
+    assert 200 in {answer.status_code for answer in answers if answer is not None}
+    for name in ("auth-api-1", "key-issuer-1"):
+        await until(lambda name=name: _has_ended(scene, name))  # type: ignore[misc]
+    scene.cluster.spawn_service("auth-api-1")
+    scene.cluster.spawn_service("key-issuer-1", failpoints=PAUSES)
+    for given, answer in zip(codes, answers, strict=True):
+        if answer is not None and answer.status_code == 503:
+            retried = await eventually(lambda given=given: scene.exchange(scene.two, given))  # type: ignore[misc]
+            assert retried.status_code == 200, retried.text
+
+
+async def _has_ended(scene: Scene, name: str) -> bool:
+    return scene.cluster.has_ended(name)
+
+
+async def test_s11_stores_that_take_no_writes(scene: Scene) -> None:
+    """A full Redis, a read-only PostgreSQL: 503 in time, the code stays good, and all is well without a restart."""
+    given = await scene.consented()
+    async with scene.redis() as redis:
+        await redis.config_set("maxmemory", "1")
+        is_unavailable(*await timed(scene.exchange(scene.one, given)))
+        await redis.config_set("maxmemory", "0")
+    (database,) = await scene.sql("SELECT current_database() AS name")
+    await _make_read_only(scene, database["name"], "on")
+    is_unavailable(*await timed(scene.exchange(scene.one, given)))
+    await _make_read_only(scene, database["name"], "off")
+    await one_key_in_the_end(scene, given, None)
+
+
+async def _make_read_only(scene: Scene, database: str, value: str) -> None:
+    await scene.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = {value}")
+    await scene.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
+    )
