@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.integrator import Integrator, running_integrator
 from tests.browser.walking import Walker
 from tests.harness.stack import Stack
+
+expect.set_options(timeout=15_000)  # a busy machine is no broken page
 
 NewWalker = Callable[..., Awaitable[Walker]]
 

@@ -96,7 +96,9 @@ async def ask_revoke(request: web.Request, visitor: Visitor) -> web.Response:
 async def revoke(request: web.Request, visitor: Visitor) -> web.Response:
     """``POST /keys/{keyID}/revoke``: dead at every verifier within a second."""
     form = await read_page_form(request, REVOKE_FORM, id_field="key_id")
-    command = RevokeKey(key_id=key_id_in(form.one("key_id")), user_id=visitor.user.user_id, reason="revoked")
+    command = RevokeKey(
+        key_id=key_id_in(form.one("key_id")), user_id=visitor.user.user_id, reason="revoked by its owner"
+    )
     answer = await request.app[RESOURCES].bus.request(command)
     if not answer.found:
         raise no_such_key()

@@ -12,6 +12,7 @@ from services.consent_ui.app import create_app
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person, Site
+from tests.harness.stores import Stores
 from tests.integration.consent_ui.visits import open_consent, open_page, policy_of, press, title_of
 
 HEADERS = {
@@ -129,21 +130,22 @@ async def test_a_wrong_user_code_is_a_page(person: Person, code: str) -> None:
     assert "<>" not in page.text
 
 
-async def test_without_redis_every_page_says_so() -> None:
-    """503 with Retry-After within four seconds, and a way on; nobody is taken for signed out."""
+async def assert_unavailable(redis_url: str) -> None:
+    """503 with Retry-After within four seconds, and a way on; what needs nobody else still works."""
     port = free_port()
     settings = load_settings(
         {
             "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "LATCHKEY_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+            "LATCHKEY_REDIS_URL": redis_url,
             "LATCHKEY_SECRET": "s" * 32,
         }
     )
     cookies = {"latchkey_session": "A" * 43}
-    origin = {"Origin": settings.origin}
     async with (
         serving(create_app(settings), "127.0.0.1", port, drain_seconds=1),
-        httpx.AsyncClient(base_url=settings.public_url, cookies=cookies, headers=origin) as http,
+        httpx.AsyncClient(
+            base_url=settings.public_url, cookies=cookies, headers={"Origin": settings.origin}
+        ) as http,
     ):
         for method, path in (
             ("GET", "/"),
@@ -159,5 +161,14 @@ async def test_without_redis_every_page_says_so() -> None:
             assert title_of(answer) == "We will be right back · Latchkey"
             assert_guarded(answer)
         assert (await http.get("/login")).status_code == 200
-        assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/livez")).status_code == 200
+
+
+async def test_without_redis_every_page_says_so() -> None:
+    """Nobody is taken for signed out because nobody could be asked."""
+    await assert_unavailable(f"redis://127.0.0.1:{free_port()}/0")
+
+
+async def test_without_auth_api_every_page_says_so(stores: Stores) -> None:
+    """The bus is there, but nobody answers on it."""
+    await assert_unavailable(stores.redis_url)
