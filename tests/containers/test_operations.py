@@ -9,8 +9,8 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.containers.bursts import burst, crowd_at
 from tests.containers.deployment import OURS, Deployment, run, wait_until
+from tests.harness.crowd import burst, crowd_at
 from tests.harness.site import Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

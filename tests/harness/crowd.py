@@ -1,4 +1,4 @@
-"""Load on a deployment while something happens to it: what every request was answered."""
+"""A crowd that loads a running Latchkey while something happens to it, and what every request was answered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Burst:
 
 
 class Crowd:
-    """People with accounts and one client, at a deployment's address."""
+    """People with accounts and one client, at a site's address."""
 
     def __init__(self, url: str, http: ClientSession) -> None:
         """Nobody has signed up yet."""
@@ -109,7 +109,7 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd_at(url: str, people: int) -> AsyncIterator[Crowd]:
-    """People at a deployment, for many requests at once."""
+    """People at a site, for many requests at once."""
     connector = TCPConnector(limit=0)
     timeout = ClientTimeout(total=30)
     async with ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar()) as http:

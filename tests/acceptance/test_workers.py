@@ -1,0 +1,168 @@
+"""`serve --workers`: several processes of a service behind one port, replaced without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.embedded.ports import free_port
+from tests.harness.backends import new_folder
+from tests.harness.crowd import burst, crowd_at
+from tests.harness.front import fronting
+from tests.harness.processes import (
+    LATCHKEY,
+    RunningProcess,
+    RunningServices,
+    clean_environ,
+    is_ready,
+    running_services,
+    starting,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+WORKERS: Final = 2
+PORT: Final = free_port()
+PATIENCE_SECONDS: Final = 60.0
+
+
+@pytest.fixture(scope="module")
+def services(run_directory: Path) -> Iterator[RunningServices]:
+    """Each service with two workers."""
+    url = f"http://127.0.0.1:{PORT}"
+    with running_services(new_folder(run_directory), public_url=url, workers=WORKERS) as services:
+        yield services
+
+
+@contextmanager
+def _key_issuer(
+    services: RunningServices, folder: Path, **environ: str
+) -> Iterator[tuple[RunningProcess, str]]:
+    """Another key_issuer on the same stores; the process and its address."""
+    port = free_port()
+    arguments = ("serve", "key-issuer", "--port", str(port), "--workers", str(WORKERS))
+    with ExitStack() as stack:
+        added = {name: value for name, value in {**services.environ, **environ}.items() if value}
+        process = stack.enter_context(starting(*arguments, folder=folder, environ=added))
+        url = f"http://127.0.0.1:{port}"
+        process.wait_until(partial(is_ready, url), "it was ready")
+        process.wait_until(lambda: len(_workers(process)) == WORKERS, "all workers were there")
+        yield process, url
+
+
+def _workers(process: RunningProcess) -> list[int]:
+    """The process ids of a supervisor's workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(word) for word in children.read_text(encoding="ascii").split()] if children.exists() else []
+
+
+def _said(process: RunningProcess, event: str, times: int = 1) -> Callable[[], bool]:
+    return lambda: process.output().count(f'"event": "{event}"') >= times
+
+
+async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> None:
+    """Under load the workers of each service are replaced in turn (SIGHUP): every request is answered with 200."""
+    async with fronting(services.urls, PORT) as url, crowd_at(url, people=9) as crowd:
+        async with burst(crowd, each=2, checks=4) as found:
+            for process in services.processes.values():
+                before = set(_workers(process))
+                os.kill(process.pid, signal.SIGHUP)
+                done = _said(process, "rolling_restart_done")
+                await asyncio.to_thread(
+                    process.wait_until, done, "the workers were replaced", PATIENCE_SECONDS
+                )
+                assert before.isdisjoint(
+                    worker for worker in _workers(process) if not _is_leaving(process, worker, before)
+                )
+        assert found.failures == {}, found.answers
+        assert found.answers["exchange 200"] > 20
+        statuses = {(await crowd.verify(key))[0] for key in found.recent_keys}
+        assert statuses == {200}
+
+
+def _is_leaving(process: RunningProcess, worker: int, before: set[int]) -> bool:
+    """Whether an old worker is there only to finish what it has begun."""
+    return worker in before and len(_workers(process)) > WORKERS
+
+
+def test_a_killed_worker_is_replaced(services: RunningServices, folder: Path) -> None:
+    """The port stays open, and soon there are as many workers as before."""
+    with _key_issuer(services, folder) as (process, url):
+        victim = _workers(process)[0]
+        os.kill(victim, signal.SIGKILL)
+        process.wait_until(
+            lambda: victim not in _workers(process) and len(_workers(process)) == WORKERS,
+            "a new worker",
+            PATIENCE_SECONDS,
+        )
+        process.wait_until(partial(is_ready, url), "it was ready again", PATIENCE_SECONDS)
+        assert process.stop() == 0
+
+
+def test_workers_end_with_their_supervisor(services: RunningServices, folder: Path) -> None:
+    """However the supervisor ends: no worker is left that holds the port or reads the bus."""
+    with _key_issuer(services, folder) as (process, _url):
+        workers = _workers(process)
+        process.process.kill()
+        process.process.wait()
+        gone = [_until_gone(worker) for worker in workers]
+        assert all(gone)
+
+
+def _until_gone(pid: int) -> bool:
+    finished = subprocess.run(
+        ["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=PATIENCE_SECONDS, check=False
+    )
+    return finished.returncode == 0
+
+
+def test_a_worker_that_cannot_start_leaves_the_old_ones(services: RunningServices, folder: Path) -> None:
+    """A rolling restart onto a wrong configuration is given up; requests go on being answered."""
+    pepper = folder / "pepper"
+    folder.mkdir(exist_ok=True)
+    pepper.write_text(services.environ["LATCHKEY_KEY_PEPPER"], encoding="utf-8")
+    given = {"LATCHKEY_KEY_PEPPER": "", "LATCHKEY_KEY_PEPPER_FILE": str(pepper)}
+    with _key_issuer(services, folder, **given) as (process, url):
+        before = _workers(process)
+        pepper.write_text("short", encoding="utf-8")
+        os.kill(process.pid, signal.SIGHUP)
+        process.wait_until(_said(process, "rolling_restart_given_up"), "it was given up", PATIENCE_SECONDS)
+        assert is_ready(url)
+        assert set(before) <= set(_workers(process))
+
+
+def test_metrics_are_those_of_all_workers(services: RunningServices, folder: Path) -> None:
+    """Whichever worker is asked answers for both."""
+
+    def told() -> set[str]:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+            return set(re.findall(r'worker="(\d+)"', answer.read().decode()))
+
+    with _key_issuer(services, folder) as (process, url):
+        process.wait_until(lambda: told() == {"0", "1"}, "both workers told their metrics", PATIENCE_SECONDS)
+
+
+def test_a_taken_port_is_said(services: RunningServices, folder: Path) -> None:
+    """A second supervisor on the same port ends with 1, although the port could be shared."""
+    with _key_issuer(services, folder) as (_process, url):
+        finished = subprocess.run(
+            [LATCHKEY, "serve", "key-issuer", "--port", url.rpartition(":")[2], "--workers", "2"],
+            env=clean_environ(services.environ),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert finished.returncode == 1
+    assert "cannot_listen" in finished.stderr
