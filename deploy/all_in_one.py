@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from shared.metrics import Metrics
 from shared.settings import Settings
+from shared.web.body import LARGEST_BODY
 from shared.web.edge import make_application
 from shared.web.health import METRICS, READINESS, Check, add_health
 
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> web.Application:
     """One application out of three; each keeps its own start-up, clean-up, middlewares and error shapes."""
     services = {name: load_service(name)(settings) for name in SERVICES}
     operations = _operations(services)
-    root = web.Application()
+    root = web.Application(client_max_size=LARGEST_BODY)  # aiohttp asks the outermost application
     root[READINESS] = operations[READINESS]
     for name, application in {**services, "operations": operations}.items():
         # What `add_domain` does, with the path for the domain: aiohttp has no public door for other rules.
