@@ -96,6 +96,7 @@ class Crowd:
     async def _sign_up(self) -> Mapping[str, str]:
         """Signs somebody up; a site that is only just up may ask for another try."""
         body = {"username": f"person-{secrets.token_hex(6)}", "password": PASSWORD}
+        said = ""
         for _ in range(20):
             async with self._http.post(f"{self.url}/api/v1/users", json=body) as answer:
                 said = await answer.text()
