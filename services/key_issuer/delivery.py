@@ -10,7 +10,8 @@ import structlog
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.revocation import CHUNK, UNDELIVERED
+from services.key_issuer.records import UNDELIVERED
+from services.key_issuer.revocation import CHUNK
 from shared.bus import Bus
 from shared.contracts.clients import NoteUndelivered
 from shared.errors import StoreUnavailable

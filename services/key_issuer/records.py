@@ -9,6 +9,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from shared.contracts.keys import IssueKey
 
+UNDELIVERED: Final = "undelivered"
+"""Why a key ended that nobody was known to hold."""
 LIVE_KEYS_PER_HOLDING: Final = 10
 """Live or paused keys of one person and client; the oldest goes first."""
 

@@ -20,7 +20,6 @@ _LOOK_SECONDS: Final = 0.02
 REPLAYED: Final = "code_replayed"
 EVICTED: Final = "evicted"
 SUPERSEDED: Final = "superseded"
-UNDELIVERED: Final = "undelivered"
 LEAKED: Final = "leak_reported"
 ROTATED: Final = "rotated"
 

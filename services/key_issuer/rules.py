@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, IssueFacts
+from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, UNDELIVERED, IssueFacts
 from shared.contracts.keys import IssueKey
 
 Verdict = Literal["make", "make_dead", "stored", "replace", "end_other", "superseded", "withdrawn", "used"]
@@ -108,8 +108,12 @@ def _is_used(candidate: Candidate) -> Verdict | None:
     command, facts = candidate.command, candidate.facts
     if facts.key_id is None:
         return None
-    if (facts.user_id, facts.client_id) != (command.user_id, command.client_id) or facts.status == "revoked":
+    if (facts.user_id, facts.client_id) != (command.user_id, command.client_id):
         return "used"
+    if facts.status == "revoked":
+        # Swept between a 503 and the next attempt: nobody has had a key of this code.
+        was_swept = facts.end_reason == UNDELIVERED and command.attempt > facts.attempt
+        return "replace" if was_swept and not facts.replayed else "used"
     if command.attempt < facts.attempt:
         return "superseded"
     if command.attempt > facts.attempt and facts.undelivered and not facts.replayed:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from services.key_issuer.db.repository import key_rows
+from services.key_issuer.delivery import sweep
 from services.key_issuer.issuance import Malformed, issue_keys
 from services.key_issuer.revocation import revoke_code, revoke_holding
 from shared.contracts.events import KeyIssued, KeyRevoked, KeysNarrowed
@@ -94,6 +95,18 @@ async def test_a_later_attempt_replaces_the_undelivered_key(bench: Bench) -> Non
     assert any(first.key_id in body for body in await bench.told("keys.narrowed"))
     assert (await bench.issue(first))[0].outcome == "superseded"
     assert (await bench.issue(second))[0].outcome == "issued"
+
+
+async def test_a_later_attempt_takes_the_code_of_a_swept_key(bench: Bench) -> None:
+    """After a 503 the code stays good, also where the sweeper was faster than the client."""
+    first = command(mint())
+    await bench.issue(first)
+    bench.clock.ahead_ms = 61_000
+    assert await sweep(bench.issuer, 60) == 1
+    second = command(mint(), code_digest=first.code_digest, attempt=2)
+    assert (await bench.issue(second))[0].outcome == "issued"
+    assert await bench.status(first.key_id) == "revoked:undelivered"
+    assert await bench.status(second.key_id) == "active"
 
 
 async def test_an_earlier_attempt_that_arrives_late_is_superseded(bench: Bench) -> None:

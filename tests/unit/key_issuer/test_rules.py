@@ -81,6 +81,14 @@ def test_a_later_attempt_ends_a_delivered_key() -> None:
     assert verdict(variant(attempt=2), replace(OTHER, undelivered=False)) == "end_other"
 
 
+def test_a_later_attempt_takes_the_place_of_a_swept_one() -> None:
+    """The client was told 503 and came back after the sweeper: nobody has had a key of this code yet."""
+    swept = replace(OTHER, status="revoked", end_reason="undelivered", undelivered=False)
+    assert verdict(variant(attempt=2), swept) == "replace"
+    assert verdict(SOUND, swept) == "used"
+    assert verdict(variant(attempt=2), replace(swept, replayed=True)) == "used"
+
+
 def test_the_same_attempt_with_another_key_ends_the_first() -> None:
     """Redis forgot and the code was redeemed twice: PostgreSQL remembers."""
     assert verdict(SOUND, OTHER) == "end_other"
