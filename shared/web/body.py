@@ -94,15 +94,28 @@ def parse_pairs(raw: bytes, where: str) -> Pairs:
     """Decodes ``name=value&…`` (WHATWG URL §5.1, but strict about UTF-8 and NUL)."""
     if not raw:
         return []
-    pieces = raw.split(b"&")
-    if len(pieces) > MOST_PAIRS:
+    if raw.count(b"&") >= MOST_PAIRS:
         raise Problem(400, f"The {where} holds more than {MOST_PAIRS} parameters.", code="invalid_request")
-    pairs: Pairs = []
-    for piece in pieces:
-        if piece:
-            name, _, value = piece.partition(b"=")
-            pairs.append((_decode(name, name, where), _decode(value, name, where)))
-    return pairs
+    try:
+        pairs = [_pair(piece) for piece in raw.decode().split("&") if piece]
+        if not any("\0" in name or "\0" in value for name, value in pairs):
+            return pairs
+    except UnicodeDecodeError:
+        pass
+    # Once more and slowly, to name the parameter.
+    pieces = (piece.partition(b"=") for piece in raw.split(b"&") if piece)
+    return [(_decode(name, name, where), _decode(value, name, where)) for name, _, value in pieces]
+
+
+def _pair(piece: str) -> tuple[str, str]:
+    name, _, value = piece.partition("=")
+    if "%" in piece or "+" in piece:
+        return _unquoted(name), _unquoted(value)
+    return name, value
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text.replace("+", " ")).decode() if "%" in text or "+" in text else text
 
 
 def _decode(raw: bytes, name: bytes, where: str) -> str:
