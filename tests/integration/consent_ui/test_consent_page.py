@@ -56,6 +56,8 @@ async def test_the_page_is_light(person: Person, client: Client) -> None:
     assert "style=" not in page.text
 
 
+@pytest.mark.spec("RFC 6749", "4.1.2", "The page sends code and state to the registered bytes")
+@pytest.mark.spec("RFC 9207", "2", "The redirect of the page names the issuer")
 @pytest.mark.spec("RFC 6749", "4.1.2", "the code and the state go to the redirect URI")
 @pytest.mark.spec("RFC 9207", "2", "the response names its issuer")
 async def test_accept_leads_back_byte_for_byte(site: Site, author: Person, person: Person) -> None:
@@ -78,6 +80,7 @@ async def test_accept_leads_back_byte_for_byte(site: Site, author: Person, perso
     assert "Add comments to your scores" in again.text
 
 
+@pytest.mark.spec("RFC 6749", "4.1.2.1", "Decline is access_denied, without a code")
 @pytest.mark.spec("RFC 6749", "4.1.2.1", "access_denied when the person declines")
 async def test_decline_leads_back_without_a_code(person: Person, client: Client) -> None:
     """The app is told, and nothing is given."""
@@ -134,6 +137,7 @@ async def test_the_standard_endpoint_shows_the_same_page(site: Site, person: Per
     assert key["permissions"] == {"customise_score": True}
 
 
+@pytest.mark.spec("RFC 6749", "4.1.2.1", "An error leaves this site only to a registered redirect URI")
 async def test_an_error_goes_to_the_app_only_when_it_is_known(person: Person, client: Client) -> None:
     """A wrong scope is told by redirect; with a foreign redirect URI nothing leaves this site (AC-17)."""
     link = f"/oauth/authorize?response_type=code&client_id={client.client_id}&scope=nonsense&state=1"

@@ -56,6 +56,7 @@ async def test_a_browser_that_sends_no_origin_says_it_otherwise(person: Person, 
     assert answer.status_code == 303
 
 
+@pytest.mark.spec("RFC 6749", "10.12", "The consent form carries a token of this session and request")
 async def test_the_token_belongs_to_session_and_request(site: Site, person: Person, client: Client) -> None:
     """None, another session's, another request's: 403, and nothing is granted (AC-25)."""
     page, second = await open_consent(person, client), await open_consent(person, client)

@@ -36,6 +36,7 @@ def assert_guarded(answer: httpx.Response) -> None:
     assert answer.headers["X-Request-ID"]
 
 
+@pytest.mark.spec("RFC 6749", "10.13", "No page can be framed")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -102,6 +103,7 @@ async def test_an_imitation_is_marked(author: Person, person: Person) -> None:
     assert page.text.index("Be careful.") < page.text.index("It would be able to")
 
 
+@pytest.mark.spec("RFC 8628", "3.3", "The page shows the code again and asks")
 async def test_a_device_is_connected(site: Site, author: Person, person: Person) -> None:
     """The code is typed in any spelling, shown again with a warning, and only Accept connects (AC-57, AC-58)."""
     client = await author.create_client(name="TV app", redirectUri=None)

@@ -55,6 +55,7 @@ def basic(client_id: str, secret: str) -> str:
     return "Basic " + b64encode(f"{client_id}:{encoded}".encode()).decode()
 
 
+@pytest.mark.spec("RFC 7662", "2.2", "The members of the answer for a live key")
 async def test_a_resource_server_learns_everything_about_a_live_key(desk: Desk) -> None:
     """RFC 7662 §2.2."""
     service = await desk.make_service_key()
@@ -84,6 +85,7 @@ async def test_a_personal_key_has_neither_client_nor_expiry(desk: Desk) -> None:
     assert "exp" not in body
 
 
+@pytest.mark.spec("RFC 7662", "2.2", "What is not live is active: false, and nothing else is told")
 async def test_anything_not_live_is_inactive_and_nothing_more(desk: Desk) -> None:
     """RFC 7662 §2.2: no hint why."""
     service = await desk.make_service_key()
@@ -95,6 +97,7 @@ async def test_anything_not_live_is_inactive_and_nothing_more(desk: Desk) -> Non
         assert (status, body) == (200, {"active": False})
 
 
+@pytest.mark.spec("RFC 7662", "4", "A client learns nothing of the keys of others")
 async def test_a_client_asks_about_its_own_keys_only(desk: Desk, registry: list[AuthenticateClient]) -> None:
     """By Basic or in the body; auth_api sees a digest of the secret."""
     own, other = await desk.make(), await desk.make(client_id="CY")
@@ -123,6 +126,7 @@ async def test_credentials_are_remembered_for_a_moment(
     assert len(registry) <= 2
 
 
+@pytest.mark.spec("RFC 7662", "2.1", "The caller must be authorized")
 @pytest.mark.parametrize(
     ("data", "authorization"),
     [
@@ -148,6 +152,7 @@ async def test_a_client_that_proves_nothing_is_refused(
     assert headers["WWW-Authenticate"].startswith("Basic ")
 
 
+@pytest.mark.spec("RFC 7662", "2.3", "Wrong credentials are 401")
 @pytest.mark.parametrize("token", ["x", "", "lks_abc"])
 async def test_a_wrong_service_key_is_refused(desk: Desk, token: str) -> None:
     """RFC 7662 §2.3 and RFC 6750 §3.1."""
@@ -163,6 +168,7 @@ async def test_a_users_key_is_no_service_key(desk: Desk) -> None:
     assert (status, body["error"]) == (401, "invalid_token")
 
 
+@pytest.mark.spec("RFC 7662", "2.1", "A service key needs the permission to introspect")
 async def test_a_service_key_needs_the_permission(desk: Desk) -> None:
     """RFC 6750 §3.1."""
     service = await desk.make_service_key("something_else")
@@ -171,6 +177,7 @@ async def test_a_service_key_needs_the_permission(desk: Desk) -> None:
     assert 'scope="introspect"' in headers["WWW-Authenticate"]
 
 
+@pytest.mark.spec("RFC 7662", "2.1", "token is required, and there once")
 @pytest.mark.parametrize(
     ("data", "authorization"),
     [

@@ -35,6 +35,7 @@ async def test_a_key_of_somebody_else_is_not_found(bench: Bench) -> None:
     assert await bench.status(key.key_id) == "active"
 
 
+@pytest.mark.spec("RFC 7009", "2.1", "A key of another client is not revoked")
 @pytest.mark.parametrize(
     ("field", "wrong"), [("client_id", "CY"), ("digest", "0" * 64), ("key_id", "x" * 16)]
 )

@@ -51,6 +51,7 @@ async def test_a_personal_key_has_no_client(desk: Desk) -> None:
         assert "X-Latchkey-Client" not in answer.headers
 
 
+@pytest.mark.spec("RFC 6750", "3.1", "A missing permission is 403 insufficient_scope")
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -77,6 +78,7 @@ async def test_every_permission_asked_for_is_needed(desk: Desk, query: str, stat
             assert "X-Latchkey-User" not in answer.headers
 
 
+@pytest.mark.spec("RFC 6750", "3.1", "A key that is not live is 401 invalid_token, whatever the reason")
 async def test_everything_else_gets_one_answer(desk: Desk) -> None:
     """Missing, malformed, unknown, paused, expired, revoked and service keys look alike."""
     paused, revoked = await desk.make(), await desk.make()
@@ -119,6 +121,7 @@ async def test_everything_else_gets_one_answer(desk: Desk) -> None:
     assert next(iter(answers))[0] == CHALLENGE
 
 
+@pytest.mark.spec("RFC 6750", "2", "A key is presented by one method, once")
 async def test_two_credentials_are_none(desk: Desk) -> None:
     """RFC 6750 §2: one method, once."""
     key = await desk.make()
@@ -161,6 +164,7 @@ async def test_what_is_no_header_is_refused_before_any_check(desk: Desk, header:
     assert answer == b"" or answer[8:10] == b" 4"
 
 
+@pytest.mark.spec("RFC 6750", "2.1", "The key is in the Authorization header, the scheme in any case")
 async def test_the_scheme_ignores_case(desk: Desk) -> None:
     """RFC 9110 §11.1."""
     key = await desk.make()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from services.auth_api.account_switches import disable_user, enable_user
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person
@@ -28,6 +30,7 @@ async def grants(provider: Provider, person: Person) -> int:
     return len(await provider.sql("SELECT 1 FROM auth.grants WHERE user_id = $1", person.user_id))
 
 
+@pytest.mark.spec("RFC 6749", "4.1.1", "What is granted is what the person was asked")
 async def test_ac_27_the_grant_follows_the_request_kept_on_the_server(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -60,6 +63,7 @@ async def test_ac_28_two_tabs_grant_what_each_showed(
     assert await grants(provider, person) == 2
 
 
+@pytest.mark.spec("RFC 6749", "10.12", "A decision counts only for the person and session that were asked")
 async def test_ac_29_a_request_is_bound_to_the_person_it_was_shown_to(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -79,6 +83,7 @@ async def test_ac_29_a_request_is_bound_to_the_person_it_was_shown_to(
     assert session_lost.outcome == "signed_out"
 
 
+@pytest.mark.spec("RFC 6749", "4.1.2.1", "Declining is told to the client as access_denied, with its state")
 async def test_ac_33_declining_tells_the_client(provider: Provider, author: Person, person: Person) -> None:
     """access_denied with state and issuer, however often; nothing was granted."""
     client = await author.create_client()
@@ -145,6 +150,7 @@ async def test_accepting_after_disconnecting_gives_nothing(
     assert (await provider.site.exchange(client, arrival.code)).status_code == 200
 
 
+@pytest.mark.spec("RFC 6749", "3.1.2.3", "A redirect URI is checked again when the person decides")
 async def test_ac_55_what_was_removed_since_is_not_granted(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -223,6 +229,7 @@ async def test_declining_the_file_flow_makes_no_key(
     assert await provider.all_keys(person.user_id) == 0
 
 
+@pytest.mark.spec("RFC 6749", "3.1", "Asking for authorization grants nothing by itself")
 async def test_ac_26_preparing_grants_nothing(provider: Provider, author: Person, person: Person) -> None:
     """However often a page is loaded, or prefetched."""
     client = await author.create_client()

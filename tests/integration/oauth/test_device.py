@@ -124,6 +124,7 @@ async def test_ac_58_many_polls_after_the_approval_give_one_key(
     assert await provider.live_keys(person.user_id) == 1
 
 
+@pytest.mark.spec("RFC 8628", "3.4", "A device code is bound to its client")
 async def test_ac_58_a_device_code_is_bound_to_its_client(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -138,6 +139,7 @@ async def test_ac_58_a_device_code_is_bound_to_its_client(
     assert (await provider.site.exchange(client, code)).status_code == 200
 
 
+@pytest.mark.spec("RFC 8628", "3.4", "A client with a secret authenticates when it polls")
 async def test_a_confidential_client_must_authenticate_to_poll(provider: Provider, author: Person) -> None:
     """Its id alone sufficed to begin."""
     client = await author.create_client()
@@ -171,6 +173,7 @@ async def test_a_wrong_device_request_is_refused(
     assert (answer.status_code, answer.json()["error"]) == (status, error_code)
 
 
+@pytest.mark.spec("RFC 8628", "5.4", "Only the person who typed the code can let the device in")
 async def test_ac_57_a_request_is_bound_to_the_person_who_typed_the_code(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -198,6 +201,7 @@ async def test_ac_54_disconnecting_kills_a_pending_device(
     assert await provider.live_keys(person.user_id) == 0
 
 
+@pytest.mark.spec("RFC 8628", "5.1", "Guessing user codes is limited")
 async def test_ac_56_guessing_user_codes_is_limited(start_provider: ProviderStarter) -> None:
     """By person and peer; own good codes in between do not buy more guesses; nobody else is kept out."""
     async with start_provider() as provider:

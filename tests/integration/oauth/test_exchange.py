@@ -233,6 +233,9 @@ async def test_the_metadata_is_served_to_anybody(provider: Provider) -> None:
     assert "registration_endpoint" not in answer.json()
 
 
+@pytest.mark.spec(
+    "RFC 9700", "2.6", "Browser clients may call the token and metadata endpoints, and no other (CORS)"
+)
 @pytest.mark.parametrize(
     ("path", "allow"),
     [(TOKEN, "POST"), ("/api/v1/oauth/revoke", "POST"), ("/.well-known/oauth-authorization-server", "GET")],
@@ -255,6 +258,9 @@ async def test_pages_of_other_sites_may_call_the_open_endpoints(
     assert (wrong.status_code, wrong.headers["Access-Control-Allow-Origin"]) == (405, "*")
 
 
+@pytest.mark.spec(
+    "RFC 9700", "2.6", "The authorization endpoint and what cookies open are closed to other sites"
+)
 @pytest.mark.parametrize("path", ["/api/v1/oauth/create-code", "/api/v1/oauth/par", "/api/v1/session"])
 async def test_nothing_else_is_open_to_other_sites(provider: Provider, path: str) -> None:
     """Least of all what a cookie opens."""

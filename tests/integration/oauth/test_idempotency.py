@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
 from services.key_issuer.app import create_app as create_issuer
 from shared.web.server import serving
@@ -67,6 +68,7 @@ async def test_another_request_with_the_same_key_is_422(
     assert (await exchange(provider, client, second, "other")).status_code == 200
 
 
+@pytest.mark.spec("RFC 6749", "4.1.2", "Only a retry that says so is answered again; any other is a replay")
 async def test_without_the_header_a_replay_still_revokes(
     provider: Provider, author: Person, person: Person
 ) -> None:

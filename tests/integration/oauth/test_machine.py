@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,9 @@ class Model:
     mismatches: dict[str, int] = field(default_factory=dict)
 
 
+@pytest.mark.spec(
+    "RFC 6749", "4.1.2", "In any order of steps a code gives at most one key, and a replay ends it"
+)
 @settings(
     max_examples=12,
     deadline=None,

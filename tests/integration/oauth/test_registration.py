@@ -12,6 +12,7 @@ REGISTER = "/api/v1/oauth/register"
 CALLBACK = "https://client.example/cb"
 
 
+@pytest.mark.spec("RFC 7591", "3", "Registration is there only where the operator allows it")
 async def test_registration_is_off_by_default(provider: Provider, author: Person) -> None:
     """The endpoint is not there, and not in the metadata."""
     answer = await provider.site.http.post(REGISTER, json={"redirect_uris": [CALLBACK]})

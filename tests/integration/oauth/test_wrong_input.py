@@ -40,6 +40,7 @@ ODD = {
 CASES = [(path, field, odd) for path, fields in FIELDS.items() for field in fields for odd in ODD]
 
 
+@pytest.mark.spec("RFC 6749", "5.2", "Whatever is sent, the error has its characters and its members")
 @pytest.mark.parametrize(("path", "field", "odd"), CASES)
 async def test_ac_48_odd_values_are_never_a_server_error(
     provider: Provider, author: Person, path: str, field: str, odd: str
@@ -87,6 +88,9 @@ async def test_ac_48_create_code_takes_no_odd_json(
         assert answer.json()["error_description"]
 
 
+@pytest.mark.spec(
+    "RFC 6749", "3.2", "Requests are form-encoded; other bodies are refused in the protocol's shape"
+)
 @pytest.mark.parametrize("path", [*FIELDS, "/api/v1/oauth/create-code", "/api/v1/oauth/register"])
 @pytest.mark.parametrize(
     ("media_type", "body"),
@@ -128,6 +132,7 @@ async def test_ac_59_a_compressed_body_is_no_way_around_the_limit(provider: Prov
     assert 400 <= answer.status_code < 500
 
 
+@pytest.mark.spec("RFC 6749", "10.3", "Keys, codes and secrets are kept and logged nowhere in clear")
 async def test_ac_50_no_secret_is_kept_or_logged(
     provider: Provider, author: Person, person: Person, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +179,7 @@ async def test_ac_50_no_secret_is_kept_or_logged(
     assert found == []
 
 
+@pytest.mark.spec("RFC 6749", "5.1", "Cache-Control: no-store and Pragma: no-cache, on errors too")
 async def test_every_answer_of_the_oauth_endpoints_forbids_caching(
     provider: Provider, author: Person
 ) -> None:

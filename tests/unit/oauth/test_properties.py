@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.spec("RFC 9700", "2.1", "Whatever is asked for, it is a registered redirect URI or refused")
 @given(uris)
 def test_a_matched_redirect_uri_differs_from_a_registered_one_in_the_port_alone(requested: str) -> None:
     """And a refused one can always be explained."""
@@ -60,6 +62,9 @@ def test_a_matched_redirect_uri_differs_from_a_registered_one_in_the_port_alone(
         assert re.sub(r"^(http://127\.0\.0\.1):\d+", r"\1", requested) in REGISTERED
 
 
+@pytest.mark.spec(
+    "RFC 6749", "4.1.2", "The client reads exactly the parameters that were added, whatever its redirect URI"
+)
 @given(uris, st.text(max_size=30))
 @example("https://a.example/?x=1&", "s")
 def test_what_may_be_registered_leads_where_it_says(uri: str, state: str) -> None:
@@ -82,6 +87,7 @@ def test_what_may_be_registered_leads_where_it_says(uri: str, state: str) -> Non
     assert not {name for name, _ in pairs[:-3]} & RESERVED_PARAMETERS
 
 
+@pytest.mark.spec("RFC 6749", "2.3.1", "Any form-encoded credentials are read as they were meant")
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_form_encoded_credentials_come_back(client_id: str, secret: str) -> None:
     """Whatever letters they hold, except controls."""
@@ -108,6 +114,7 @@ def test_any_authorization_header_is_credentials_or_a_refusal(
         assert error.code in ("invalid_client", "invalid_request")  # noqa: PT017 - see above
 
 
+@pytest.mark.spec("RFC 6749", "5.2", "Any form is a token request or a named error")
 @given(st.lists(st.tuples(st.sampled_from([*KNOWN, "other", "code[]"]), st.text(max_size=8)), max_size=12))
 def test_any_form_is_a_token_request_or_a_named_refusal(pairs: list[tuple[str, str]]) -> None:
     """A repeated parameter never has a value; the description can be sent as it is."""
@@ -154,6 +161,7 @@ def test_any_query_is_a_request_a_page_or_a_redirect(pairs: list[tuple[str, str]
         assert request.permissions
 
 
+@pytest.mark.spec("RFC 6749", "3.3", "Any scope is refused or understood as it was sent")
 @given(st.text(max_size=60))
 def test_scope_is_refused_or_comes_back(scope: str) -> None:
     """What was parsed formats to what was sent."""
@@ -166,6 +174,7 @@ def test_scope_is_refused_or_comes_back(scope: str) -> None:
     assert narrow(parsed, (*parsed, "more")) == tuple(name for name in (*parsed, "more") if name in parsed)
 
 
+@pytest.mark.spec("RFC 7636", "4.6", "A verifier meets its own challenge and no other")
 @given(verifiers, verifiers)
 def test_a_verifier_meets_its_own_challenge_alone(verifier: str, other: str) -> None:
     """SHA-256 has no second one that anybody knows."""
