@@ -40,7 +40,7 @@ SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
 @pytest.fixture(scope="module")
 async def shared_scene(run_directory: Path) -> AsyncIterator[Scene]:
     """The processes of this module; whatever was done to them, in the end nothing waits anywhere."""
-    async with playing(new_folder(run_directory), *SERVICES, THROTTLE="off") as scene:
+    async with playing(new_folder(run_directory), *SERVICES, THROTTLE="off", CODE_TTL_SECONDS="600") as scene:
         await respawn_issuer(scene)
         await scene.cluster.ready("key-issuer-1")
         yield scene
