@@ -49,9 +49,13 @@ def main(wanted: Sequence[str]) -> int:
 
 @contextmanager
 def _copy() -> Iterator[Path]:
-    """What is under version control, as it stands on the disk."""
+    """What is, or is about to be, under version control, as it stands on the disk."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     with tempfile.TemporaryDirectory(prefix="latchkey-weakened-") as folder:
         tree = Path(folder)
