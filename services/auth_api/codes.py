@@ -13,9 +13,9 @@ from typing import Final, Literal, cast
 from services.auth_api import code_scripts
 from services.auth_api.oauth.authorization_code import CodeRecord
 from services.auth_api.resources import Resources
-from shared.bus import Bus
+from shared.bus import Bus, names
 
-SLOT: Final = "lk:{key_issuer:0}"
+SLOT: Final = names.commands("key_issuer").removesuffix(":commands")
 TOMBSTONE_MS: Final = 20 * 60_000
 """How long a code is remembered after it was spent or has expired: replays are recognised, causes can be told."""
 MARK_MS: Final = 2 * 3_600_000

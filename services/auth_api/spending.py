@@ -84,7 +84,6 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
     seconds = min(ISSUE_SECONDS, spending.give_up_on - clock.monotonic() - RELEASE_SECONDS)
     if seconds < LEAST_SECONDS:
         raise BusUnavailable("deadline")
-    await resources.bus.refuse_overload("key_issuer")
     number = spending.stored.attempts + 1
     prepared = resources.bus.prepare(spending.to_command(number=number), seconds)
     attempt = Attempt(
