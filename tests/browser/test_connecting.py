@@ -42,7 +42,7 @@ async def test_the_whole_story(
     key = await key_for(site, client.client_id, client.secret, arrival["code"])
     assert (await site.verify(key, "customise_score")).status_code == 200
 
-    await page.goto("/")
+    await person.open_home(keys=1)
     await expect(page.get_by_role("heading", name="Epic Games")).to_have_count(2)
     await person.follow("Revoke")
     await expect(page.get_by_text("What breaks:")).to_be_visible()

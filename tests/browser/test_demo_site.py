@@ -38,7 +38,7 @@ async def test_a_person_links_the_demo(walker: Walker, demo: str) -> None:
     await expect(page.get_by_role("heading", name=f"Linked as {walker.username}")).to_be_visible()
     await walker.press("Use the key")
     await expect(page.get_by_role("status")).to_contain_text("The key works.")
-    await page.goto(f"{walker.url}/")
+    await walker.open_home(keys=1)
     await walker.follow("Revoke")
     await walker.press("Revoke")
     await page.goto(demo)

@@ -52,8 +52,7 @@ async def test_reloading_makes_no_second_key(site: Site, walker: Walker) -> None
     await expect(page).to_have_title("Your key is ready · Latchkey")
     await page.reload()
     await expect(page).to_have_title("You have already answered this · Latchkey")
-    await page.goto("/")
-    await expect(page.get_by_role("link", name="Manage the key Fervidex")).to_have_count(1)
+    await walker.open_home(keys=1)
 
 
 async def test_a_double_click_on_create_key(walker: Walker, *, script: bool) -> None:
@@ -65,8 +64,7 @@ async def test_a_double_click_on_create_key(walker: Walker, *, script: bool) -> 
     await expect(page).to_have_title(
         re.compile("^Your key is ready" if script else "^Your key is ready|^You have already answered this")
     )
-    await page.goto("/")
-    await expect(page.get_by_role("link", name="Manage the key Fervidex")).to_have_count(1)
+    await walker.open_home(keys=1)
 
 
 async def test_declining_a_key_file(walker: Walker) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from playwright.async_api import Page, Request, expect
 
+PATIENCE_SECONDS = 15.0
 PASSWORD = "correct horse battery"
 
 
@@ -68,6 +70,14 @@ class Walker:
     async def follow(self, link: str) -> None:
         """Follows the first link whose name begins so."""
         await self.page.get_by_role("link", name=link).first.click()
+
+    async def open_home(self, *, keys: int) -> None:
+        """The start page, once it lists so many keys: each is listed when its delivery has been confirmed."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                await self.page.goto(f"{self.url}/")
+                if await self.page.get_by_role("link", name="Revoke the key").count() == keys:
+                    return
 
     async def register_client(
         self,
