@@ -38,6 +38,8 @@ _OUTAGES: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.PostgresIOError,
+    # Of a statement that timed out and whose cancellation did: the connection does not know any more where it is.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -126,7 +128,11 @@ class Database:
         with _named_outages():
             pool = await self._open_pool()
             async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    connection.terminate()
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
