@@ -195,7 +195,7 @@ def _postgres_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "unix", "redis+cluster", "redis+sentinel"):
+    if urlsplit(text).scheme not in ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"):
         raise ValueError(_REQUIRED["redis_url"][1])
     return text
 

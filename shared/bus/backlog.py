@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
 from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
-from shared.errors import BusUnavailable, StoreUnavailable
+from shared.errors import BusUnavailable
 
 HIGH_WATER: Final = 2_000
 """Entries of a command stream: about half a second of a busy worker's work."""
@@ -28,6 +27,7 @@ class Backlogs:
         self._redis = redis
         self._metrics = metrics
         self._high_water = high_water
+        self._running: set[asyncio.Future[Any]] = set()
         self._asked: dict[str, float] = {}
         self._known: dict[str, tuple[int, float]] = {}
 
@@ -47,11 +47,12 @@ class Backlogs:
             raise BusUnavailable("overload")
 
     def _measure(self, stream: str, queue: str) -> None:
-        with suppress(StoreUnavailable):
-            future = self._redis.send(("XLEN", stream))
-            future.add_done_callback(lambda done: self._measured(stream, queue, done))
+        task = asyncio.ensure_future(self._redis.execute("XLEN", stream))
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._measured(stream, queue, done))
 
     def _measured(self, stream: str, queue: str, done: asyncio.Future[Any]) -> None:
+        self._running.discard(done)
         if done.cancelled() or done.exception() is not None:
             return
         length: int = done.result()

@@ -16,6 +16,7 @@ from shared.bus.errors import CommandError
 from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
 from shared.bus.redis_time import RedisTime
+from shared.bus.redis_topology import topology_of
 from shared.bus.redis_url import parse_redis_url
 from shared.bus.replies import ReplyTail
 from shared.bus.requests import PendingRequests, PreparedRequest
@@ -51,20 +52,19 @@ class Bus:
         Raises:
             ValueError: ``redis_url`` is no Redis URL.
         """
-        address = parse_redis_url(redis_url)
+        self.topology = topology_of(parse_redis_url(redis_url))
         self.source = source
         self.clock: Clock = clock or SystemClock()
         self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
         """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
         self.partition = partition
         self.metrics = BusMetrics(metrics or Metrics(source))
-        self.address = address
         self.server = ServerChecks()
-        self.redis = CoalescingRedis(redis_url, client_name=self.instance, checks=self.server)
+        self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
         self.time = RedisTime(self.clock)
         self.ids = MessageIds()
         self._pending = PendingRequests(self.metrics)
-        self._replies = ReplyTail(address, self.instance, self._pending.deliver)
+        self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
         self._timekeeper: asyncio.Task[None] | None = None
 
@@ -113,8 +113,7 @@ class Bus:
             await self._wait_for_replies()
         prepared = self.prepare(command, timeout)
         try:
-            connection = await self.redis.ready()
-            sending = connection.send(("XADD", prepared.stream, "*", *prepared.fields))
+            sending = await self.redis.begin("XADD", prepared.stream, "*", *prepared.fields)
         except BaseException as error:
             prepared.abandon()
             if isinstance(error, StoreUnavailable):
@@ -195,7 +194,7 @@ class Bus:
     async def _wait_for_replies(self) -> None:
         """Redis came back a moment ago; where it is down, there is nothing to wait for."""
         with suppress(StoreUnavailable, TimeoutError):
-            await self.redis.ready()
+            await self.redis.connection_for(None)
             await asyncio.wait_for(self._replies.open.wait(), OPENING_SECONDS)
 
 

@@ -87,6 +87,7 @@ class _GroupMember:
     async def _end(
         self, reading: asyncio.Task[None], side: Sequence[asyncio.Task[None]], grace: float
     ) -> None:
+        await self._reader.unblock()
         await asyncio.wait([reading])
         left = await self._dispatcher.drain(grace)
         for task in side:

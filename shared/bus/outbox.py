@@ -126,7 +126,7 @@ class OutboxRelay:
 
     async def _mistrust_restarts(self) -> None:
         """Where Redis was started anew since the last look: what was published shortly before goes out again."""
-        await self._bus.redis.ready()
+        await self._bus.ping()
         run_id, now = self._bus.server.run_id, self._bus.clock.monotonic()
         if run_id != self._run_id:
             silence = 0 if self._run_id is None else int((now - self._alive_on) * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -49,7 +50,8 @@ class GroupReader:
         self._client_id = 0
         self._connection: RedisConnection | None = None
         self._link = RedisLink(
-            bus.address,
+            bus.topology,
+            lane.stream,
             client_name=f"{bus.instance}:{lane.group}",
             patience=PATIENCE_SECONDS,
             greet=(("CLIENT", "ID"),),
@@ -70,7 +72,10 @@ class GroupReader:
                 except (StoreUnavailable, CommandError) as error:
                     # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
                     _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
-                    self._connection = self._connection if isinstance(error, StoreUnavailable) else None
+                    if isinstance(error, CommandError):
+                        self._connection = None
+                        if error.code == "MOVED":
+                            self._link.moved()
                     await backoff.sleep()
                     continue
                 backoff.reset()
@@ -80,11 +85,16 @@ class GroupReader:
             await self._link.stop()
 
     def stop(self) -> None:
-        """Lets ``run`` return: a read that waits is ended by the server, as if its time were over."""
+        """Lets ``run`` return after the read that is under way."""
         self._stopping = True
         self._hands.poke()
+
+    async def unblock(self) -> None:
+        """After ``stop``: a read that waits is ended by the server, as if its time were over."""
         if self._client_id:
-            self._bus.redis.submit([("CLIENT", "UNBLOCK", self._client_id)])
+            with suppress(StoreUnavailable, CommandError):
+                connection = await self._bus.redis.connection_for(self._lane.stream)
+                await connection.send(("CLIENT", "UNBLOCK", self._client_id))
 
     def _greeted(self, replies: list[Any]) -> None:
         self._client_id = replies[0] if isinstance(replies[0], int) else 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-from shared.bus.errors import CommandError, error_of
+from shared.bus.errors import CommandError
 from shared.bus.redis_connection import Argument, RedisConnection, pack
-from shared.bus.redis_link import RedisLink
-from shared.bus.redis_url import parse_redis_url
+from shared.bus.redis_link import STOPPED, RedisLink
+from shared.bus.redis_topology import Cluster, Key, OneServer, Topology, key_of, topology_of
+from shared.bus.redis_url import RedisAddress, parse_redis_url
 from shared.bus.scripts import Script
 from shared.bus.server_checks import ServerChecks
 from shared.errors import StoreUnavailable
@@ -19,38 +22,41 @@ PATIENCE_SECONDS: Final = 1.25
 
 
 class CoalescingRedis:
-    """Commands to one Redis, from one event loop.
+    """Commands to one Redis or one Redis Cluster, from one event loop.
 
     Results are as Redis sends them: ``bytes``, ``int``, ``None`` and lists of these. There are no retries: an error
     does not mean that nothing was written. All commands of the product pass here or through a ``RedisLink``.
     """
 
     def __init__(
-        self, url: str, *, client_name: str = "latchkey", checks: ServerChecks | None = None
+        self, redis: str | Topology, *, client_name: str = "latchkey", checks: ServerChecks | None = None
     ) -> None:
         """Nothing is opened before the first command or ``start``; ``checks`` may refuse a server.
 
         Raises:
-            ValueError: ``url`` is no Redis URL.
+            ValueError: ``redis`` is no Redis URL.
         """
-        self._link = RedisLink(
-            parse_redis_url(url),
-            client_name=client_name,
-            patience=PATIENCE_SECONDS,
-            greet=checks.questions if checks else (),
-            on_greeting=checks.answered if checks else None,
-        )
+        self._topology = topology_of(parse_redis_url(redis)) if isinstance(redis, str) else redis
+        self._client_name = client_name
+        self._checks = checks
+        self._links: dict[RedisAddress, RedisLink] = {}
+        single = isinstance(self._topology, OneServer)
+        self._only = self._new_link(self._topology, "the only one") if single else None
+        self._closed = False
 
     async def start(self) -> None:
         """Connects, in the background if it must; never fails."""
-        await self._link.start()
+        with suppress(StoreUnavailable):
+            await self.connection_for(None)
 
     async def close(self) -> None:
-        """Closes the connection; whatever waits gets ``StoreUnavailable``."""
-        await self._link.stop()
+        """Closes the connections; whatever waits gets ``StoreUnavailable``."""
+        self._closed = True
+        for link in (*self._links.values(), *([self._only] if self._only else [])):
+            await link.stop()
 
     async def ping(self) -> None:
-        """Raises ``StoreUnavailable`` unless the server answers."""
+        """Raises ``StoreUnavailable`` unless the server (of a cluster: one of them) answers."""
         await self.execute("PING")
 
     async def execute(self, *command: Argument) -> Any:
@@ -60,10 +66,28 @@ class CoalescingRedis:
             StoreUnavailable: no answer within 3 s, or no server. The command may have been carried out.
             CommandError: Redis refused the command.
         """
-        connection = self._link.connection
-        if connection is None or not connection.is_open:
-            connection = await self._link.ready()
-        return await connection.send(command)
+        if self._only is not None:
+            connection = self._only.connection
+            if connection is None or not connection.is_open:
+                connection = await self._only.ready()
+            return await connection.send(command)
+        connection = await self.connection_for(key_of(command))
+        try:
+            return await connection.send(command)
+        except CommandError as error:
+            if error.code not in ("MOVED", "ASK"):
+                raise
+            return await self._redirected(error, command)  # it was not carried out
+
+    async def begin(self, *command: Argument) -> asyncio.Future[Any]:
+        """Sends one command now; what is returned gives its reply, as ``execute`` does.
+
+        Raises:
+            StoreUnavailable: there is no connection; nothing was sent.
+        """
+        if self._only is not None:
+            return (await self._only.ready()).send(command)
+        return asyncio.ensure_future(self.execute(*command))
 
     async def execute_many(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Sends commands in one write; their replies, error replies among them as ``CommandError`` objects.
@@ -71,28 +95,16 @@ class CoalescingRedis:
         Raises:
             StoreUnavailable: as ``execute``; any of the commands may have been carried out.
         """
-        connection = await self._link.ready()
-        sinks = [connection.send(command) for command in commands]
+        if self._only is not None:
+            connection = await self._only.ready()
+            sinks: list[Awaitable[Any]] = [connection.send(command) for command in commands]
+        else:
+            sinks = [self.execute(*command) for command in commands]
         outcomes = await asyncio.gather(*sinks, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, CommandError):
                 raise outcome
         return outcomes
-
-    async def transaction(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Sends commands as one MULTI … EXEC; all keys in one slot. Their replies.
-
-        Raises:
-            StoreUnavailable: as ``execute``; all of them or none were carried out.
-            CommandError: Redis refused one of them (the others were carried out all the same).
-        """
-        connection = await self._link.ready()
-        sink = send_transaction(connection, commands)
-        replies: list[Any] = await sink
-        for reply in replies:
-            if isinstance(reply, CommandError):
-                raise error_of(reply)
-        return replies
 
     async def run_script(
         self, script: Script, keys: Sequence[str | bytes] = (), args: Sequence[Argument] = ()
@@ -110,42 +122,48 @@ class CoalescingRedis:
                 raise
         return await self.execute("EVAL", script.source, len(keys), *keys, *args)
 
-    def submit(self, commands: Iterable[Sequence[Argument]]) -> None:
-        """Sends commands of which nobody wants the replies, if there is a connection."""
-        connection = self._link.connection
-        if connection is not None and connection.is_open:
-            for command in commands:
-                connection.write(pack(command), (None,))
-
-    def send(self, command: Sequence[Argument]) -> asyncio.Future[Any]:
-        """Sends one command now; the future gets its reply.
+    async def connection_for(self, key: Key) -> RedisConnection:
+        """The connection to the server that holds a key; waits for one that is being made, a second at most.
 
         Raises:
-            StoreUnavailable: there is no connection at this moment; nothing was sent.
+            StoreUnavailable: there is none now.
         """
-        return self.open_connection().send(command)
+        if self._only is not None:
+            return await self._only.ready()
+        link = self._link_to(await self._topology.locate(key))
+        try:
+            return await link.ready()
+        except StoreUnavailable:
+            self._topology.suspect()
+            raise
 
-    def open_connection(self) -> RedisConnection:
-        """The connection of this moment.
+    async def _redirected(self, error: CommandError, command: Sequence[Argument]) -> Any:
+        """Sends a command to where Redis says that its key is now, or (``ASK``) is moving to."""
+        assert isinstance(self._topology, Cluster)
+        host, _, port = str(error).rpartition(" ")[2].rpartition(":")
+        connection = await self._link_to(self._topology.near(host, int(port))).ready()
+        if error.code == "ASK":
+            connection.write(pack(("ASKING",)), (None,))
+        return await connection.send(command)
 
-        Raises:
-            StoreUnavailable: there is none.
-        """
-        connection = self._link.connection
-        if connection is None or not connection.is_open:
-            raise StoreUnavailable("redis", "not connected")
-        return connection
+    def _link_to(self, address: RedisAddress) -> RedisLink:
+        if self._closed:
+            raise StoreUnavailable("redis", STOPPED)
+        link = self._links.get(address)
+        if link is None:
+            link = self._new_link(OneServer(address), f"{address.host}:{address.port}")
+            self._links[address] = link
+        return link
 
-    async def ready(self) -> RedisConnection:
-        """The connection; waits for one that is being made, a second at most. Raises ``StoreUnavailable``."""
-        return await self._link.ready()
-
-
-def send_transaction(
-    connection: RedisConnection, commands: Sequence[Sequence[Argument]]
-) -> asyncio.Future[list[Any]]:
-    """Queues MULTI … EXEC; the future gets the list of replies, error replies among them as objects."""
-    connection.write(pack(("MULTI",)), (None,))
-    for command in commands:
-        connection.write(pack(command), (None,))
-    return connection.send(("EXEC",))
+    def _new_link(self, topology: Topology, server: str) -> RedisLink:
+        checks = self._checks
+        link = RedisLink(
+            topology,
+            None,
+            client_name=self._client_name,
+            patience=PATIENCE_SECONDS,
+            greet=checks.questions if checks else (),
+            on_greeting=partial(checks.answered, server) if checks else None,
+        )
+        link.on_redirect = self._topology.suspect
+        return link

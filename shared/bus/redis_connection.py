@@ -32,6 +32,8 @@ class RedisConnection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, patience: float) -> None:
         """``patience``: seconds without any reply after which a server that owes one counts as gone."""
         self.closed: asyncio.Future[None] = loop.create_future()
+        self.on_redirect: Callable[[], None] | None = None
+        """Told when a node of a cluster says that a key is elsewhere."""
         self._loop = loop
         self._reader = hiredis.Reader(
             protocolError=ConnectionError, replyError=CommandError, notEnoughData=_MORE
@@ -59,11 +61,9 @@ class RedisConnection(asyncio.Protocol):
         try:
             while (reply := reader.gets()) is not _MORE:
                 sink = sinks.popleft()
-                if sink is None or sink.done():
-                    continue
                 if isinstance(reply, CommandError):
-                    sink.set_exception(error_of(reply))
-                else:
+                    self._refused(reply, sink)
+                elif sink is not None and not sink.done():
                     sink.set_result(reply)
         except (ConnectionError, IndexError):
             self.abort("the answer was not RESP")
@@ -101,6 +101,12 @@ class RedisConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._end(reason)
+
+    def _refused(self, reply: CommandError, sink: Sink | None) -> None:
+        if self.on_redirect is not None and reply.code in ("MOVED", "ASK"):
+            self.on_redirect()
+        if sink is not None and not sink.done():
+            sink.set_exception(error_of(reply))
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []

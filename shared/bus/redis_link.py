@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from shared.bus.redis_connection import Argument, RedisConnection, connect
-from shared.bus.redis_url import RedisAddress
+from shared.bus.redis_topology import Key, Topology
 from shared.bus.supervisor import watched
 from shared.errors import StoreUnavailable
 
@@ -32,16 +32,19 @@ class RedisLink:
 
     def __init__(
         self,
-        address: RedisAddress,
+        topology: Topology,
+        key: Key,
         *,
         client_name: str,
         patience: float,
         greet: Sequence[tuple[Argument, ...]] = (),
         on_greeting: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        """``greet`` is asked on every new connection; ``on_greeting`` gets the replies and may refuse the server."""
+        """To the server that holds ``key``. ``greet`` is asked on every new connection; ``on_greeting`` gets the replies and may refuse the server."""
         self.connection: RedisConnection | None = None
-        self._address = address
+        self.on_redirect: Callable[[], None] = topology.suspect
+        self._topology = topology
+        self._key = key
         self._client_name = client_name
         self._patience = patience
         self._greet = greet
@@ -90,6 +93,12 @@ class RedisLink:
             raise StoreUnavailable("redis", self._outage or "not connected")
         return connection
 
+    def moved(self) -> None:
+        """The key is elsewhere now: the connection is made again, to where it is."""
+        self._topology.suspect()
+        if self.connection is not None:
+            self.connection.abort("moved")
+
     async def _run(self) -> None:
         pause = SHORTEST_PAUSE
         while True:
@@ -100,6 +109,7 @@ class RedisLink:
                     _log.warning("redis_unavailable", reason=error.reason, connection=self._client_name)
                 self._outage = error.reason
                 self._attempted.set()
+                self._topology.suspect()
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
@@ -108,13 +118,16 @@ class RedisLink:
             self.connection, self._outage, pause = connection, "", SHORTEST_PAUSE
             self._attempted.set()
             await connection.closed
+            self._topology.suspect()
             self._attempted.clear()
             self.connection = None
 
     async def _connect(self) -> RedisConnection:
+        address = await self._topology.locate(self._key)
         connection, replies = await connect(
-            self._address, client_name=self._client_name, patience=self._patience, greet=self._greet
+            address, client_name=self._client_name, patience=self._patience, greet=self._greet
         )
+        connection.on_redirect = self.on_redirect
         if self._on_greeting is not None:
             try:
                 self._on_greeting(replies)

@@ -1,4 +1,8 @@
-"""The address of a Redis server, taken apart: ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``."""
+"""Addresses of Redis, taken apart: ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``.
+
+A Redis Cluster is ``redis+cluster://[user:password@]host:port[,host:port…]`` (or ``rediss+cluster://``): some of its
+nodes; the others are learned from them.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +34,22 @@ class RedisAddress:
         return ("AUTH", self.password) if not self.username else ("AUTH", self.username, self.password)
 
 
-def parse_redis_url(url: str) -> RedisAddress:
-    """Takes a URL apart.
+def parse_redis_url(url: str) -> tuple[RedisAddress, ...]:
+    """Takes a URL apart: one address, or several of a cluster.
 
     Raises:
         ValueError: it is no such URL. The message does not repeat it: it may hold a password.
     """
+    netloc = urlsplit(url).netloc
+    login, at, hosts = netloc.rpartition("@")
+    each = [url.replace(netloc, f"{login}{at}{host}", 1) if netloc else url for host in hosts.split(",")]
+    addresses = tuple(_parse_one(one) for one in each)
+    if len(addresses) > 1 and not addresses[0].cluster:
+        raise ValueError("a Redis URL names several hosts only for a cluster: redis+cluster://")
+    return addresses
+
+
+def _parse_one(url: str) -> RedisAddress:
     parts = urlsplit(url)
     scheme, _, variant = parts.scheme.partition("+")
     if scheme not in ("redis", "rediss", "unix") or variant not in ("", "cluster"):

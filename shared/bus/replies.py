@@ -13,7 +13,7 @@ from shared.bus import names
 from shared.bus.errors import CommandError
 from shared.bus.redis_connection import Argument, RedisConnection
 from shared.bus.redis_link import RedisLink
-from shared.bus.redis_url import RedisAddress
+from shared.bus.redis_topology import Topology
 from shared.bus.supervisor import watched
 from shared.errors import BusUnavailable, StoreUnavailable
 
@@ -44,14 +44,16 @@ def reply_command(
 class ReplyTail:
     """Reads this process's replies on a connection of its own and hands each to whoever waits for it."""
 
-    def __init__(self, address: RedisAddress, instance: str, deliver: Deliver) -> None:
+    def __init__(self, topology: Topology, instance: str, deliver: Deliver) -> None:
         """``deliver`` gets correlation, body and problem of each reply."""
         self.stream = names.replies(instance)
         self._deliver = deliver
         self._cursor: str | bytes = ""
         self._refresh_on = 0.0
         self._connected: object = None
-        self._link = RedisLink(address, client_name=f"{instance}:replies", patience=PATIENCE_SECONDS)
+        self._link = RedisLink(
+            topology, self.stream, client_name=f"{instance}:replies", patience=PATIENCE_SECONDS
+        )
         self._task: asyncio.Task[None] | None = None
         self.open = asyncio.Event()
         """Set while the stream exists and is read: requests may be sent."""
@@ -104,6 +106,9 @@ class ReplyTail:
             except CommandError as error:
                 self._connected = None
                 self.open.clear()
+                if error.code == "MOVED":
+                    self._link.moved()
+                    continue
                 _log.error("replies_unreadable", reason=str(error))
                 await asyncio.sleep(1.0)
 

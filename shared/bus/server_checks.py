@@ -25,13 +25,17 @@ class ServerChecks:
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self.run_id = ""
-        """Changes with every start of the server."""
         self.version = ""
+        self._run_ids: dict[str, str] = {}
         self._warned = False
 
-    def answered(self, replies: list[Any]) -> None:
-        """Reads the answers.
+    @property
+    def run_id(self) -> str:
+        """Changes whenever one of the servers was started anew."""
+        return " ".join(sorted(self._run_ids.values()))
+
+    def answered(self, server: str, replies: list[Any]) -> None:
+        """Reads the answers of a server, named so that its next answers replace these.
 
         Raises:
             StoreUnavailable: the server would lose messages (eviction) or lacks commands.
@@ -40,7 +44,7 @@ class ServerChecks:
         if not told:
             return  # this user has no right to ask
         facts = {name: value for section in told for name, value in section.items()}
-        self.run_id = facts.get("run_id", "")
+        self._run_ids[server] = facts.get("run_id", "")
         self.version = facts.get("valkey_version") or facts.get("redis_version", "")
         # Valkey also tells which version of Redis it is compatible with, under the old name.
         if _numbers(facts.get("redis_version", "")) < OLDEST:

@@ -75,15 +75,14 @@ class Settlement:
             StoreUnavailable: the entries may come again.
         """
         bus, lane = self._bus, self._lane
-        connection = await bus.redis.ready()
         common: tuple[Argument, ...] = ("v", "1", "src", bus.source, "ts", bus.time.now())
-        answers = [
-            pack(reply_command(envelope.reply_to, envelope.id, common, body, problem))
-            for envelope, body, problem in outcomes
-            if envelope.reply_to
-        ]
-        if answers:
-            connection.write(b"".join(answers), [None] * len(answers))
+        for envelope, body, problem in outcomes:
+            if envelope.reply_to:
+                there = await bus.redis.connection_for(envelope.reply_to)
+                there.write(
+                    pack(reply_command(envelope.reply_to, envelope.id, common, body, problem)), (None,)
+                )
+        connection = await bus.redis.connection_for(lane.stream)
         if self._deletes:
             finish = (
                 pack(("MULTI",)),

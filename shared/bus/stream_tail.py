@@ -57,7 +57,10 @@ class StreamTail:
     async def run(self) -> None:
         """Reads until cancelled; outages are waited for in here."""
         link = RedisLink(
-            self._bus.address, client_name=f"{self._bus.instance}:tail", patience=PATIENCE_SECONDS
+            self._bus.topology,
+            self._stream,
+            client_name=f"{self._bus.instance}:tail",
+            patience=PATIENCE_SECONDS,
         )
         backoff = Backoff(first=0.05, longest=0.5)
         try:
@@ -69,6 +72,8 @@ class StreamTail:
                     if self._cursor is not None:
                         _log.warning("tail_interrupted", stream=self._stream, reason=str(error))
                     self._cursor = None
+                    if isinstance(error, CommandError) and error.code == "MOVED":
+                        link.moved()
                     await backoff.sleep()
         finally:
             await link.stop()
