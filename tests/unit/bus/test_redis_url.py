@@ -21,19 +21,37 @@ from shared.bus.redis_url import RedisAddress, parse_redis_url
 )
 def test_a_url_is_taken_apart(url: str, address: RedisAddress, login: tuple[str, ...] | None) -> None:
     """Host, port, database, credentials (percent-decoded), or the path of a socket."""
-    assert parse_redis_url(url) == address
-    assert parse_redis_url(url).login() == login
+    assert parse_redis_url(url) == (address,)
+    assert address.login() == login
+
+
+def test_a_cluster_is_some_of_its_nodes_with_one_login() -> None:
+    """The others are learned from them."""
+    assert parse_redis_url("redis+cluster://u:p@a:1,b:2") == (
+        RedisAddress("a", 1, username="u", password="p", cluster=True),
+        RedisAddress("b", 2, username="u", password="p", cluster=True),
+    )
 
 
 def test_rediss_means_tls_with_a_checked_certificate() -> None:
     """The name of the host is verified."""
-    context = parse_redis_url("rediss://h").tls
+    context = parse_redis_url("rediss://h")[0].tls
     assert context is not None
     assert context.check_hostname
 
 
 @pytest.mark.parametrize(
-    "url", ["", "h:6379", "http://h", "redis+sentinel://h", "redis://h/x", "redis://h:port", "unix:///r?db=x"]
+    "url",
+    [
+        "",
+        "h:6379",
+        "http://h",
+        "redis+sentinel://h",
+        "redis://h/x",
+        "redis://h:port",
+        "unix:///r?db=x",
+        "redis://a,b",
+    ],
 )
 def test_what_is_no_redis_url_is_refused_without_repeating_it(url: str) -> None:
     """It may hold a password."""
