@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from functools import partial
 
 import httpx
@@ -95,24 +96,57 @@ async def test_a_container_killed_mid_burst_costs_no_key(deployment: Deployment)
     assert "quiet" in await asyncio.to_thread(_quiet_bus, deployment)
 
 
-async def test_rolling_restarts_fail_no_request(deployment: Deployment) -> None:
-    """Exchanges and checks go on while each service's workers are replaced in turn (SIGHUP): none fails."""
+async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
+    """Pepper, cookie secret, a database login and a Redis password change while workers are replaced (SIGHUP): none fails."""
     workers = {"AUTH_API_WORKERS": "2", "KEY_ISSUER_WORKERS": "2", "CONSENT_UI_WORKERS": "2"}
     one_each = _scale(dict.fromkeys(OURS, 1))
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build", *one_each, environ=workers)
     await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
-    async with crowd_at(deployment.url, people=9) as crowd, burst(crowd, each=2, checks=4) as found:
-        await asyncio.sleep(1)
-        for service in OURS:
-            (container,) = deployment.containers(service)
-            more = partial(_has_rolled, deployment, container, times=_rolled(deployment, container) + 1)
-            await asyncio.to_thread(deployment.compose, "kill", "-s", "HUP", service)
-            await asyncio.to_thread(wait_until, more, f"{service} rolled", 90.0)
-    print(f"rolling restarts: {dict(found.answers)}")  # noqa: T201 - the numbers of the run
-    assert found.failures == {}, found.answers
-    assert found.answers["exchange 200"] > 50
+    async with crowd_at(deployment.url, people=9) as crowd:
+        _status, consent = await crowd.consent(crowd.people[0])
+        _status, before = await crowd.exchange(consent["code"])
+        async with burst(crowd, each=2, checks=4) as found:
+            await asyncio.sleep(1)
+            await asyncio.to_thread(_rotate, deployment)
+            for service in OURS:
+                (container,) = deployment.containers(service)
+                more = partial(_has_rolled, deployment, container, times=_rolled(deployment, container) + 1)
+                await asyncio.to_thread(deployment.compose, "kill", "-s", "HUP", service)
+                await asyncio.to_thread(wait_until, more, f"{service} rolled", 90.0)
+        print(f"rolling restarts: {dict(found.answers)}")  # noqa: T201 - the numbers of the run
+        assert found.failures == {}, found.answers
+        assert found.answers["exchange 200"] > 50
+        assert (await crowd.verify(before["access_token"]))[0] == httpx.codes.OK
+        assert (await crowd.ask("GET", "/api/v1/session", headers=crowd.people[0]))[0] == httpx.codes.OK
+    (postgres,) = deployment.containers("postgres")
+    query = (
+        "SELECT string_agg(DISTINCT usename, ' ') FROM pg_stat_activity WHERE application_name = 'latchkey-auth-api'"
+    )
+    assert deployment.inside(postgres, "psql", "-U", "postgres", "-Atc", query).strip() == "auth_api_2"
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build")
     await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+
+
+def _rotate(deployment: Deployment) -> None:
+    """What docs/operating.md tells, for one of each kind."""
+    folder = deployment.folder / "deploy" / "secrets"
+    pepper, secret, database, redis = (
+        folder / name for name in ("key_pepper", "secret", "auth_api_database_url", "auth_api_redis_url")
+    )
+    pepper.write_text(
+        f"2:{secrets.token_urlsafe(48)},1:{pepper.read_text(encoding='utf-8').strip()}", encoding="utf-8"
+    )
+    secret.write_text(
+        f"{secrets.token_urlsafe(48)},{secret.read_text(encoding='utf-8').strip()}", encoding="utf-8"
+    )
+    password = secrets.token_hex(24)
+    (postgres,) = deployment.containers("postgres")
+    statement = f"CREATE ROLE auth_api_2 LOGIN PASSWORD '{password}' IN ROLE latchkey_auth_api"
+    deployment.inside(postgres, "psql", "-U", "postgres", "-d", "latchkey", "-c", statement)
+    database.write_text(f"postgresql://auth_api_2:{password}@postgres:5432/latchkey\n", encoding="utf-8")
+    (server,) = deployment.containers("redis")
+    deployment.inside(server, "sh", "/etc/redis-latchkey/add-password.sh", "auth_api", password)
+    redis.write_text(f"redis://auth_api:{password}@redis:6379/0\n", encoding="utf-8")
 
 
 async def test_everything_restarted_finds_the_key_still_good(
