@@ -1,0 +1,61 @@
+"""`doctor` on real servers, and on none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import asyncpg
+
+from deploy.doctor import Finding, Verdict, examine
+from deploy.embedded.ports import free_port
+from tests.harness.stores import Stores
+
+
+async def _found(environ: Mapping[str, str]) -> dict[tuple[str, str], Finding]:
+    return {(finding.area, finding.subject): finding for finding in await examine(environ)}
+
+
+async def test_a_working_deployment_has_no_problem(stores: Stores) -> None:
+    """On migrated stores nothing is a problem; that one role owns both schemas is a warning."""
+    found = await _found(stores.environment())
+    problems = {key: one for key, one in found.items() if one.verdict is Verdict.PROBLEM}
+    assert problems == {}
+    assert found["postgres (key_issuer)", "migrations"].verdict is Verdict.OK
+    assert found["redis", "maxmemory-policy"].detail == "noeviction"
+    role = found["postgres (auth_api)", "role"]
+    assert role.verdict is Verdict.WARNING
+    assert "keys" in role.detail
+
+
+async def test_a_missing_migration_is_named(stores: Stores) -> None:
+    """The step that a schema lacks is a problem, and the line says how to apply it."""
+    connection = await asyncpg.connect(stores.database_url)
+    try:
+        await connection.execute("DELETE FROM keys.migrations WHERE number = 1")
+    finally:
+        await connection.close()
+    finding = (await _found(stores.environment()))["postgres (key_issuer)", "migrations"]
+    assert finding.verdict is Verdict.PROBLEM
+    assert "0001_" in finding.detail
+    assert "latchkey migrate" in finding.advice
+
+
+async def test_with_everything_down_it_still_answers() -> None:
+    """Each store that cannot be reached is one problem; what depends on it is said to be unknown; in seconds."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    found = await _found(
+        {
+            "LATCHKEY_DATABASE_URL": f"postgresql://role:password@{nowhere}/latchkey",
+            "LATCHKEY_REDIS_URL": f"redis://user:password@{nowhere}/0",
+            "LATCHKEY_SECRET": "secret-of-the-tests-0123456789abcdef",
+            "LATCHKEY_KEY_PEPPER": "pepper-of-the-tests-0123456789abcdef",
+        }
+    )
+    assert time.monotonic() - started < 20
+    for area in ("postgres (auth_api)", "postgres (key_issuer)", "redis"):
+        assert found[area, "server"].verdict is Verdict.PROBLEM
+        assert found[area, "server"].advice
+        assert "password" not in found[area, "server"].detail
+    assert found["streams", "all"].verdict is Verdict.UNKNOWN
