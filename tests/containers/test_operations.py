@@ -119,9 +119,7 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
         assert (await crowd.verify(before["access_token"]))[0] == httpx.codes.OK
         assert (await crowd.ask("GET", "/api/v1/session", headers=crowd.people[0]))[0] == httpx.codes.OK
     (postgres,) = deployment.containers("postgres")
-    query = (
-        "SELECT string_agg(DISTINCT usename, ' ') FROM pg_stat_activity WHERE application_name = 'latchkey-auth-api'"
-    )
+    query = "SELECT string_agg(DISTINCT usename, ' ') FROM pg_stat_activity WHERE application_name = 'latchkey-auth-api'"
     assert deployment.inside(postgres, "psql", "-U", "postgres", "-Atc", query).strip() == "auth_api_2"
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build")
     await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
