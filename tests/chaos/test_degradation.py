@@ -29,7 +29,7 @@ from tests.harness.backends import new_folder
 from tests.harness.processes import LATCHKEY, clean_environ, command
 from tests.harness.site import bearer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 SERVICES: Final = ("auth-api-1", "key-issuer-1", "key-issuer-2", "consent-ui-1")
 ISSUERS: Final = ("key-issuer-1", "key-issuer-2")

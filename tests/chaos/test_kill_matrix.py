@@ -31,7 +31,7 @@ from tests.harness.backends import new_folder
 from tests.harness.site import bearer
 from tests.integration.consent_ui.visits import CONSENT_LINK, press, query_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 PAUSES: Final = "key_issuer.issue.inserted=pause:0.5;key_issuer.issue.committed=pause:0.5"
 SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")

@@ -14,7 +14,7 @@ from tests.chaos.scene import Scene, playing, until
 from tests.harness.backends import new_folder
 from tests.harness.site import Person
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 SERVICES: Final = ("auth-api-1", "key-issuer-1", "key-issuer-2", "consent-ui-1")
 REVOKES: Final = 200
