@@ -100,7 +100,7 @@ def test_the_environment_is_made_once_and_quietly(clone: Clone) -> None:
     """The first run installs and tells so on stderr; the second says nothing of it."""
     first, second = clone.run("env", "--x"), clone.run("env")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
-    assert first.stdout.split(" ", 1)[1] == "-m deploy.cli env --x\n", "stdout is the command's alone"
+    assert first.stdout.split(" ", 1)[1] == "-P -m deploy.cli env --x\n", "stdout is the command's alone"
     assert "installing" in first.stderr
     assert second.stderr == ""
     assert clone.installs() == 1
@@ -209,7 +209,7 @@ def test_a_ready_environment_is_taken_as_it_is(clone: Clone) -> None:
     (clone.root / "image" / "bin").mkdir(parents=True)
     shutil.copy2(clone.machine / "fake-python", clone.root / "image" / "bin" / "python")
     ended = clone.run("serve", LATCHKEY_VENV=str(clone.root / "image"))
-    assert ended.stdout.split(" ", 1)[1] == "-m deploy.cli serve\n"
+    assert ended.stdout.split(" ", 1)[1] == "-P -m deploy.cli serve\n"
     assert clone.installs() == 0
     assert clone.run("serve", LATCHKEY_VENV=str(clone.root / "nowhere")).returncode == 1
 
