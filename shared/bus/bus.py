@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
-from shared.bus.envelope import Envelope, MessageIds, correlation, trace
+from shared.bus.envelope import Envelope, MessageIds
 from shared.bus.errors import CommandError
 from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
@@ -24,6 +24,7 @@ from shared.bus.server_checks import ServerChecks
 from shared.bus.supervisor import watched
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
+from shared.correlation import correlation, trace
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.metrics import Metrics

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import ValidationError
 
-from shared.bus import envelope as envelopes
 from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
 from shared.bus.errors import CommandError
 from shared.bus.handlers import Delivery, Handler, Refusal
@@ -18,6 +17,7 @@ from shared.bus.hands import Hands
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
 from shared.bus.settlement import Entry, Settlement
 from shared.contracts.base import Message
+from shared.correlation import correlation, trace
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
 
@@ -101,6 +101,8 @@ class Dispatcher:
             message: Message = handler.message.from_wire(envelope.body)
         except ValidationError as error:
             raise _Ended(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
+        except Exception as error:  # noqa: BLE001 - whatever a body can do, it ends no reader
+            raise _Ended(entry_id, envelope, reason=f"unreadable body: {type(error).__name__}") from None
         return Entry(entry_id, envelope, message, handler, envelope.attempt)
 
     def _start(self, ids: Sequence[bytes], work: Any) -> asyncio.Task[None]:
@@ -124,19 +126,31 @@ class Dispatcher:
         return task
 
     async def _run_single(self, entry: Entry) -> None:
-        envelopes.correlation.set(entry.envelope.id)
-        envelopes.trace.set((entry.envelope.traceparent, entry.envelope.tracestate))
-        structlog.contextvars.bind_contextvars(message_id=entry.envelope.id)
+        envelope = entry.envelope
+        correlation.set(envelope.correlation or envelope.id)
+        trace.set((envelope.traceparent, envelope.tracestate))
+        structlog.contextvars.bind_contextvars(message_id=envelope.id, request_id=envelope.correlation)
+        again = True
+        while again:
+            again = await self._try_single(entry)
+
+    async def _try_single(self, entry: Entry) -> bool:
+        """Whether it is to be tried again, here and now."""
         self._observe([entry])
         await failpoint("bus.after_read_before_handler")
         try:
             reply = await entry.handler.function(entry.message, _delivery(entry))
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
-            await self._failed(entry, error)
-        else:
-            await self._succeeded([entry], [reply])
+            return await self._failed(entry, error)
+        await self._succeeded([entry], [reply])
+        return False
 
     async def _run_batch(self, entries: Sequence[Entry]) -> None:
+        while entries:
+            entries = await self._try_batch(entries)
+
+    async def _try_batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of them that are to be tried again, here and now."""
         self._observe(entries)
         token = self._hands.begin_batch()
         try:
@@ -145,13 +159,18 @@ class Dispatcher:
         finally:
             self._hands.end_batch(token)
         done: list[tuple[Entry, Any]] = []
+        failed: list[tuple[Entry, Exception]] = []
         for entry, reply in zip(entries, replies, strict=True):
             if isinstance(reply, Exception):
-                await self._failed(entry, reply)
+                failed.append((entry, reply))
             else:
                 done.append((entry, reply))
         if done:
             await self._succeeded([entry for entry, _ in done], [reply for _, reply in done])
+        if not failed:
+            return ()
+        again = await asyncio.gather(*(self._failed(entry, error) for entry, error in failed))
+        return [entry for (entry, _), wanted in zip(failed, again, strict=True) if wanted]
 
     async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
@@ -177,8 +196,8 @@ class Dispatcher:
         await self._settlement.done([entry.id for entry in entries], outcomes)
         self._bus.metrics.handled(entries[0].envelope.type, "ok", len(entries))
 
-    async def _failed(self, entry: Entry, error: Exception) -> None:
-        """Tries later, or gives up.
+    async def _failed(self, entry: Entry, error: Exception) -> bool:
+        """Tries later, or gives up. Whether to try again here and now.
 
         A store that is away is no fault of the message: without a deadline it waits as long as that takes.
         """
@@ -200,21 +219,22 @@ class Dispatcher:
             await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._settlement, self._bus)
         else:
             self._bus.metrics.handled(envelope.type, "delayed")
-            await self._try_later(entry, pause_ms)
+            return await self._try_later(entry, pause_ms)
+        return False
 
-    async def _try_later(self, entry: Entry, pause_ms: int) -> None:
+    async def _try_later(self, entry: Entry, pause_ms: int) -> bool:
         if self._settlement.can_put_aside:
             await self._settlement.put_aside(entry.id, pause_ms)
-            return
+            return False
         # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
         try:
             async with asyncio.timeout(pause_ms / 1000):
                 await self._stopping.wait()
                 self._left.append(entry.id)
+                return False
         except TimeoutError:
             entry.attempt += 1
-            run = self._run_batch([entry]) if entry.handler.batch else self._run_single(entry)
-            await run
+            return True
 
     def _observe(self, entries: Sequence[Entry]) -> None:
         sent_on = entries[0].envelope.created_on

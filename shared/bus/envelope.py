@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +12,6 @@ from shared.bus.errors import MessageTooLarge
 
 MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
-
-correlation: ContextVar[str] = ContextVar("latchkey_bus_correlation", default="")
-"""What the messages sent from here belong to: the id of the HTTP request, or of the message being handled."""
-trace: ContextVar[tuple[str, str]] = ContextVar("latchkey_bus_trace", default=("", ""))
-"""W3C ``traceparent`` and ``tracestate`` of what happens here."""
 
 Field = str | bytes
 

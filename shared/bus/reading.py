@@ -71,7 +71,8 @@ class GroupReader:
                     answer = await connection.send(self._command(room))
                 except (StoreUnavailable, CommandError) as error:
                     # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
-                    _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
+                    if backoff.fresh:
+                        _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
                     if isinstance(error, CommandError):
                         self._connection = None
                         if error.code == "MOVED":

@@ -26,6 +26,11 @@ class Backoff:
         self._longest = longest
         self._next = first
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has failed since it worked last."""
+        return self._next == self._first
+
     def reset(self) -> None:
         """It worked: the next pause is the first again."""
         self._next = self._first

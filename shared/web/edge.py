@@ -14,6 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from shared.correlation import correlation
 from shared.errors import StoreUnavailable
 from shared.metrics import Metrics
 from shared.web.body import LARGEST_BODY
@@ -112,6 +113,7 @@ def begin(request: web.Request) -> str:
     given = request.headers.get(REQUEST_ID)
     request_id = given if given is not None and _GIVEN_ID.fullmatch(given) else f"{_BOOT}{next(_NUMBERS):08x}"
     request[_OWN_ID] = request_id
+    correlation.set(request_id)
     return request_id
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared.bus import Bus, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
+from shared.correlation import correlation
 from shared.errors import BusUnavailable, StoreUnavailable
 from tests.integration.bus.conftest import (
     GROUP,
@@ -307,6 +308,26 @@ async def _timed(bus: Bus) -> tuple[str, float]:
     except BusUnavailable as error:
         return error.reason, time.monotonic() - began
     return "answered", time.monotonic() - began
+
+
+async def test_a_message_says_what_it_belongs_to_all_along_the_way(valkey: Valkey) -> None:
+    """The id of the HTTP request travels with every command that it causes, also those of handlers."""
+    seen: list[bytes] = []
+
+    async def ask_on(command: Echo, delivery: Delivery) -> EchoReply:
+        if command.text == "first":
+            await theirs.send(Echo(text="second"))
+            entries = await theirs.redis.execute("XRANGE", STREAM, "-", "+")
+            seen.extend(fields[fields.index(b"cid") + 1] for _, fields in entries)
+        return await echo(command, delivery)
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        consumer = Consumer(theirs, "key_issuer", [handler(Echo, ask_on)], slots=1)
+        async with consuming(consumer):
+            correlation.set("request-1")
+            await ours.request(Echo(text="first"))
+            await until(lambda: is_quiet(ours))
+    assert seen == [b"request-1", b"request-1"]
 
 
 async def test_a_body_that_is_too_large_is_refused_where_it_is_sent(valkey: Valkey) -> None:
