@@ -17,6 +17,7 @@ from deploy.cli.options import data_dir_option
 from deploy.doctor import Finding, Verdict, examine
 from deploy.doctor.configuration import AREA as CONFIGURATION
 from deploy.doctor.findings import has_problem
+from deploy.service_table import NEEDS
 from shared.logs import configure_logging
 
 _COLOURS: Final = {
@@ -29,15 +30,21 @@ _COLOURS: Final = {
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option(
+    "--service",
+    type=click.Choice(list(NEEDS)),
+    default=None,
+    help="Look at what this service needs, and no more.",
+)
 @data_dir_option
-def doctor(*, as_json: bool, data_dir: Path) -> None:
+def doctor(*, as_json: bool, service: str | None, data_dir: Path) -> None:
     """Examine configuration, stores, schemas, roles, clocks and streams; works while things are down.
 
     Looks at what LATCHKEY_… in the environment names or, without any, at the servers of the data directory.
     Exit code: 0 no problem (there may be warnings), 1 a problem, 78 a problem of the configuration.
     """
     configure_logging(level="error", log_format="console", service="doctor")
-    findings = asyncio.run(examine(_environment(os.environ, data_dir)))
+    findings = asyncio.run(examine(_environment(os.environ, data_dir), service))
     if as_json:
         healthy = not has_problem(findings)
         click.echo(

@@ -21,12 +21,14 @@ _LEAST_ENTROPY: Final = 100
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
-def examine_configuration(environ: Mapping[str, str]) -> tuple[Notes, Settings]:
-    """The findings, and the settings with every wrong value left out."""
+def examine_configuration(
+    environ: Mapping[str, str], need: frozenset[str] = NEEDED
+) -> tuple[Notes, Settings]:
+    """The findings, and the settings with every wrong value left out; ``need`` as for ``load_settings``."""
     notes = Notes(AREA)
     usable = dict(environ)
     try:
-        load_settings(environ, need=NEEDED)
+        load_settings(environ, need=need)
     except ConfigurationError as error:
         for problem in error.problems:
             notes.problem(

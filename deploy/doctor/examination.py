@@ -6,23 +6,31 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.doctor.configuration import examine_configuration
+from deploy.doctor.configuration import NEEDED, examine_configuration
 from deploy.doctor.findings import Finding, Notes
 from deploy.doctor.postgres_store import examine_postgres
 from deploy.doctor.redis_store import examine_redis
 from deploy.schemas import SCHEMAS
+from deploy.service_table import NEEDS
 from shared.clock import SystemClock
 
 _PART_SECONDS: Final = 20.0
 
 
-async def examine(environ: Mapping[str, str]) -> list[Finding]:
-    """Everything that can be looked at with this environment, in a fixed order. Changes nothing."""
-    configuration, settings = examine_configuration(environ)
+async def examine(environ: Mapping[str, str], service: str | None = None) -> list[Finding]:
+    """Everything that can be looked at with this environment, in a fixed order. Changes nothing.
+
+    Args:
+        environ: the configuration.
+        service: ``auth-api``, ``consent-ui`` or ``key-issuer`` to look at what that one needs, and no more.
+    """
+    need = NEEDED if service is None else NEEDS[service]
+    configuration, settings = examine_configuration(environ, need)
+    schemas = [schema for schema in SCHEMAS if f"{schema.service}_database_url" in need]
     async with asyncio.TaskGroup() as parts:
         stores = parts.create_task(_redis(settings.redis_url))
-        schemas = [parts.create_task(examine_postgres(schema, schema.url(settings))) for schema in SCHEMAS]
-    notes = [configuration, *(part.result() for part in schemas), *stores.result()]
+        bases = [parts.create_task(examine_postgres(schema, schema.url(settings))) for schema in schemas]
+    notes = [configuration, *(part.result() for part in bases), *stores.result()]
     return [finding for area in notes for finding in area.findings]
 
 

@@ -59,3 +59,11 @@ async def test_with_everything_down_it_still_answers() -> None:
         assert found[area, "server"].advice
         assert "password" not in found[area, "server"].detail
     assert found["streams", "all"].verdict is Verdict.UNKNOWN
+
+
+async def test_one_service_is_examined_with_what_it_has(stores: Stores) -> None:
+    """Inside a service's container nothing is asked for that only another one needs."""
+    environ = {name: value for name, value in stores.environment().items() if name != "LATCHKEY_SECRET"}
+    findings = await examine(environ, "key-issuer")
+    assert not any(finding.verdict is Verdict.PROBLEM for finding in findings)
+    assert not any("auth_api" in finding.area for finding in findings)

@@ -79,6 +79,8 @@ def test_renders(tmp_path: Path, keda: str, scaling: str) -> None:
         "template",
         "lk",
         str(CHART),
+        "--kube-version",
+        "1.30.0",
         "--set",
         ",".join(switches),
         "--set-string",
