@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -169,6 +170,13 @@ async def _linger(runner: web.AppRunner, seconds: float) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
+def _settle_garbage_collector() -> None:
+    """What was made at the start stays: the collector need not walk it again, and looks less often at the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def run(
     create_app: Callable[[], web.Application],
     *,
@@ -201,6 +209,7 @@ def run(
                 longest_connection=longest_connection,
             )
             async with server as bound:
+                _settle_garbage_collector()
                 _log.info("listening", service=service, host=host, port=bound)
                 watch = asyncio.create_task(_tell_when_ready(application, on_ready))
                 await stop.wait()
