@@ -115,6 +115,24 @@ async def test_the_janitor_trims_only_what_every_group_has_finished(
             await until(lambda: len(again.heard) == 300)
 
 
+async def test_a_stream_that_nobody_reads_is_kept_short(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not fill the memory; once a group is there, nothing is dropped that it has not read."""
+    monkeypatch.setattr("shared.bus.janitor.MOST_UNREAD", 100)
+    async with open_bus(valkey) as bus:
+        for number in range(500):
+            await tell(bus, str(number))
+        await Janitor(bus).clean()
+        left = await bus.redis.execute("XLEN", EVENTS)
+        assert 100 <= left <= 200
+        await bus.redis.execute("XGROUP", "CREATE", EVENTS, "one", "0")
+        for number in range(500):
+            await tell(bus, str(number))
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("XLEN", EVENTS) == left + 500
+
+
 async def test_the_janitor_removes_members_that_are_gone_unless_they_hold_something(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
