@@ -23,6 +23,7 @@ Queries = Mapping[str, str]
 CONNECT_SECONDS: Final = 2.0
 STATEMENT_SECONDS: Final = 2.8
 ACQUIRE_SECONDS: Final = 2.8
+WARM_CONNECTIONS: Final = 4
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _NAME_LINE: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
@@ -104,9 +105,12 @@ class Database:
         self._opening = asyncio.Lock()
 
     async def start(self) -> None:
-        """Opens the pool if the server answers; otherwise the first call that needs it will."""
+        """Opens some connections if the server answers; otherwise the first calls that need them will.
+
+        A process that replaces another meets its full load at once: opening connections only then costs seconds.
+        """
         with suppress(StoreUnavailable):
-            await self.ping()
+            await asyncio.gather(*(self.ping() for _ in range(min(WARM_CONNECTIONS, self._pool_size))))
 
     async def stop(self) -> None:
         """Closes the pool, waiting up to 5 s for running statements."""
