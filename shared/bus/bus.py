@@ -85,6 +85,8 @@ class Bus:
             self._timekeeper = None
         self._pending.end_all()
         await self._replies.stop()
+        with suppress(StoreUnavailable, CommandError):  # then it expires; late answers to it vanish
+            await self.redis.execute("UNLINK", self.reply_stream)
         await self.redis.close()
 
     @property

@@ -62,8 +62,9 @@ class _GroupMember:
         grace = 0.0
         reading = asyncio.create_task(self._reader.run(), name=f"{self.lane.stream} reading")
         side = [asyncio.create_task(work, name=f"{self.lane.stream} {name}") for name, work in self._side()]
+        stopped = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([reading, *side], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopped, reading, *side], return_when=asyncio.FIRST_COMPLETED)
             grace = STOP_SECONDS
         finally:
             self.stop()

@@ -72,14 +72,10 @@ class ReplyTail:
             raise BusUnavailable("down")
 
     async def stop(self) -> None:
-        """Stops reading and removes the stream: late answers vanish, since nobody waits any more."""
+        """Stops reading. Nothing is lost by it: nobody waits any more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        connection = self._link.connection
-        if connection is not None:
-            with suppress(StoreUnavailable, CommandError):
-                await connection.send(("UNLINK", self.stream))
         await self._link.stop()
 
     async def _run(self) -> None:
