@@ -55,7 +55,7 @@ class Settings(BaseModel):
     secrets: tuple[bytes, ...] = ()
     """The server's secret, newest first; older ones are still accepted while it rotates."""
     key_peppers: dict[int, bytes] = {}
-    """Version → pepper; the highest version is used for new keys."""
+    """Version → pepper; the first is used for new keys, and for older ones when they are next used."""
     site_name: str = "Latchkey"
     key_prefix: str = "lk"
     code_ttl_seconds: int = 60
@@ -211,7 +211,7 @@ def _secrets(text: str) -> tuple[bytes, ...]:
 
 
 def _peppers(text: str) -> dict[int, bytes]:
-    """``PEPPER`` alone is version 1; while it rotates ``2:NEW,1:OLD``."""
+    """``PEPPER`` alone is version 1; while it rotates first ``1:OLD,2:NEW`` everywhere, then ``2:NEW,1:OLD``."""
     if not re.match(r"[0-9]{1,4}:", text):
         return {1: _secret(text)}
     peppers: dict[int, bytes] = {}

@@ -163,7 +163,7 @@ class _Batch:
             NewKey(command, peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
             for command, end in self._make
         ]
-        await self._rows.insert_keys(rows, peppers.newest, self._now)
+        await self._rows.insert_keys(rows, peppers.current, self._now)
 
     async def _evict(self, holdings: Mapping[tuple[int, str], Holding]) -> None:
         full = [

@@ -7,20 +7,23 @@ from collections.abc import Mapping
 
 
 class Peppers:
-    """Seals digests with the newest pepper and knows those of every version that is configured."""
+    """Seals digests with the current pepper and knows those of every version that is configured."""
 
     def __init__(self, versions: Mapping[int, bytes]) -> None:
-        """``versions`` by number; the highest seals what is new."""
+        """``versions`` by number; the one that is named first seals what is new.
+
+        So a new pepper can be made known to every process before the first of them seals anything with it.
+        """
         self._versions = dict(versions)
-        self.newest = max(versions)
+        self.current = next(iter(versions))
 
     def seal(self, digest: str) -> bytes:
-        """HMAC-SHA256(newest pepper, SHA-256(key)): the 32 bytes that a row holds.
+        """HMAC-SHA256(current pepper, SHA-256(key)): the 32 bytes that a row holds.
 
         Raises:
             ValueError: ``digest`` is no hex.
         """
-        return hmac.digest(self._versions[self.newest], bytes.fromhex(digest), "sha256")
+        return hmac.digest(self._versions[self.current], bytes.fromhex(digest), "sha256")
 
     def matches(self, digest: str, sealed: bytes, version: int) -> bool:
         """Whether ``sealed`` is this digest under the pepper of ``version``, in constant time.

@@ -55,7 +55,7 @@ async def _rotate(
     if fault is not None:
         return conflict("keyID", fault), []
     peppers = issuer.peppers
-    await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.newest, now)
+    await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.current, now)
     if old.status == "paused":
         await rows.execute(
             "change_key",

@@ -123,7 +123,7 @@ class Verifier:
         if row is None or not peppers.matches(digest, row["digest"], row["pepper_version"]):
             return None
         record = _live_service_key(row) if service else _live_key(row, self._clock.now())
-        if record is not None and row["pepper_version"] != peppers.newest:
+        if record is not None and row["pepper_version"] != peppers.current:
             await self._reseal(digest, parsed.key_id, row["pepper_version"], service=service)
         return record
 
@@ -132,7 +132,7 @@ class Verifier:
         peppers = self._issuer.peppers
         query = "reseal_service_key" if service else "reseal_key"
         try:
-            await self._issuer.database.execute(query, key_id, peppers.seal(digest), peppers.newest, version)
+            await self._issuer.database.execute(query, key_id, peppers.seal(digest), peppers.current, version)
         except StoreUnavailable as error:
             _log.warning("digest_not_resealed", key_id=key_id, reason=str(error))
 

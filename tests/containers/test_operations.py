@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from functools import partial
 
 import httpx
 import pytest
@@ -107,44 +106,58 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
         _status, before = await crowd.exchange(consent["code"])
         async with burst(crowd, each=2, checks=4) as found:
             await asyncio.sleep(1)
-            await asyncio.to_thread(_rotate, deployment)
-            for service in OURS:
-                (container,) = deployment.containers(service)
-                more = partial(_has_rolled, deployment, container, times=_rolled(deployment, container) + 1)
-                await asyncio.to_thread(deployment.compose, "kill", "-s", "HUP", service)
-                await asyncio.to_thread(wait_until, more, f"{service} rolled", 90.0)
+            for step in (_make_known, _make_current):
+                await asyncio.to_thread(step, deployment)
+                for service in OURS:
+                    await asyncio.to_thread(_roll, deployment, service)
         print(f"rolling restarts: {dict(found.answers)}")  # noqa: T201 - the numbers of the run
         assert found.failures == {}, found.answers
         assert found.answers["exchange 200"] > 50
         assert (await crowd.verify(before["access_token"]))[0] == httpx.codes.OK
         assert (await crowd.ask("GET", "/api/v1/session", headers=crowd.people[0]))[0] == httpx.codes.OK
     (postgres,) = deployment.containers("postgres")
+    sealed = "SELECT count(*) FROM keys.api_keys WHERE pepper_version = 2"
+    assert int(deployment.inside(postgres, "psql", "-U", "postgres", "-d", "latchkey", "-Atc", sealed)) > 0
     query = "SELECT string_agg(DISTINCT usename, ' ') FROM pg_stat_activity WHERE application_name = 'latchkey-auth-api'"
     assert deployment.inside(postgres, "psql", "-U", "postgres", "-Atc", query).strip() == "auth_api_2"
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build")
     await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
 
 
-def _rotate(deployment: Deployment) -> None:
-    """What docs/operating.md tells, for one of each kind."""
+def _make_known(deployment: Deployment) -> None:
+    """The first step of docs/operating.md: new pepper and secret are known, new passwords in use."""
     folder = deployment.folder / "deploy" / "secrets"
-    pepper, secret, database, redis = (
-        folder / name for name in ("key_pepper", "secret", "auth_api_database_url", "auth_api_redis_url")
-    )
-    pepper.write_text(
-        f"2:{secrets.token_urlsafe(48)},1:{pepper.read_text(encoding='utf-8').strip()}", encoding="utf-8"
-    )
-    secret.write_text(
-        f"{secrets.token_urlsafe(48)},{secret.read_text(encoding='utf-8').strip()}", encoding="utf-8"
-    )
+    pepper, secret = folder / "key_pepper", folder / "secret"
+    fresh = secrets.token_urlsafe(48)
+    pepper.write_text(f"1:{pepper.read_text(encoding='utf-8').strip()},2:{fresh}\n", encoding="utf-8")
+    secret.write_text(f"{secret.read_text(encoding='utf-8').strip()},{fresh[::-1]}\n", encoding="utf-8")
     password = secrets.token_hex(24)
     (postgres,) = deployment.containers("postgres")
     statement = f"CREATE ROLE auth_api_2 LOGIN PASSWORD '{password}' IN ROLE latchkey_auth_api"
     deployment.inside(postgres, "psql", "-U", "postgres", "-d", "latchkey", "-c", statement)
-    database.write_text(f"postgresql://auth_api_2:{password}@postgres:5432/latchkey\n", encoding="utf-8")
-    (server,) = deployment.containers("redis")
-    deployment.inside(server, "sh", "/etc/redis-latchkey/add-password.sh", "auth_api", password)
-    redis.write_text(f"redis://auth_api:{password}@redis:6379/0\n", encoding="utf-8")
+    database = f"postgresql://auth_api_2:{password}@postgres:5432/latchkey\n"
+    (folder / "auth_api_database_url").write_text(database, encoding="utf-8")
+    (redis,) = deployment.containers("redis")
+    deployment.inside(redis, "sh", "/etc/redis-latchkey/add-password.sh", "auth_api", password)
+    (folder / "auth_api_redis_url").write_text(
+        f"redis://auth_api:{password}@redis:6379/0\n", encoding="utf-8"
+    )
+
+
+def _make_current(deployment: Deployment) -> None:
+    """The second: new pepper and secret stand first."""
+    for name in ("key_pepper", "secret"):
+        file = deployment.folder / "deploy" / "secrets" / name
+        old, new = file.read_text(encoding="utf-8").strip().split(",")
+        file.write_text(f"{new},{old}\n", encoding="utf-8")
+
+
+def _roll(deployment: Deployment, service: str) -> None:
+    """Replaces a service's workers and waits until that is done."""
+    (container,) = deployment.containers(service)
+    before = _rolled(deployment, container)
+    deployment.compose("kill", "-s", "HUP", service)
+    wait_until(lambda: _rolled(deployment, container) > before, f"{service} rolled", 90.0)
 
 
 async def test_everything_restarted_finds_the_key_still_good(
@@ -166,6 +179,30 @@ async def test_everything_restarted_finds_the_key_still_good(
         assert (await deployed_site.verify(revoked)).status_code == httpx.codes.UNAUTHORIZED
         assert (await author.http.get("/api/v1/session")).status_code == httpx.codes.OK
         assert (await author.give_key(client))["access_token"]
+
+
+async def test_a_backup_restores_what_was_there(deployment: Deployment, deployed_site: Site) -> None:
+    """The commands of docs/operating.md: a key of the dump is good again, one made after it is unknown."""
+    author = await deployed_site.sign_up()
+    client = await author.create_client()
+    kept = str((await author.give_key(client))["access_token"])
+    (postgres,) = deployment.containers("postgres")
+    dump = deployment.folder / "latchkey.dump"
+    await asyncio.to_thread(
+        run, "sh", "-c", f"docker exec {postgres} pg_dump -U postgres -Fc latchkey > {dump}"
+    )
+    later = str((await author.give_key(client))["access_token"])
+
+    await asyncio.to_thread(deployment.compose, "stop", *OURS)
+    restore = f"docker exec -i {postgres} pg_restore -U postgres -d latchkey --clean --if-exists < {dump}"
+    await asyncio.to_thread(run, "sh", "-c", restore)
+    await asyncio.to_thread(deployment.compose, "start", *OURS)
+    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(_answers, deployment)
+    assert (await deployed_site.verify(kept, "customise_score")).status_code == httpx.codes.OK
+    assert (await deployed_site.verify(later)).status_code == httpx.codes.UNAUTHORIZED
+    report = await asyncio.to_thread(deployment.operator, "doctor")
+    assert "problem " not in report
 
 
 def test_no_service_lacks_a_right(deployment: Deployment) -> None:
@@ -195,10 +232,6 @@ def _rolled(deployment: Deployment, container: str) -> int:
     """How many rolling restarts a container has finished."""
     finished = run("sh", "-c", 'docker logs "$0" 2>&1', container)
     return finished.count('"rolling_restart_done"') + finished.count('"rolling_restart_given_up"')
-
-
-def _has_rolled(deployment: Deployment, container: str, *, times: int) -> bool:
-    return _rolled(deployment, container) >= times
 
 
 def _quiet_bus(deployment: Deployment) -> str:

@@ -12,10 +12,11 @@ OLD, NEW = b"o" * 32, b"n" * 32
 DIGEST = digest_of("a key")
 
 
-def test_a_digest_is_sealed_with_the_newest_pepper() -> None:
-    """HMAC-SHA256(pepper, SHA-256(key))."""
-    peppers = Peppers({1: OLD, 2: NEW})
-    assert peppers.newest == 2
+def test_a_digest_is_sealed_with_the_pepper_that_is_named_first() -> None:
+    """HMAC-SHA256(pepper, SHA-256(key)); a pepper that is only known yet seals nothing."""
+    assert Peppers({1: OLD, 2: NEW}).current == 1
+    peppers = Peppers({2: NEW, 1: OLD})
+    assert peppers.current == 2
     assert peppers.seal(DIGEST) == hmac.digest(NEW, hashlib.sha256(b"a key").digest(), "sha256")
 
 

@@ -87,7 +87,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_secrets_and_peppers_rotate() -> None:
-    """The newest secret is used, older ones known; the highest pepper version is the current one."""
+    """The newest secret is used, older ones known; the pepper that is named first is the current one."""
     settings = load_settings(
         {"LATCHKEY_SECRET": f"{'n' * 32},{'o' * 32}", "LATCHKEY_KEY_PEPPER": f"1:{'p' * 32},2:{'q' * 32}"}
     )
