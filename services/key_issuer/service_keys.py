@@ -23,7 +23,13 @@ async def keep_service_key(
         peppers = issuer.peppers
         sealed = peppers.seal(minted.digest)
         await rows.execute(
-            "insert_service_key", minted.key_id, name, sealed, peppers.current, permissions, issuer.clock.now()
+            "insert_service_key",
+            minted.key_id,
+            name,
+            sealed,
+            peppers.current,
+            permissions,
+            issuer.clock.now(),
         )
 
     await in_transaction(issuer.database, work)
