@@ -90,7 +90,7 @@ FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
 ORDER BY c.created_on DESC, c.client_id;
 
 -- name: find_clients
--- The clients with these ids, for the connected apps.
+-- The clients with these ids, with the digests of their secrets and their authors' names.
 SELECT c.*, u.username AS author_name
 FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
 WHERE c.client_id = ANY ($1);
