@@ -20,7 +20,7 @@ from shared.contracts.clients import Attempt, AttemptList, ListAttempts, NoteUnd
 
 MOST: Final = 100
 KEPT_SECONDS: Final = 30 * 24 * 3600
-FLUSH_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 1.0
 MOST_CLIENTS: Final = 10_000
 """How many clients' attempts wait in the process at once; more are not recorded."""
 LONGEST_CAUSE: Final = 300
@@ -54,7 +54,7 @@ class AttemptRecorder:
                 self._wake.set()
 
     async def run(self) -> None:
-        """Writes what was noted, at most a quarter of a second later, until ``stop``."""
+        """Writes what was noted, at most a second later, until ``stop``."""
         while not self._stop.is_set():
             await self._wake.wait()
             with suppress(TimeoutError):
