@@ -26,8 +26,11 @@ class Issuer:
     publish: Callable[[], None] = _nobody_to_tell
     """Wakes the relay, so that a committed event leaves at once."""
 
-    def announce(self, narrowed: Sequence[str] = ()) -> None:
-        """After a commit: this process forgets these keys before it answers, and the others are told at once."""
+    def announce(self, narrowed: Sequence[str]) -> None:
+        """After a commit: this process forgets these keys before it answers, and the others are told at once.
+
+        Where nothing was narrowed, nobody is in a hurry: the relay finds the events at its next look, many together.
+        """
         if narrowed:
             self.cache.bury(narrowed)
-        self.publish()
+            self.publish()
