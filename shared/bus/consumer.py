@@ -21,7 +21,8 @@ from shared.errors import StoreUnavailable
 
 BATCH: Final = 128
 SLOTS: Final = 512
-YOUNG_BATCHES: Final = 2
+YOUNG_BATCHES: Final = 1
+"""While one runs, the next one grows: fewer and larger ones cost everybody less."""
 RESUME_SECONDS: Final = 0.25
 STOP_SECONDS: Final = 20.0
 
