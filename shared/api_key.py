@@ -21,6 +21,7 @@ SERVICE_KEY = "s"
 CLIENT_ID = "c"
 CLIENT_SECRET = "x"  # noqa: S105 - the kind's letter, not a secret
 
+_PAIRS = [first + second for first in BASE62 for second in BASE62]
 _SHAPE = re.compile(
     r"(?P<prefix>[a-z]{2,4})(?P<kind>[us])_(?P<inst>[0-9A-Za-z]{6})_(?P<kid>[0-9A-Za-z]{16})_"
     r"(?P<secret>[0-9A-Za-z]{43})(?P<crc>[0-9A-Za-z]{6})",
@@ -64,13 +65,8 @@ def mint_key(
     prefix: str, kind: str, public_url: str, random_bytes: RandomBytes = secrets.token_bytes
 ) -> MintedKey:
     """Makes a key of ``kind`` (``USER_KEY`` or ``SERVICE_KEY``): 256 bits of randomness and a checksum."""
-    return assemble_key(
-        prefix,
-        kind,
-        public_url,
-        key_id=random_base62(KID_LENGTH, random_bytes),
-        secret=random_base62(SECRET_LENGTH, random_bytes),
-    )
+    drawn = random_base62(KID_LENGTH + SECRET_LENGTH, random_bytes)
+    return assemble_key(prefix, kind, public_url, key_id=drawn[:KID_LENGTH], secret=drawn[KID_LENGTH:])
 
 
 def assemble_key(prefix: str, kind: str, public_url: str, *, key_id: str, secret: str) -> MintedKey:
@@ -109,8 +105,8 @@ def masked(prefix: str, key_id: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(BASE62[digit])
-    return "".join(reversed(digits))
+    pairs = []
+    for _ in range(length // 2):  # every number of ours has an even length
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))
