@@ -61,6 +61,7 @@ class Spending:
             permissions=record.permissions,
             consented_on=record.consented_on,
             origin=_ORIGINS[record.kind],
+            shown=record.kind == "file",
         )
 
 

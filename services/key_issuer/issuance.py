@@ -36,6 +36,7 @@ class Malformed:
 
 Outcome = IssueKeyReply | Malformed
 
+_ISSUED: Final = IssueKeyReply(outcome="issued")
 _USED: Final = IssueKeyReply(outcome="code_already_used")
 _SUPERSEDED: Final = IssueKeyReply(outcome="superseded")
 _REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
@@ -180,8 +181,12 @@ class _Batch:
 
 
 def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
-    """With the key as its owner will see it."""
-    view = KeyView(
+    """With the key as its owner will see it, where that is wanted."""
+    return IssueKeyReply(outcome="issued", key=_view(command, created_on)) if command.shown else _ISSUED
+
+
+def _view(command: IssueKey, created_on: int) -> KeyView:
+    return KeyView(
         key_id=command.key_id,
         identifier=command.identifier,
         permissions=command.permissions,
@@ -192,14 +197,12 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
         status="active",
         delivered=False,
     )
-    return IssueKeyReply(outcome="issued", key=view)
 
 
 def _born_dead(command: IssueKey, created_on: int) -> IssueKeyReply:
     """The key whose code came back before it did: its requester was first all the same, and is told so."""
-    key = _issued(command, created_on).key
-    assert key is not None
-    return IssueKeyReply(outcome="code_already_used", key=key.model_copy(update={"status": "revoked"}))
+    dead = _view(command, created_on).model_copy(update={"status": "revoked"})
+    return IssueKeyReply(outcome="code_already_used", key=dead)
 
 
 def _stored_outcome(candidate: rules.Candidate, now: int) -> IssueKeyReply:

@@ -29,7 +29,7 @@ class KeyView(Message):
 class IssueKeyReply(Message):
     """What became of an ``IssueKey``.
 
-    ``issued``: the row is committed. ``code_already_used``: another key came out of this code (it is revoked now);
+    ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another key came out of this code (it is revoked now);
     with ``key`` it is this key that came out of it, revoked since the code was presented again meanwhile.
     ``superseded``: a later attempt at the same code has won. ``consent_withdrawn``: the grant, client or user
     ended after the consent was given.
@@ -62,6 +62,8 @@ class IssueKey(Command[IssueKeyReply]):
     consented_on: int
     """When the person agreed; a later revocation of the grant refuses the key."""
     origin: KeyOrigin
+    shown: bool = True
+    """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
 
 
 class ConfirmDelivery(Command[Done]):
