@@ -131,15 +131,18 @@ def _identity(account: Account | None) -> dict[str, Any]:
 
 
 def end_with_parent(stop: int) -> Callable[[], None] | None:
-    """What a child calls on Linux so that the kernel sends it this signal when its parent is gone.
+    """What a child of this process calls before it becomes a program: on Linux it gets ``stop`` when we are gone.
 
     Elsewhere there is no such call: the next start stops the orphan.
     """
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)
+    libc, parent = ctypes.CDLL(None), os.getpid()
 
     def ask() -> None:
+        signal.signal(stop, signal.SIG_DFL)  # our own handler would swallow it, until the program begins
         libc.prctl(_PR_SET_PDEATHSIG, stop)
+        if os.getppid() != parent:  # gone before we asked: nobody will tell
+            os.kill(os.getpid(), stop)
 
     return ask

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from deploy.embedded.process import end_with_parent
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
@@ -27,7 +30,7 @@ class WorkerProcess:
     """A started worker: a fresh interpreter, so that it runs the code and reads the configuration of now."""
 
     def __init__(self, service: str, descriptor: int, number: int, *, waits: Waits, folder: Path) -> None:
-        """Starts it on an inherited listening socket; ``folder`` is where the workers meet."""
+        """Starts it on an inherited listening socket; ``folder`` is where the workers meet. It ends with us."""
         self._ready_pipe, told = os.pipe()
         os.set_blocking(self._ready_pipe, False)
         self._ready = False
@@ -44,7 +47,10 @@ class WorkerProcess:
         ]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command, pass_fds=(descriptor, told), env=environ
+            command,
+            pass_fds=(descriptor, told),
+            env=environ,
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - there are no threads here
         )
         os.close(told)
 

@@ -1,4 +1,4 @@
-"""One worker: serves an inherited socket, tells its supervisor when it is ready, and ends with it.
+"""One worker: serves an inherited socket, tells its supervisor when it is ready.
 
 usage: python -m deploy.workers.worker SERVICE SOCKET READY NUMBER LINGER AGE FOLDER (the supervisor's own doing)
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from aiohttp import web
 
 from deploy.all_in_one import load_service
-from deploy.embedded.process import end_with_parent
 from deploy.service_table import NEEDS
 from deploy.workers.process import Waits
 from deploy.workers.shared_metrics import share_metrics
@@ -31,8 +30,6 @@ def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, f
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # a terminal's reaches the whole group; it is the supervisor's
-    if (ask := end_with_parent(signal.SIGTERM)) is not None:
-        ask()
     try:
         settings = load_settings(need=NEEDS[service.replace("_", "-")])
     except ConfigurationError as error:

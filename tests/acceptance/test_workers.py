@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -112,19 +113,44 @@ def test_a_killed_worker_is_replaced(services: RunningServices, folder: Path) ->
 
 def test_workers_end_with_their_supervisor(services: RunningServices, folder: Path) -> None:
     """However the supervisor ends: no worker is left that holds the port or reads the bus."""
-    with _key_issuer(services, folder) as (process, _url):
-        workers = _workers(process)
+    with _key_issuer(services, folder) as (process, _url), ExitStack() as stack:
+        process.wait_until(_said(process, "listening", WORKERS), "all workers served", PATIENCE_SECONDS)
+        watched = [stack.enter_context(_watching(worker)) for worker in _workers(process)]
         process.process.kill()
         process.process.wait()
-        gone = [_until_gone(worker) for worker in workers]
-        assert all(gone)
+        assert [_has_ended(each) for each in watched] == [True] * WORKERS
 
 
-def _until_gone(pid: int) -> bool:
-    finished = subprocess.run(
-        ["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=PATIENCE_SECONDS, check=False
-    )
-    return finished.returncode == 0
+def test_workers_that_are_starting_end_with_their_supervisor(services: RunningServices, folder: Path) -> None:
+    """Also those that had no chance yet to run a line of ours when it was killed."""
+    arguments = ("serve", "key-issuer", "--port", str(free_port()), "--workers", str(WORKERS))
+    with starting(*arguments, folder=folder, environ=services.environ) as process, ExitStack() as stack:
+        process.wait_until(lambda: len(_workers(process)) == WORKERS, "all workers were there")
+        workers = _workers(process)
+        watched = [stack.enter_context(_watching(worker)) for worker in workers]
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        process.process.kill()
+        process.process.wait()
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        assert [_has_ended(each) for each in watched] == [True] * WORKERS
+
+
+@contextmanager
+def _watching(pid: int) -> Iterator[int]:
+    """A descriptor that tells when a process ends, whether or not anybody buries it."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        os.close(descriptor)
+
+
+def _has_ended(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], PATIENCE_SECONDS)[0])
 
 
 def test_a_worker_that_cannot_start_leaves_the_old_ones(services: RunningServices, folder: Path) -> None:
