@@ -24,13 +24,22 @@ class Node:
     """One server of a cluster."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = _port()
+        self._folder = folder
         folder.mkdir()
+        self._launch()
+
+    def _launch(self) -> None:
+        self.port = free_port()
+        # The nodes talk among themselves on a second port. Left to itself that is the first plus 10000: one of those
+        # that the kernel gives to clients, and that stay taken for a minute after each of them.
+        self.bus_port = free_port(other_than=self.port)
         program = os.environ.get(SERVER_VARIABLE) or programs_for(None).valkey
         options = {
             "port": self.port,
+            "cluster-port": self.bus_port,
             "bind": "127.0.0.1",
-            "dir": folder,
+            "dir": self._folder,
+            "logfile": self._folder / "server.log",
             "appendonly": "yes",
             "save": "",
             "cluster-enabled": "yes",
@@ -43,10 +52,13 @@ class Node:
         self.redis = CoalescingRedis(f"redis://127.0.0.1:{self.port}")
 
     async def answers(self) -> bool:
-        """Whether it is up."""
+        """Whether it is up. Where somebody took one of its ports in that moment, it is begun again on others."""
+        if self.process.poll() is not None:
+            await self.redis.close()
+            self._launch()
         with suppress(StoreUnavailable):
-            await self.redis.ping()
-            return True
+            told: bytes = await self.redis.execute("INFO", "server")
+            return f"process_id:{self.process.pid}\r\n".encode() in told  # it, and not whoever has its port
         return False
 
     async def is_whole(self) -> bool:
@@ -66,12 +78,12 @@ async def running_cluster(folder: Path) -> AsyncIterator[list[Node]]:
     nodes = [Node(folder / str(number)) for number in range(NODES)]
     try:
         for number, node in enumerate(nodes):
-            await until(node.answers)
+            await until(node.answers, 60)
             first, last = number * SLOTS // NODES, (number + 1) * SLOTS // NODES - 1
             await node.redis.execute("CLUSTER", "ADDSLOTSRANGE", first, last)
             await node.redis.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for node in nodes[1:]:
-            await node.redis.execute("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+            await node.redis.execute("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, nodes[0].bus_port)
         for node in nodes:
             await until(node.is_whole, 60)
         yield nodes
@@ -85,10 +97,3 @@ async def running_cluster(folder: Path) -> AsyncIterator[list[Node]]:
 def url_of(nodes: list[Node]) -> str:
     """What a service is configured with."""
     return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
-
-
-def _port() -> int:
-    # The nodes talk among themselves on a second port, 10000 above.
-    while (port := free_port()) + 10_000 > 65_535:
-        pass
-    return port
