@@ -68,7 +68,7 @@ class Attempt:
     key_id: str
     message_id: str
     deadline: int
-    """Unix milliseconds; until then a retry with the same Idempotency-Key finds it running."""
+    """Unix milliseconds by the clock of Redis; until then it may be running."""
     retry_key: str | None = None
     """Where a retry of the same request is recognised; ``None`` without an Idempotency-Key."""
     fingerprint: str = ""
@@ -175,6 +175,8 @@ async def redeem(
         attempt.fingerprint,
         attempt.deadline,
         IDEMPOTENT_MS,
+        # A device polls on, and a person presses twice, without meaning a new try: what those were given stays.
+        attempt.deadline if record.kind == "code" else "",
     ]
     if attempt.retry_key is not None:
         keys.append(attempt.retry_key)

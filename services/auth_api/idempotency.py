@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from services.auth_api import code_scripts
 from services.auth_api.codes import SLOT
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.token_request import TokenRequest
@@ -27,7 +28,7 @@ class FirstRequest:
     fingerprint: str
     attempt: int
     deadline: int
-    """Unix milliseconds; until then the first request may still be running."""
+    """Unix milliseconds by the clock of Redis; until then the first request may still be running."""
     done: bool
     """It was answered."""
 
@@ -73,7 +74,7 @@ async def find_first(resources: Resources, retry_key: str) -> FirstRequest | Non
 
 async def note_done(resources: Resources, retry_key: str) -> None:
     """Notes that the first request has its answer: a retry need not wait for its deadline."""
-    await resources.bus.redis.execute("HSET", retry_key, "done", "1")
+    await resources.bus.redis.run_script(code_scripts.NOTE_DONE, keys=[retry_key])
 
 
 def check_retry(first: FirstRequest, fingerprint: str, now: int) -> None:

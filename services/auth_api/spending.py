@@ -12,7 +12,7 @@ from services.auth_api.codes import Attempt, StoredCode
 from services.auth_api.oauth.authorization_code import unknown_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.resources import Resources
-from shared.bus import RemoteFailure
+from shared.bus import PreparedRequest, RemoteFailure
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
@@ -20,7 +20,7 @@ from shared.failpoints import failpoint
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
 RELEASE_SECONDS: Final = 0.4
-"""How long an answer of 503 waits for the code to be given back; the giving back itself goes on."""
+"""How long an answer of 503 waits for the code to be given back, even after its deadline; the giving back goes on."""
 LEAST_SECONDS: Final = 0.3
 """With less time than this left nothing is begun."""
 
@@ -85,14 +85,14 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
     seconds = min(ISSUE_SECONDS, spending.give_up_on - clock.monotonic() - RELEASE_SECONDS)
     if seconds < LEAST_SECONDS:
         raise BusUnavailable("deadline")
-    number = spending.stored.attempts + 1
+    number, over_on = spending.stored.attempts + 1, clock.monotonic() + seconds
     prepared = resources.bus.prepare(spending.to_command(number=number), seconds)
     attempt = Attempt(
         code_digest=spending.code_digest,
         number=number,
         key_id=spending.key_id,
         message_id=prepared.message_id,
-        deadline=clock.now() + int(seconds * 1000),
+        deadline=resources.bus.time.now() + int(seconds * 1000),
         retry_key=spending.retry_key,
         fingerprint=spending.fingerprint,
     )
@@ -101,12 +101,13 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
             resources, spending.stored.record, attempt, stream=prepared.stream, fields=prepared.fields
         )
         if outcome == "ok":
-            await failpoint("auth_api.exchange.redeemed")
-            return await prepared.reply()
+            return await _reply_in_time(resources, prepared, over_on)
     except (StoreUnavailable, RemoteFailure) as error:
-        # Whether the script ran is not known after an outage; releasing what was not spent changes nothing.
+        # Whether the script ran is not known after an outage; releasing what was not spent changes nothing. Who hears
+        # of it may try at another replica, so the code is released by then or its attempt is over.
         prepared.abandon()
-        await asyncio.wait({resources.releases.begin(attempt)}, timeout=RELEASE_SECONDS)
+        patience = max(RELEASE_SECONDS, over_on - clock.monotonic())
+        await asyncio.wait({resources.releases.begin(attempt)}, timeout=patience)
         raise error if isinstance(error, StoreUnavailable) else BusUnavailable("failed") from error
     except BaseException:
         prepared.abandon()
@@ -114,6 +115,17 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
         raise
     prepared.abandon()
     raise NotSpent(outcome)
+
+
+async def _reply_in_time(
+    resources: Resources, prepared: PreparedRequest[IssueKeyReply], over_on: float
+) -> IssueKeyReply:
+    """The reply, unless this process was stopped until its attempt was over: another may be at the code since."""
+    await failpoint("auth_api.exchange.redeemed")
+    reply = await prepared.reply()
+    if resources.clock.monotonic() > over_on:
+        raise BusUnavailable("deadline")
+    return reply
 
 
 def refusal_of(reply: IssueKeyReply) -> OAuthError | None:

@@ -91,7 +91,7 @@ async def _exchange_once(resources: Resources, exchange: Exchange, header: str) 
     if first is None:
         issued = await _redeem(resources, exchange, minted, retry_key, fingerprint)
     else:
-        check_retry(first, fingerprint, resources.clock.now())
+        check_retry(first, fingerprint, resources.bus.time.now())
         issued = await _answer_again(resources, exchange, minted, first.attempt)
     with suppress(StoreUnavailable):
         await note_done(resources, retry_key)

@@ -56,7 +56,7 @@ def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
         earlier = [each for each in exchanges if each is not operation and each.began <= operation.ended]
         spent = any(each.status != _UNAVAILABLE for each in earlier)
         old = operation.ended - story.given > CODE_SECONDS - 1
-        forgotten = history.disturbed(story.given - RECOVERY_SECONDS, operation.ended, "valkey")
+        forgotten = history.killed(story.given - RECOVERY_SECONDS, operation.ended, "valkey")
         if not (spent or old or forgotten):
             yield "was refused although nothing had spent it"
 

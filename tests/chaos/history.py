@@ -65,6 +65,11 @@ class History:
 
     def disturbed(self, began: float, ended: float, *targets: str) -> bool:
         """Whether one of the targets was under fire at some moment of a time."""
-        return any(
-            fault.target in targets and fault.began <= ended and began <= fault.ended for fault in self.faults
-        )
+        return any(fault.target in targets for fault in self._faults(began, ended))
+
+    def killed(self, began: float, ended: float, target: str) -> bool:
+        """Whether it died in a time, and so may have forgotten something."""
+        return any((fault.kind, fault.target) == ("kill", target) for fault in self._faults(began, ended))
+
+    def _faults(self, began: float, ended: float) -> list[Fault]:
+        return [fault for fault in self.faults if fault.began <= ended and began <= fault.ended]

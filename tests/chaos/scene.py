@@ -106,6 +106,10 @@ class Scene:
         async with self.redis() as redis:
             return bool(await redis.xlen(COMMANDS) >= commands)
 
+    async def is_answered(self) -> bool:
+        """Whether every command has been ended."""
+        return not await self.has_backlog()
+
     async def settled(self, seconds: float = 60.0) -> None:
         """Waits until nothing waits anywhere: no backlog, nothing pending, no dead letter, no undelivered key."""
 

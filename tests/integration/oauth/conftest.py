@@ -16,6 +16,7 @@ from deploy.embedded.ports import free_port
 from services.auth_api.app import create_app
 from services.auth_api.resources import RESOURCES, Resources
 from services.key_issuer.app import create_app as create_issuer
+from shared.clock import Clock
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person, Site
@@ -71,14 +72,18 @@ async def running_provider(servers: Servers, **variables: str) -> AsyncIterator[
 
 @asynccontextmanager
 async def serving_provider(
-    stores: Stores, variables: Mapping[str, str] | None = None, *, issuing: bool = True
+    stores: Stores,
+    variables: Mapping[str, str] | None = None,
+    *,
+    issuing: bool = True,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Provider]:
-    """Both services on given stores; a second one on the same stores is a second replica."""
+    """Both services on given stores; a second one on the same stores is a second replica, maybe of another time."""
     port, issuer_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     given = {f"LATCHKEY_{name}": value for name, value in (variables or {}).items()}
     settings = load_settings({"LATCHKEY_PUBLIC_URL": url, **stores.environment(), **given})
-    application = create_app(settings)
+    application = create_app(settings, clock)
     issuer = create_issuer(settings) if issuing else None
     async with (
         _maybe_serving(issuer, issuer_port),

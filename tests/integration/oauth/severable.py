@@ -43,6 +43,12 @@ class Severable:
         for writer in self._writers:
             writer.transport.abort()
 
+    def forget(self) -> None:
+        """Passes nothing more on the connections that there are, and tells neither end; new ones work."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     def stall(self) -> None:
         """Forwards nothing any more but keeps the connections, as a server that hangs."""
         self._flowing.clear()
@@ -61,15 +67,17 @@ class Severable:
         self._writers |= mine
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._forward(reader, far_writer))
-                group.create_task(self._forward(far_reader, writer))
+                group.create_task(self._forward(reader, far_writer, self._flowing))
+                group.create_task(self._forward(far_reader, writer, self._flowing))
         finally:
             self._writers -= mine
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await self._flowing.wait()
+                await flowing.wait()
                 writer.write(data)
                 await writer.drain()
         with suppress(ConnectionError):

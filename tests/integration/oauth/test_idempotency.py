@@ -7,7 +7,9 @@ import asyncio
 import httpx
 import pytest
 
+from services.auth_api.idempotency import note_done, retry_key_of
 from services.key_issuer.app import create_app as create_issuer
+from shared.clock import SystemClock
 from shared.web.server import serving
 from tests.harness.site import Client, Person
 from tests.harness.stores import Servers, fresh_stores
@@ -144,15 +146,20 @@ async def test_after_a_503_the_same_key_goes_on(servers: Servers) -> None:
 
 
 async def test_a_retry_after_a_crash_gets_the_key(servers: Servers) -> None:
-    """The process died between spending the code and answering: 409 until its deadline, then the answer."""
+    """The process died between spending the code and answering: 409 until its deadline, then the answer.
+
+    Its clock was a minute ahead of the one that is asked then, which changes nothing.
+    """
+    limits = {"THROTTLE": "off"}
     async with (
         fresh_stores(servers) as stores,
-        serving_provider(stores, {"THROTTLE": "off"}, issuing=False) as provider,
+        serving_provider(stores, limits, issuing=False, clock=FastClock()) as first,
+        serving_provider(stores, limits, issuing=False) as provider,
     ):
         person = await provider.site.sign_up()
         client = await person.create_client()
         code = await person.create_code(client)
-        running = asyncio.create_task(exchange(provider, client, code, "k"))
+        running = asyncio.create_task(exchange(first, client, code, "k"))
         async with asyncio.timeout(10):
             while not await provider.resources.bus.redis.execute("XLEN", "lk:{key_issuer:0}:commands"):
                 await asyncio.sleep(0.01)
@@ -176,3 +183,19 @@ async def test_a_retry_after_a_crash_gets_the_key(servers: Servers) -> None:
             assert answer.status_code == 200, answer.text
             assert (await exchange(provider, client, code, "k")).content == answer.content
             assert await provider.live_keys(person.user_id) == 1
+
+
+class FastClock(SystemClock):
+    """A machine that is a minute ahead of all others."""
+
+    def now(self) -> int:
+        """Wall time in ms."""
+        return super().now() + 60_000
+
+
+async def test_a_note_that_comes_too_late_makes_nothing(provider: Provider) -> None:
+    """What was to be remembered has expired: a trace without fingerprint would answer 409 for ever."""
+    resources = provider.resources
+    name = retry_key_of(resources.settings, "CXnobody", "late")
+    await note_done(resources, name)
+    assert await resources.bus.redis.execute("EXISTS", name) == 0

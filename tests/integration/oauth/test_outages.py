@@ -12,6 +12,7 @@ import pytest
 
 from services.key_issuer.app import create_app as create_issuer
 from shared.api_key import USER_KEY, mint_key
+from shared.secret_tokens import digest_of
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person
@@ -170,6 +171,35 @@ async def test_redis_lost_between_redeem_and_reply_gives_the_code_back(servers: 
                 answer = await eventually_exchanged(provider, client, code)
                 assert answer.status_code == 200, answer.text
                 assert await provider.live_keys(person.user_id) == 1
+
+
+async def test_another_replica_redeems_what_the_first_could_not_give_back(servers: Servers) -> None:
+    """Cut off after it had spent the code, the first answered 503: that holds wherever the client tries again.
+
+    What it gives back late, when the code has given its key elsewhere, changes nothing.
+    """
+    async with fresh_stores(servers) as stores, Severable(stores.redis_url).serving() as line:
+        limits = {"THROTTLE": "off", "CODE_TTL_SECONDS": "600"}
+        async with (
+            serving_provider(stores, {**limits, "REDIS_URL": line.url}, issuing=False) as first,
+            serving_provider(stores, limits, issuing=False) as second,
+        ):
+            person, client, code = await consented(first)
+            exchange = asyncio.create_task(unavailable(first, client, code))
+            async with asyncio.timeout(10):
+                while not await second.resources.bus.redis.execute("XLEN", "lk:{key_issuer:0}:commands"):
+                    await asyncio.sleep(0.01)
+            line.cut()
+            await exchange
+            async with serving(create_issuer(second.resources.settings), "127.0.0.1", 0, drain_seconds=1):
+                answer = await eventually_exchanged(second, client, code)
+                assert answer.status_code == 200, answer.text
+                line.mend()
+                await first.resources.releases.settled(digest_of(code), 10)
+                assert await first.live_keys(person.user_id) == 1
+                replayed = await eventually_exchanged(first, client, code)
+                assert replayed.json()["error"] == "invalid_grant"
+                assert await first.live_keys(person.user_id) == 0
 
 
 async def test_postgres_away_is_503(servers: Servers) -> None:
