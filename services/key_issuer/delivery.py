@@ -41,7 +41,7 @@ async def sweep(issuer: Issuer, pending_seconds: int, report: Report | None = No
     now = issuer.clock.now()
 
     async def work(rows: KeyRows) -> list[str]:
-        waiting = await rows.key_ids("lock_undelivered_keys", now - pending_seconds * 1000, CHUNK)
+        waiting = await rows.key_ids("lock_undelivered_keys", pending_seconds * 1000, CHUNK)
         return await rows.end_keys(waiting, UNDELIVERED, now)
 
     swept = 0

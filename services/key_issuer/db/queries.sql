@@ -82,7 +82,7 @@ WITH given AS MATERIALIZED (
     FROM given
 ), waiting AS (
     INSERT INTO undelivered_keys (key_id, created_on)
-    SELECT key_id, $16::bigint FROM given WHERE end_reason IS NULL
+    SELECT key_id, (extract(epoch FROM now()) * 1000)::bigint FROM given WHERE end_reason IS NULL
 ), told AS (
     INSERT INTO outbox (stream, type, body, created_on)
     SELECT 'events.keys', 'key.issued', event, $16::bigint FROM given
@@ -156,11 +156,12 @@ SELECT EXISTS (
 );
 
 -- name: lock_undelivered_keys
--- Some keys that nobody has confirmed since a time, locked with their waiting rows; held ones are left out.
+-- Some keys that nobody has confirmed for so many ms, locked with their waiting rows; held ones are left out. The time
+-- is the server's: a replica whose clock is wrong must not end what another has just made.
 SELECT keys.key_id
 FROM undelivered_keys AS waiting
 JOIN api_keys AS keys ON keys.key_id = waiting.key_id
-WHERE waiting.created_on < $1
+WHERE waiting.created_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint
 LIMIT $2
 FOR UPDATE OF keys, waiting SKIP LOCKED;
 

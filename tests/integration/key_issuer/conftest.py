@@ -107,6 +107,10 @@ class Bench:
         assert reply.outcome == "issued"
         return key
 
+    async def wait(self, seconds: int) -> None:
+        """Lets every key that waits for its delivery have waited so much longer."""
+        await self.sql("UPDATE undelivered_keys SET created_on = created_on - $1", seconds * 1000)
+
     async def status(self, key_id: str) -> str:
         """What its row says, with the reason of its end."""
         row = (await self.sql("SELECT status, end_reason FROM api_keys WHERE key_id = $1", key_id))[0]
