@@ -259,8 +259,8 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         envelope = self._envelope
         kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
         bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted")
-        if self._reason:
-            await settlement.bury(self._id, self._reason)
+        if self._reason and not await settlement.bury(self._id, self._reason):
+            return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"
         await settlement.done([self._id], [] if envelope is None else [(envelope, None, word)])
 

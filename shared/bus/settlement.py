@@ -110,8 +110,8 @@ class Settlement:
         resumed: int = await self._bus.redis.run_script(RESUME, keys, [RESUME_AT_ONCE])
         return resumed
 
-    async def bury(self, entry_id: bytes, reason: str) -> None:
-        """Moves an entry to the dead letters, where it waits for an operator."""
+    async def bury(self, entry_id: bytes, reason: str) -> bool:
+        """Moves an entry to the dead letters, where it waits for an operator; whether it was there to be moved."""
         now = self._bus.time.now()
         told = ("reason", reason[:LONGEST_REASON], "by", self._member, "on", now)
         buried: int = await self._bus.redis.run_script(
@@ -126,6 +126,7 @@ class Settlement:
                 entry=entry_id.decode(),
                 reason=reason[:LONGEST_REASON],
             )
+        return bool(buried)
 
     async def keep(self, ids: Sequence[bytes], idle_ms: int = 0) -> int:
         """Tells the group that these entries are worked on, or (with ``idle_ms``) left; how many are held still."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
+
 from shared.bus import Bus, Consumer, Delivery, handler
 from shared.bus.dead_letters import dead_letters
 from shared.bus.recovery import MOST_DELIVERIES
@@ -20,6 +22,7 @@ from tests.integration.bus.conftest import (
     until,
 )
 from tests.integration.bus.messages import Echo, EchoReply
+from tests.integration.oauth.severable import Severable
 
 
 async def read_as(bus: Bus, member: str, count: int) -> None:
@@ -129,6 +132,48 @@ async def test_a_worker_takes_up_what_a_lost_answer_had_given_to_it(valkey: Valk
         async with consuming(echoing(theirs)):  # with the usual 15 s
             assert (await waiting).text == "lost"
             await until(lambda: is_quiet(ours))
+
+
+async def test_a_zombie_that_gives_up_ends_nothing_of_anothers(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler fails for good after the entry was taken over: whoever works on it now has the last word."""
+    monkeypatch.setattr("shared.bus.dispatch.MOST_ATTEMPTS", 1)
+    begun, taken_over, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def fail(_command: Echo, _delivery: Delivery) -> EchoReply:
+        begun.set()
+        await taken_over.wait()
+        failed.set()
+        raise ValueError("a zombie's")
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as zombie:
+        async with consuming(Consumer(zombie, Echo.queue, [handler(Echo, fail)])):
+            waiting = asyncio.create_task(ours.request(Echo(text="taken over"), timeout=30))
+            await begun.wait()
+            ((entry, _),) = await ours.redis.execute("XRANGE", STREAM, "-", "+")
+            await ours.redis.execute("XCLAIM", STREAM, GROUP, "other", 0, entry, "JUSTID")
+            taken_over.set()
+            await failed.wait()
+        assert await _length(ours, 1)
+        assert await dead_letters(ours.redis) == []
+        async with open_bus(valkey, "key_issuer") as other, consuming(echoing(other, claim_idle_ms=200)):
+            assert (await waiting).text == "taken over"
+            await until(lambda: is_quiet(ours))
+
+
+async def test_a_line_that_dies_silently_is_noticed_by_its_reader(valkey: Valkey) -> None:
+    """Half-open: the server still gives entries to the old connection. They are taken up on the next one."""
+    async with Severable(valkey.url).serving() as line, open_bus(valkey) as ours:
+        theirs = Bus(line.url, source="key_issuer")
+        await theirs.start()
+        async with consuming(echoing(theirs)):  # with the usual 15 s
+            assert (await ours.request(Echo(text="before"))).text == "before"
+            line.forget()
+            replies = await asyncio.gather(*(ours.request(Echo(text=str(n)), timeout=14) for n in range(20)))
+            assert [reply.text for reply in replies] == [str(n) for n in range(20)]
+            await until(lambda: is_quiet(ours))
+        await theirs.stop()
 
 
 async def test_what_does_not_end_in_time_is_handed_back(valkey: Valkey) -> None:
