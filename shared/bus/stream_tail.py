@@ -79,7 +79,8 @@ class StreamTail:
             await link.stop()
 
     async def _read(self, connection: RedisConnection) -> None:
-        silence = self._bus.clock.monotonic() - self.last_read_on
+        asked_on = self._bus.clock.monotonic()
+        silence = asked_on - self.last_read_on
         if self._cursor is None or connection is not self._connection or silence > LONGEST_SILENCE:
             # First the end of the stream, then the gap: what is told between the two is told again.
             self._cursor = await self._last_id(connection)
@@ -88,6 +89,10 @@ class StreamTail:
         answer = await connection.send(
             ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self._stream, self._cursor)
         )
+        if self._bus.clock.monotonic() - asked_on > LONGEST_SILENCE:
+            # This process was stopped while it waited: what came after that one answer may be trimmed already.
+            self._cursor = None
+            return
         if answer:
             for entry_id, fields in answer[0][1]:
                 await self._tell(fields)

@@ -11,6 +11,7 @@ import pytest
 
 from shared.bus import Bus, StreamTail, names
 from shared.bus.envelope import Envelope
+from shared.clock import SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
 from tests.integration.bus.conftest import Valkey, open_bus, until
@@ -87,6 +88,28 @@ async def test_a_lost_connection_is_a_gap(valkey: Valkey) -> None:
         await bus.redis.execute("PING")
         await tell(bus, "b")
         await until(lambda: one.heard == ["a", "b"])
+
+
+async def test_a_process_that_was_stopped_for_long_is_told_of_a_gap(valkey: Valkey) -> None:
+    """In the middle of a read: the one answer that waited for it is old, and what came after may be trimmed."""
+    clock = SetClock()
+    async with open_bus(valkey, clock=clock) as bus, Listener(bus).listening() as one:
+        await tell(bus, "a")
+        await until(lambda: one.heard == ["a"])
+        clock.ahead += 11 * 60
+        await until(lambda: one.gaps == 2)
+        await tell(bus, "b")
+        await until(lambda: one.heard == ["a", "b"])
+
+
+class SetClock(SystemClock):
+    """The machine's time, and what a stopped process did not notice."""
+
+    ahead = 0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return super().monotonic() + self.ahead
 
 
 async def test_what_cannot_be_read_is_a_gap(valkey: Valkey) -> None:
