@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 SERVICES: Final = ("auth-api-1", "key-issuer-1", "key-issuer-2", "consent-ui-1")
 ISSUERS: Final = ("key-issuer-1", "key-issuer-2")
 READY_AGAIN_SECONDS: Final = 10.0
+A_MINUTE: Final = 60.0
 OVERLOAD: Final = 5
 IN_FLIGHT_NORMALLY: Final = 32
 
@@ -135,6 +136,21 @@ async def test_redis_paused(scene: Scene) -> None:
         assert [outbox["schema"] for outbox in report["outboxes"]] == ["auth", "keys"]
     await is_ready_again(scene)
     assert (await eventually(lambda: scene.exchange(scene.one, given))).status_code == 200
+
+
+async def test_redis_away_for_a_minute(scene: Scene) -> None:
+    """All that time keys are checked and exchanges are 503; then the code is good and nothing waits anywhere."""
+    given, token = await with_key(scene)
+    began = time.monotonic()
+    with paused(scene, "valkey"):
+        while time.monotonic() - began < A_MINUTE:
+            is_unavailable(*await timed(scene.exchange(scene.one, given)))
+            assert [(await site.verify(token)).status_code for site in (scene.one, scene.two)] == [200, 200]
+    await is_ready_again(scene)
+    answer = await eventually(lambda: scene.exchange(scene.one, given))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["keyID"] in await scene.live_keys(given.person)
+    await scene.settled()
 
 
 async def _bus_status(scene: Scene) -> tuple[int, dict[str, Any]]:

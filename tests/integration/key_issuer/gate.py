@@ -1,4 +1,4 @@
-"""A gate in front of a server: open, shut (connections are refused and cut) or silent (nothing passes)."""
+"""A gate in front of a server: open, shut (connections are refused and cut), silent (nothing passes), or cut at a word."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Gate:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = 0
+        self._last_word = b""
 
     @property
     def url(self) -> str:
@@ -57,6 +58,10 @@ class Gate:
         """Keeps connections, takes new ones, and passes nothing."""
         self._open.clear()
 
+    def cut_after(self, word: bytes) -> None:
+        """Passes this word to the server once more, and cuts the connection in place of the answer."""
+        self._last_word = word
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -67,16 +72,36 @@ class Gate:
                 self._target.hostname, self._target.port
             )
             self._writers.add(there_writer)
-            await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
+            ending = asyncio.Event()
+            await asyncio.gather(
+                self._copy(reader, there_writer, ending), self._answer(there_reader, writer, ending)
+            )
         except (OSError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await self._open.wait()
+                if self._last_word and self._last_word in data:
+                    self._last_word = b""
+                    ending.set()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await self._open.wait()
+                if ending.is_set():
+                    break
                 writer.write(data)
                 await writer.drain()
         writer.close()

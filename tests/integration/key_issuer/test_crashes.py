@@ -11,11 +11,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from deploy.embedded.ports import free_port
+from services.key_issuer.issuance import issue_keys
+from services.key_issuer.revocation import revoke_key
 from shared.bus import Bus
 from shared.contracts.keys import RevokeKey
+from shared.errors import StoreUnavailable
 from tests.harness.processes import clean_environ
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, open_bus, open_desk, until
+from tests.integration.key_issuer.gate import gate_to
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +110,25 @@ async def revoke(servers: Servers, failpoint: str) -> None:
 
             await until(is_told)
             assert await bench.audit(keys[0].key_id) == ["issued", "revoked"]
+
+
+async def test_s5_a_commit_whose_answer_is_lost_is_found_again(bench: Bench) -> None:
+    """The connection dies in place of the answer to COMMIT: nobody knows, so it is an outage, and asking again tells."""
+    order = command(mint())
+    ending = RevokeKey(key_id=order.key_id, user_id=order.user_id, reason="owner")
+    async with gate_to(bench.url) as gate, open_bench(gate.url) as issuing:
+        gate.cut_after(b"COMMIT")
+        with pytest.raises(StoreUnavailable):
+            await issue_keys(issuing.issuer, [order])
+        (reply,) = await issuing.issue(order)
+        assert reply.outcome == "issued"
+        gate.cut_after(b"COMMIT")
+        with pytest.raises(StoreUnavailable):
+            await revoke_key(issuing.issuer, ending)
+        assert (await revoke_key(issuing.issuer, ending)).found == 1
+    assert await bench.status(order.key_id) == "revoked:owner"
+    assert await bench.audit(order.key_id) == ["issued", "revoked"]
+    assert [len(await bench.told(event)) for event in ("key.issued", "key.revoked")] == [1, 1]
 
 
 async def test_a_process_that_dies_leaves_nothing_undone_and_nothing_twice(servers: Servers) -> None:
