@@ -38,8 +38,8 @@ class _Report:
 
     @property
     def quiet(self) -> bool:
-        """Nothing waits, as far as could be seen; a bus that cannot be seen is not quiet."""
-        told = not any(outbox.unpublished for outbox in self.outboxes)
+        """Nothing waits anywhere; what cannot be seen is not quiet."""
+        told = not self.outbox_errors and not any(outbox.unpublished for outbox in self.outboxes)
         return self.bus is not None and self.bus.quiet and told
 
     def as_dict(self) -> dict[str, Any]:

@@ -163,10 +163,12 @@ async def connect(
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await _open(loop, address, make)
-            needed = [connection.send(command) for command in commands]
-            wanted = [connection.send(command) for command in greetings]
-            replies = await asyncio.gather(*wanted, return_exceptions=True)
-            await asyncio.gather(*needed)
+            sinks = [connection.send(command) for command in (*commands, *greetings)]
+            # All of them at once: none is left behind with an error that nobody hears, where the time is up.
+            answers = await asyncio.gather(*sinks, return_exceptions=True)
+            needed, replies = answers[: len(commands)], answers[len(commands) :]
+            for answer in needed:
+                _raise_refusal(answer)
             for reply in replies:
                 _raise_outage(reply)
     except (OSError, TimeoutError, CommandError) as error:
@@ -179,6 +181,11 @@ async def connect(
             connection.abort("not logged in")
         raise
     return connection, list(replies[1:])
+
+
+def _raise_refusal(answer: object) -> None:
+    if isinstance(answer, BaseException):
+        raise answer
 
 
 def _raise_outage(reply: object) -> None:

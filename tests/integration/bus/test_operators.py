@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -95,6 +96,13 @@ async def test_status_says_what_is_down(valkey: Valkey) -> None:
     code, _, said = await latchkey("bus", "dead-letters", "list", REDIS_URL=valkey.url)
     assert code == 1
     assert said.startswith("Error: redis: cannot connect")
+    valkey.start()
+    async with open_bus(valkey):
+        code, told = await status_of(valkey, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+        assert (code, told["quiet"], told["error"]) == (1, False, None)
+    valkey.signal(signal.SIGSTOP)
+    code, _, said = await latchkey("bus", "dead-letters", "list", REDIS_URL=f"{valkey.url}/1")
+    assert (code, said.splitlines()) == (1, ["Error: redis: cannot connect: TimeoutError"])
 
 
 async def test_dead_letters_are_listed_shown_replayed_and_dropped(valkey: Valkey) -> None:
