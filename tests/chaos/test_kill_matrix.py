@@ -8,6 +8,7 @@ between INSERT and COMMIT and again before its answer, so that each moment can b
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -28,11 +29,12 @@ from tests.chaos.scene import (
     until,
 )
 from tests.harness.backends import new_folder
-from tests.harness.site import bearer
+from tests.harness.site import Person, bearer
 from tests.integration.consent_ui.visits import CONSENT_LINK, press, query_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
+FILE_LINK: Final = "/client-file-flow/"
 PAUSES: Final = "key_issuer.issue.inserted=pause:0.5;key_issuer.issue.committed=pause:0.5"
 SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
 
@@ -238,6 +240,37 @@ async def test_s4_s6_s7_s8_nobody_is_left_to_take_the_key(scene: Scene) -> None:
     made = await eventually(lambda: file.person.http.post("/api/v1/keys", json=body))
     assert made.status_code == 201, made.text
     assert await scene.live_keys(file.person) == [made.json()["keyID"]]
+
+
+@pytest.mark.parametrize("victim", ["key-issuer-1", "postgres", "valkey"])
+async def test_s8_killed_while_a_file_is_made(scene: Scene, victim: str) -> None:
+    """The file or 503; then the same button or a new page gives the key, and in the end it is the only one."""
+    person = await scene.one.sign_up()
+    client = await person.create_client()
+    page = await person.http.get(f"{FILE_LINK}{client.client_id}")
+    pressing = asyncio.create_task(attempt(press(person, page, "Create key")))
+    await until(scene.is_inserting)
+    if victim == "key-issuer-1":
+        await respawn_issuer(scene)
+    else:
+        scene.cluster.kill(victim)
+    answer = await pressing
+    assert answer is not None
+    assert answer.status_code in (200, 503), answer.text
+    if answer.status_code == 503:
+        await scene.cluster.all_ready()
+        answer = await press(person, page, "Create key")
+    if answer.status_code != 200:
+        assert answer.status_code == 409, answer.text  # it counts as pressed, though nobody has the file
+        answer = await press(person, await person.http.get(f"{FILE_LINK}{client.client_id}"), "Create key")
+    assert answer.status_code == 200, answer.text
+    (token,) = set(re.findall(r"lku_\w+", answer.text))
+    await until(lambda: _is_the_only_one(scene, person, token))
+
+
+async def _is_the_only_one(scene: Scene, person: Person, token: str) -> bool:
+    assert (await eventually(lambda: scene.two.verify(token))).status_code == 200
+    return await scene.live_keys(person) == [token.split("_")[2]]
 
 
 async def _leaves(asking: object, scene: Scene, given: Consented) -> None:
