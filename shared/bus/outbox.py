@@ -18,6 +18,7 @@ import structlog
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.envelope import Envelope, format_uuid7
+from shared.bus.errors import CommandError
 from shared.bus.redis_connection import Argument
 from shared.database import Database
 from shared.failpoints import failpoint
@@ -31,6 +32,8 @@ PURGE_SECONDS: Final = 600.0
 PURGE_AT_ONCE: Final = 10_000
 FORGOTTEN_MS: Final = 10_000
 """What a Redis that was killed may have forgotten (``appendfsync everysec``: one or two seconds), with room to spare."""
+MOST_AGAIN: Final = 100_000
+"""Events that go out again when their whole stream is gone: as many as the janitor keeps of what nobody reads."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -45,6 +48,10 @@ _UNMARK: Final = f"""
 UPDATE outbox SET published_on = NULL
 WHERE published_on >= least((SELECT max(published_on) FROM outbox), {_NOW} - $1::bigint) - $2::bigint
 """  # noqa: S608 - our own words
+_AGAIN: Final = """
+UPDATE outbox SET published_on = NULL
+WHERE id IN (SELECT id FROM outbox WHERE published_on IS NOT NULL AND stream = $1 ORDER BY published_on DESC LIMIT $2)
+"""
 _PURGE: Final = f"""
 DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_NOW} - $1::bigint LIMIT $2)
 """  # noqa: S608 - our own words
@@ -54,7 +61,8 @@ class OutboxRelay:
     """Publishes the outbox of one schema; several may run. Each row goes out at least once, always with the same id.
 
     A Redis that is killed forgets its last second, events that were marked among it. So the events of the last seconds
-    before Redis was started anew, and before this process was, go out again.
+    before Redis was started anew, and before this process was, go out again; and all that are kept, where a stream was
+    emptied: who had not read it yet must still hear of it.
     """
 
     def __init__(self, database: Database, bus: Bus, schema: str) -> None:
@@ -64,6 +72,8 @@ class OutboxRelay:
         self._wake = asyncio.Event()
         self._family = zlib.crc32(schema.encode()) & 0x3FF
         self._run_id: str | None = None
+        self._lengths: dict[str, int] = {}
+        """Of each stream, how many entries were ever added to it, or fewer."""
         self._alive_on = 0.0
         self._purge_on = 0.0
 
@@ -76,6 +86,7 @@ class OutboxRelay:
         while True:
             self._wake.clear()
             await self._mistrust_restarts()
+            await self._mistrust_streams()
             published = await self.publish()
             await self._purge()
             if published:
@@ -107,6 +118,7 @@ class OutboxRelay:
         self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
         for row in rows:
             self._bus.metrics.relayed(row["type"])
+            self._lengths[row["stream"]] = self._lengths.get(row["stream"], 0) + 1
         return len(rows)
 
     def _append(self, row: Any) -> list[Argument]:
@@ -135,7 +147,31 @@ class OutboxRelay:
             if (again := int(answer.rpartition(" ")[2])) and self._run_id is not None:
                 _log.warning("redis_was_restarted", events_published_again=again)
             self._run_id = run_id
+            self._lengths.clear()
         self._alive_on = now
+
+    async def _mistrust_streams(self) -> None:
+        """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
+        for stream in names.EVENT_STREAMS:
+            length = await self._entries_ever(stream)
+            if length < self._lengths.get(
+                stream, 1
+            ):  # at the first look, after a restart, an empty one will do
+                async with self._database.connection() as connection:
+                    answer = await connection.execute(_AGAIN, stream, MOST_AGAIN)
+                if again := int(answer.rpartition(" ")[2]):
+                    _log.warning("stream_was_emptied", stream=stream, events_published_again=again)
+            self._lengths[stream] = length
+
+    async def _entries_ever(self, stream: str) -> int:
+        """How many entries were ever added to a stream; 0 where there is none."""
+        try:
+            told: list[Any] = await self._bus.redis.execute("XINFO", "STREAM", names.event_stream(stream))
+        except CommandError as error:
+            if error.code != "ERR":  # there is no such stream
+                raise
+            return 0
+        return int(dict(zip(told[::2], told[1::2], strict=True))[b"entries-added"])
 
     async def _purge(self) -> None:
         now = self._bus.clock.monotonic()

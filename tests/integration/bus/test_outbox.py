@@ -163,6 +163,45 @@ async def test_a_relay_that_starts_tells_the_last_seconds_again(valkey: Valkey, 
             await until(lambda: _is_marked(database))
 
 
+@pytest.mark.parametrize("blow", [("FLUSHALL",), ("DEL", EVENTS)])
+async def test_a_stream_that_was_emptied_is_filled_again(
+    valkey: Valkey, database: Database, blow: tuple[str, ...]
+) -> None:
+    """However old its events are: a group that was away had not read them, and keys may have to die of them."""
+    async with open_bus(valkey) as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
+        for key_id in ("a", "b"):
+            async with database.transaction() as connection:
+                await write(connection, key_id)
+        await until(lambda: _has(bus, ["a", "b"]))
+        await until(lambda: _is_marked(database))
+        before = await published(bus)
+        await _make_old(database)
+        await bus.redis.execute(*blow)
+        await until(lambda: _has(bus, ["a", "b"]))
+        assert await published(bus) == before
+
+
+async def test_a_redis_that_comes_back_empty_is_filled_again(valkey: Valkey, database: Database) -> None:
+    """It lost its disk, and no relay ran meanwhile. Once: what is told again is not told for ever."""
+    async with open_bus(valkey) as bus:
+        async with database.transaction() as connection:
+            await write(connection, "a")
+        await OutboxRelay(database, bus, SCHEMA).publish()
+        await _make_old(database)
+        await bus.redis.execute("FLUSHALL")
+        async with relaying(OutboxRelay(database, bus, SCHEMA)):
+            await until(lambda: _has(bus, ["a"]))
+            async with database.transaction() as connection:
+                await write(connection, "b")
+            await until(lambda: _has(bus, ["a", "b"]))
+            await until(lambda: _is_marked(database))
+
+
+async def _make_old(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE outbox SET published_on = published_on - 3600000")
+
+
 async def test_a_broadcast_is_trimmed_by_age(valkey: Valkey, database: Database) -> None:
     """Ten minutes: who was away for longer forgets everything it knows."""
     stream = names.event_stream(KeysNarrowed.stream)
