@@ -2,8 +2,7 @@
 
 A code is a hash: ``record`` (JSON, never changed), ``state`` (empty while it can be redeemed, else ``spent``,
 ``replaced``, ``pending`` or ``denied``), ``attempts``, ``expires_on`` (by the clock of Redis, so that replicas of
-ours need not agree), and of the running or last attempt ``message``, ``key_id`` and ``until``: when it is over, even if
-whoever made it cannot say so.
+ours need not agree), and of the running or last attempt ``message``, ``key_id`` and ``until``: when it is over.
 """
 
 from __future__ import annotations
@@ -62,30 +61,27 @@ STORE: Final = Script(
 )
 
 # KEYS: code, three marks, command stream [, retry]. ARGV: attempt, when the person consented, message id,
-# tombstone, key id, fingerprint, deadline, retry lifetime, when the attempt is over (or empty), then the fields of the
-# command. A code that was spent may be tried again once that attempt is over: whoever made it may have answered 503
-# and be cut off from here. Was it answered with a key after all, then the issuer knows, refuses, and ends that key.
+# tombstone, key id, fingerprint, deadline, retry lifetime, then the fields of the command.
 REDEEM: Final = Script(
     "code_redeem",
     _MARKS
     + _NOW
     + """
     if KEYS[6] and redis.call('EXISTS', KEYS[6]) == 1 then return 'running' end
-    local code = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'expires_on', 'until')
+    local code = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'expires_on')
     if not code[1] then return 'gone' end
-    local over = code[1] == 'spent' and (tonumber(code[4] or '') or now) < now and tonumber(code[3]) > now
-    if code[1] ~= '' and not over then return code[1] end
+    if code[1] ~= '' then return code[1] end
     if tonumber(code[3]) <= now then return 'expired' end
     if withdrawn(ARGV[2]) then return 'withdrawn' end
     if tonumber(code[2]) + 1 ~= tonumber(ARGV[1]) then return 'changed' end
     redis.call('HSET', KEYS[1], 'state', 'spent', 'attempts', ARGV[1], 'message', ARGV[3], 'key_id', ARGV[5],
-        'until', ARGV[9])
+        'until', ARGV[7])
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
     if KEYS[6] then
         redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'attempt', ARGV[1], 'deadline', ARGV[7], 'done', 0)
         redis.call('PEXPIRE', KEYS[6], ARGV[8])
     end
-    redis.call('XADD', KEYS[5], '*', unpack(ARGV, 10))
+    redis.call('XADD', KEYS[5], '*', unpack(ARGV, 9))
     return 'ok'
     """,
 )

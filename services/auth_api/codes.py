@@ -6,6 +6,7 @@ single atomic step. Redis is the fast filter only; the unique code digest in key
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
@@ -20,6 +21,9 @@ TOMBSTONE_MS: Final = 20 * 60_000
 """How long a code is remembered after it was spent or has expired: replays are recognised, causes can be told."""
 MARK_MS: Final = 2 * 3_600_000
 """How long a revocation mark is kept: longer than any code, device code or pending request lives."""
+GIVING_BACK_SECONDS: Final = 1.5
+"""Longer than it takes a connection to Redis to be made again."""
+_LOOK_SECONDS: Final = 0.1
 IDEMPOTENT_MS: Final = 60_000
 """How long a retry with the same ``Idempotency-Key`` is answered as the first request was."""
 
@@ -175,8 +179,6 @@ async def redeem(
         attempt.fingerprint,
         attempt.deadline,
         IDEMPOTENT_MS,
-        # A device polls on, and a person presses twice, without meaning a new try: what those were given stays.
-        attempt.deadline if record.kind == "code" else "",
     ]
     if attempt.retry_key is not None:
         keys.append(attempt.retry_key)
@@ -184,6 +186,23 @@ async def redeem(
         code_scripts.REDEEM, keys=keys, args=[*args, *fields]
     )
     return cast("RedeemOutcome", outcome.decode())
+
+
+async def is_given_back(resources: Resources, digest: str) -> bool:
+    """Whether a spent code can be redeemed again, now or in a moment.
+
+    Where its attempt is over, whoever made it may have answered 503 and be just back from the same outage as we are,
+    with the release still on its way: that is waited for.
+    """
+    clock, redis = resources.clock, resources.bus.redis
+    patient_until = clock.monotonic() + GIVING_BACK_SECONDS
+    while True:
+        state, until = await redis.execute("HMGET", code_key(digest), "state", "until")
+        if state != b"spent":
+            return state == b""
+        if until is None or resources.bus.time.now() <= int(until) or clock.monotonic() > patient_until:
+            return False
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def release(bus: Bus, attempt: Attempt) -> bool:

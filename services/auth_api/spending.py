@@ -12,7 +12,7 @@ from services.auth_api.codes import Attempt, StoredCode
 from services.auth_api.oauth.authorization_code import unknown_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.resources import Resources
-from shared.bus import PreparedRequest, RemoteFailure
+from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
@@ -101,10 +101,11 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
             resources, spending.stored.record, attempt, stream=prepared.stream, fields=prepared.fields
         )
         if outcome == "ok":
-            return await _reply_in_time(resources, prepared, over_on)
+            await failpoint("auth_api.exchange.redeemed")
+            return await prepared.reply()
     except (StoreUnavailable, RemoteFailure) as error:
         # Whether the script ran is not known after an outage; releasing what was not spent changes nothing. Who hears
-        # of it may try at another replica, so the code is released by then or its attempt is over.
+        # of it may try at another replica, so by then the code is released, or there it can be seen to be over.
         prepared.abandon()
         patience = max(RELEASE_SECONDS, over_on - clock.monotonic())
         await asyncio.wait({resources.releases.begin(attempt)}, timeout=patience)
@@ -115,17 +116,6 @@ async def spend(resources: Resources, spending: Spending) -> IssueKeyReply:
         raise
     prepared.abandon()
     raise NotSpent(outcome)
-
-
-async def _reply_in_time(
-    resources: Resources, prepared: PreparedRequest[IssueKeyReply], over_on: float
-) -> IssueKeyReply:
-    """The reply, unless this process was stopped until its attempt was over: another may be at the code since."""
-    await failpoint("auth_api.exchange.redeemed")
-    reply = await prepared.reply()
-    if resources.clock.monotonic() > over_on:
-        raise BusUnavailable("deadline")
-    return reply
 
 
 def refusal_of(reply: IssueKeyReply) -> OAuthError | None:

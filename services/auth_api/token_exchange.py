@@ -120,9 +120,15 @@ async def _redeem(
         try:
             return _answer(resources, exchange, stored, minted, await spend(resources, spending))
         except NotSpent as refused:
-            if refused.outcome != "changed":
+            if not await _may_try_again(resources, exchange, refused.outcome):
                 raise await _refusal(resources, exchange, stored, refused.outcome) from None
     raise BusUnavailable("contended")
+
+
+async def _may_try_again(resources: Resources, exchange: Exchange, outcome: codes.RedeemOutcome) -> bool:
+    if outcome == "spent" and exchange.request.grant_type != DEVICE_CODE:
+        return await codes.is_given_back(resources, exchange.code_digest)
+    return outcome == "changed"
 
 
 async def _checked_code(resources: Resources, exchange: Exchange) -> StoredCode:

@@ -30,7 +30,7 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/code_scripts.py",
-                "    if code[1] ~= '' and not over then return code[1] end\n    if tonumber(code[3]) <= now",
+                "    if code[1] ~= '' then return code[1] end\n    if tonumber(code[3]) <= now",
                 "    if tonumber(code[3]) <= now",
             ),
         ),
