@@ -19,6 +19,7 @@ from shared.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
 from tests.harness.browser import running_chromium
+from tests.harness.distribution import ByFile
 from tests.harness.processes import RunningServices, running_services
 from tests.harness.routing import routed_site
 from tests.harness.site import Site
@@ -61,6 +62,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Notes the clauses that the tests prove."""
     compliance.pytest_collection_modifyitems(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    """How several processes share the tests."""
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,8 @@ import click
 from deploy.cli.options import REPOSITORY
 
 _ONLY_WHEN_ASKED = ("chaos", "benchmark")
+_PROCESSES = 4
+"""For the whole suite, which waits more than it computes; a part of it, or a debugger, is better off with one."""
 
 
 @click.command(
@@ -23,12 +25,13 @@ _ONLY_WHEN_ASKED = ("chaos", "benchmark")
 def test(context: click.Context, pytest_args: tuple[str, ...]) -> None:
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
-    Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those.
+    Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
+    processes.
     """
     import pytest
 
     os.chdir(REPOSITORY)
-    arguments = list(pytest_args)
+    arguments = list(pytest_args) or ["-n", str(_PROCESSES)]
     if not any(argument.startswith("-m") or argument.split("=")[0] == "--markers" for argument in arguments):
         arguments = ["-m", " and ".join(f"not {name}" for name in _ONLY_WHEN_ASKED), *arguments]
     code = pytest.main(arguments)
