@@ -44,7 +44,7 @@ async def read_body(request: web.Request) -> bytes:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
-    except (web.PayloadAccessError, ValueError):
+    except (web.RequestPayloadError, web.PayloadAccessError, ValueError):
         raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
 
 

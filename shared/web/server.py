@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from math import inf
 from typing import Any, Final
 
 import structlog
 import uvloop
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import HttpVersion11, web
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from shared.process_end import exit_code
+from shared.web.admission import Refusal, plain_answer, refusal_of, served_by_path
 from shared.web.health import READINESS
 
 HEAD_SECONDS: Final = 10.0
 """A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
 KEEPALIVE_SECONDS: Final = 75.0
+TAKING_SECONDS: Final = 20.0
+"""A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
 DRAIN_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.05
 LARGEST_HEADER: Final = 16 * 1024
@@ -39,6 +44,7 @@ class _LimitedHandler(RequestHandler):
         self._connected_on = self._loop.time()
         super().connection_made(transport)
         self._limit_head()
+        _limit_taking(transport)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -55,6 +61,19 @@ class _LimitedHandler(RequestHandler):
         close_time = self._loop.time() + HEAD_SECONDS
         self._next_keepalive_close_time = close_time
         self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
+
+    def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Turns away, without routing, what is unsound whatever it asks for."""
+        refusal = refusal_of(request)
+        if refusal is not None:
+            request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer speaks what we do not
+            request_handler = partial(_refuse, refusal)
+        return super()._handle_request(request, start_time, request_handler)
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -75,19 +94,29 @@ class _LimitedHandler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         _log.info("request_refused_before_routing", status=status, reason=type(exc).__name__)
-        response = web.Response(
-            status=status,
-            text="The request is no well-formed HTTP/1.1.\n" if status == 400 else "Something went wrong.\n",  # noqa: PLR2004
-            headers={
-                "Server": "Latchkey",
-                "X-Content-Type-Options": "nosniff",
-                "Referrer-Policy": "no-referrer",
-                "Cache-Control": "no-store",
-                "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-            },
+        return plain_answer(
+            status,
+            "The request is no well-formed HTTP/1.1." if status == 400 else "Something went wrong.",  # noqa: PLR2004
         )
-        response.force_close()
-        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that nobody could decode is its sender's fault: no stack trace of ours."""
+        if not isinstance(kw.get("exc_info"), RequestPayloadError):
+            super().log_exception(*args, **kw)
+
+
+def _limit_taking(transport: asyncio.BaseTransport) -> None:
+    """Lets the kernel drop a client that takes nothing; where it cannot (not Linux), the proxy in front must."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(TAKING_SECONDS * 1000))
+
+
+async def _refuse(refusal: Refusal, _request: web.BaseRequest) -> web.StreamResponse:
+    _log.info("request_refused_before_routing", status=refusal[0], reason=refusal[1])
+    return plain_answer(*refusal)
 
 
 class _Server(web.Server):
@@ -106,6 +135,7 @@ class _Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         plain.__class__ = _Server
+        plain.request_factory = served_by_path(plain.request_factory)
         return plain
 
 
@@ -177,6 +207,13 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+def _allow_all_connections() -> None:
+    """Raises the soft limit of open files to the hard one: the usual 1,024 are soon held open by those who mean ill."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(
     create_app: Callable[[], web.Application],
     *,
@@ -194,6 +231,7 @@ def run(
     """
 
     async def main() -> int:
+        _allow_all_connections()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -194,7 +194,7 @@ async def test_ac_59_half_open_connections_are_dropped_while_others_are_served(u
             writer.write(beginnings[number % len(beginnings)])
         async with asyncio.TaskGroup() as tasks:
             drip = tasks.create_task(_drip([writer for _, writer in opened[1::3]]))
-            served = tasks.create_task(_served_meanwhile(url))
+            served = tasks.create_task(served_meanwhile(url))
             await asyncio.gather(*(until_closed(reader) for reader, _ in opened))
             drip.cancel()
         assert served.result() < 1
@@ -211,7 +211,7 @@ async def test_ac_59_slow_bodies_are_dropped_while_others_are_served(url: str) -
             writer.write(POST + b"Content-Length: 1000\r\n\r\n")
         async with asyncio.TaskGroup() as tasks:
             drip = tasks.create_task(_drip([writer for _, writer in opened]))
-            served = tasks.create_task(_served_meanwhile(url))
+            served = tasks.create_task(served_meanwhile(url))
             answers = await asyncio.gather(*(until_closed(reader) for reader, _ in opened))
             drip.cancel()
         assert {status_of(answer) for answer in answers} <= {408, 503}
@@ -231,12 +231,12 @@ async def _drip(writers: list[asyncio.StreamWriter]) -> None:
                     writer.write(b"a")
 
 
-async def _served_meanwhile(url: str) -> float:
+async def served_meanwhile(url: str, path: str = "/login") -> float:
     """How long the slower ones of 40 requests of other clients took: the 95th percentile, in seconds."""
     took = []
     async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
         for _ in range(40):
             started = time.monotonic()
-            assert (await http.get("/login")).status_code == 200
+            assert (await http.get(path)).status_code == 200
             took.append(time.monotonic() - started)
     return sorted(took)[int(len(took) * 0.95) - 1]

@@ -10,6 +10,7 @@ _FIELDS: Final = "tests/unit/auth_api/test_client_fields.py"
 _FILES: Final = "tests/unit/shared/test_key_file.py"
 _OVER_HTTP: Final = "tests/integration/oauth/"
 _WIRE: Final = "tests/integration/test_wire.py"
+_SERVICES: Final = "tests/integration/test_wire_of_services.py"
 _EDGES: Final = "tests/integration/test_edges_of_all.py"
 
 EDGES: Final[tuple[Weakening, ...]] = (
@@ -236,6 +237,47 @@ EDGES: Final[tuple[Weakening, ...]] = (
         (Edit("shared/web/body.py", "LARGEST_BODY: Final = 64 * 1024", "LARGEST_BODY: Final = 1 << 40"),),
         (_WIRE,),
         "too_large",
+    ),
+    Weakening(
+        "AC-10",
+        "a body that is not in its coding is nobody's error",
+        (
+            Edit(
+                "shared/web/body.py",
+                "(web.RequestPayloadError, web.PayloadAccessError,",
+                "(web.PayloadAccessError,",
+            ),
+        ),
+        (_SERVICES,),
+        "ac_10",
+    ),
+    Weakening(
+        "AC-59",
+        "every expectation is aiohttp's to answer",
+        (Edit("shared/web/admission.py", 'not in ("100-continue", "")', 'in ("nothing",)'),),
+        (_SERVICES,),
+        "other_expectations",
+    ),
+    Weakening(
+        "AC-59",
+        "the last of the transfer codings counts",
+        (Edit("shared/web/admission.py", '_codings(request) != "chunked"', "not _codings(request)"),),
+        (_SERVICES,),
+        "other_transfer_codings",
+    ),
+    Weakening(
+        "AC-59",
+        "an absolute form must name a host",
+        (Edit("shared/web/server.py", "served_by_path(plain.request_factory)", "plain.request_factory"),),
+        (_SERVICES,),
+        "absolute_form",
+    ),
+    Weakening(
+        "AC-59",
+        "a client that takes nothing of its answer stays connected",
+        (Edit("shared/web/server.py", "TAKING_SECONDS: Final = 20.0", "TAKING_SECONDS: Final = 1000.0"),),
+        (_SERVICES,),
+        "slow_readers",
     ),
     Weakening(
         "AC-60",
