@@ -22,7 +22,7 @@ from tests.weakened.table import WEAKENINGS
 from tests.weakened.weakening import OutdatedError, Weakening
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-_SECONDS: Final = 300
+_SECONDS: Final = 900
 _VERSIONS: Final = count(1)
 
 
@@ -89,6 +89,8 @@ def _try(tree: Path, weakening: Weakening, environ: dict[str, str]) -> tuple[str
         return _run_tests(tree, weakening, environ)
     except OutdatedError as error:
         return "OUTDATED", f"    {error}\n"
+    except subprocess.TimeoutExpired:
+        return "BROKEN", f"    the tests took longer than {_SECONDS} s; they should fail, not wait\n"
     finally:
         for path in paths:
             shutil.copy2(REPOSITORY / path, tree / path)

@@ -218,7 +218,7 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
                 "self.old_secret_until is not None:",
             ),
         ),
-        (f"{_OVER_HTTP}test_abuse_clients.py", "tests/integration/auth_api/test_clients.py"),
+        (f"{_OVER_HTTP}test_abuse_clients.py", "tests/unit/auth_api/test_client.py"),
         "ac_15",
     ),
     Weakening(

@@ -144,6 +144,7 @@ async def test_ac_14_failures_are_limited_by_client_and_peer_together(
         assert (await _guess(provider, client, str(client.secret), elsewhere)).status_code == 400
 
 
+@pytest.mark.spec("RFC 6749", "10.10", "Guessing codes is limited")
 async def test_wrong_codes_are_limited_by_client_and_peer_together(start_provider: ProviderStarter) -> None:
     """Guessing codes is as limited as guessing secrets, and keeps no other peer out."""
     async with start_provider(TRUSTED_PROXIES="1") as provider:
@@ -178,6 +179,17 @@ async def test_ac_15_a_rotated_secret_works_only_in_its_overlap(
             await asyncio.sleep(0.05)
     assert (await provider.site.exchange(client, "x")).status_code == 401
     assert (await provider.site.exchange(newest, await person.create_code(client))).status_code == 200
+
+
+async def test_ac_15_the_overlap_ends_by_itself(provider: Provider, author: Person) -> None:
+    """Nobody has to come back for it: the old secret is refused once the announced second is over."""
+    client = await author.create_client()
+    path = f"/api/v1/clients/{client.client_id}/reset-secret"
+    new = Client((await author.http.post(path, json={"overlapSeconds": 1})).json())
+    async with asyncio.timeout(5):
+        while (await provider.site.exchange(client, "x")).status_code != 401:
+            await asyncio.sleep(0.05)
+    assert (await provider.site.exchange(new, "x")).json()["error"] == "invalid_grant"
 
 
 async def _guess(provider: Provider, client: Client, secret: str, headers: dict[str, str]) -> httpx.Response:

@@ -91,14 +91,15 @@ async def test_the_console_reads_them_over_the_bus(
     assert nobody.outcome == "signed_out"
 
 
-@pytest.mark.parametrize("agent", ['%0a{"level":"INFO"}', "\u001b[2J", "x" * 5000])
+@pytest.mark.parametrize("odd", ['%0a{"level":"INFO"}', "\u001b[2J", "x" * 5000, "\u2028", "plain"])
 async def test_ac_49_nothing_a_caller_sends_appears_in_it(
-    provider: Provider, author: Person, agent: str
+    provider: Provider, author: Person, odd: str
 ) -> None:
-    """Causes are ours; only names of fields are repeated."""
+    """Causes are ours; only names of fields are repeated. The mark shows also what was escaped or cut on its way."""
     client = await author.create_client()
-    form = {"grant_type": agent, "code": agent}
+    mark = "mark49"
+    form = {"grant_type": mark + odd, "code": mark + odd}
     await provider.site.http.post("/api/v1/oauth/token", data=form, auth=client.basic)
     answer = await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")
-    assert agent not in answer.text
+    assert mark not in answer.text
     assert len(answer.json()) == 1

@@ -50,14 +50,16 @@ async def test_ac_39_the_queue_is_bounded_and_outlives_its_callers(hasher: Passw
     gate = threading.Event()
     blockers = [asyncio.create_task(hasher._run(gate.wait)) for _ in range(LONGEST_QUEUE)]
     await asyncio.sleep(0)
-    with pytest.raises(PasswordsBusy):
-        await hasher.hash("one too many")
-    for blocker in blockers[:THREADS]:
-        blocker.cancel()
-    await asyncio.gather(*blockers[:THREADS], return_exceptions=True)
-    with pytest.raises(PasswordsBusy):
-        await hasher.hash("their threads still run")
-    gate.set()
+    try:
+        with pytest.raises(PasswordsBusy):
+            await asyncio.wait_for(hasher.hash("one too many"), 5)
+        for blocker in blockers[:THREADS]:
+            blocker.cancel()
+        await asyncio.gather(*blockers[:THREADS], return_exceptions=True)
+        with pytest.raises(PasswordsBusy):
+            await asyncio.wait_for(hasher.hash("their threads still run"), 5)
+    finally:
+        gate.set()
     await asyncio.gather(*blockers[THREADS:])
     async with asyncio.timeout(5):
         while hasher._taken:

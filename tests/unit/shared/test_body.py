@@ -75,6 +75,21 @@ def test_ac_10_malformed_json_is_a_400(raw: bytes) -> None:
     assert refused.value.failure.status == 400
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "a\\u0000b", "\\ud800", "\\udfff x", "\\udc00\\ud800"])
+@pytest.mark.parametrize("shape", ['{"a":"%s"}', '{"%s":1}', '{"a":{"b":["%s"]}}', '{"a":[{"%s":1}]}'])
+def test_ac_48_json_text_that_no_store_can_hold_is_a_400(text: str, shape: str) -> None:
+    """NUL and lone surrogates, escaped as JSON allows, in values and in names, at any depth; the field is named."""
+    with pytest.raises(Problem) as refused:
+        parse_json_object((shape % text).encode())
+    assert refused.value.failure.status == 400
+    assert refused.value.failure.errors
+
+
+def test_ac_48_a_pair_of_surrogates_is_one_character() -> None:
+    """What JSON escapes beyond the basic plane is text as any other."""
+    assert parse_json_object(b'{"a":"\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
 def test_wrong_fields_are_named_without_their_values() -> None:
     """Each wrong, missing or unknown field is in ``errors``; what was sent is not."""
     with pytest.raises(Problem) as refused:
