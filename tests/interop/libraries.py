@@ -103,6 +103,13 @@ LIBRARIES: Final = (
         _node("simple-oauth2.mjs"),
     ),
     Library(
+        "passport-oauth2",
+        "Node",
+        ("code_post", "public_pkce", "wrong_secret", "decline"),
+        _node("passport-oauth2.mjs"),
+    ),
+    Library("@badgateway/oauth2-client", "Node", (*CODE, "revoke", "introspect"), _node("badgateway.mjs")),
+    Library(
         "golang.org/x/oauth2",
         "Go",
         (*CODE, "code_auto", "public_pkce_basic", "revoke", "introspect", "device"),
