@@ -1,7 +1,7 @@
 """The compliance matrix: every ``spec`` mark of the suite with its outcome, as a table for the docs.
 
-``./latchkey test --compliance docs/compliance.md`` writes it; what is not supported is told in docs/compliance-notes.md
-and put below the table as it stands.
+``./latchkey test -m spec --compliance=docs/compliance.md`` writes it; what is not supported is told in docs/compliance-notes.md
+and put below the table as it stands. (With a space instead of `=`, pytest takes a file that is there for tests.)
 """
 
 from __future__ import annotations
@@ -58,9 +58,18 @@ class _Matrix:
 
     def pytest_sessionfinish(self) -> None:
         """Writes the table."""
-        lines = ["# Compliance matrix", "", "Made by `./latchkey test --compliance docs/compliance.md`.", ""]
         failed = sum(outcome == "failed" for outcome in self._outcomes.values())
-        lines += [f"{len(self._outcomes)} requirements, {failed} failed.", ""]
+        lines = [
+            "# Compliance matrix",
+            "",
+            "What the standards ask, and the tests that hold Latchkey to it. Made by",
+            "",
+            "    ./latchkey test -m spec --compliance=docs/compliance.md",
+            "",
+            f"{len(self._outcomes)} requirements, {failed} failed. [What is not supported](#what-is-not-supported)",
+            "is told below.",
+            "",
+        ]
         lines += ["| document | section | requirement | outcome | tests |", "|---|---|---|---|---|"]
         for clause in sorted(self._outcomes, key=_by_document):
             tests = ", ".join(f"`{test}`" for test in sorted(self._tests[clause]))

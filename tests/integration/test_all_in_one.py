@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.site import Site, bearer
@@ -43,6 +44,7 @@ async def test_metrics_are_one_exposition(site: Site) -> None:
     assert {"auth_api", "consent_ui", "key_issuer"} <= services
 
 
+@pytest.mark.spec("RFC 9457", "3", "Errors are application/problem+json")
 async def test_errors_keep_the_shape_of_their_service(site: Site) -> None:
     """What nobody knows is a page, a problem or an OAuth error, by where it was asked for."""
     page = await site.http.get("/nothing")

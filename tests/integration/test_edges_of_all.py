@@ -122,6 +122,7 @@ async def ask_all(site: Site, person: Person | None, headers: Mapping[str, str],
     return statuses
 
 
+@pytest.mark.spec("RFC 9457", "5", "No problem tells how it is made: no trace, no names of ours")
 async def test_ac_60_every_route_is_guarded_for_strangers(site: Site) -> None:
     """Signed out, from another site's page: 200, 303, 400, 401, 403, 404, 415, and each with the headers of the table."""
     statuses = await ask_all(site, None, {**STRANGER, "Content-Type": FORM}, b"x=y")

@@ -69,6 +69,9 @@ async def test_the_longest_password_works(registry: Registry) -> None:
     assert (await person.sign_in("Longwinded", "é" * 256)).status_code == 200
 
 
+@pytest.mark.spec(
+    "RFC 9457", "3.1", "type, title, status and detail; status is that of the answer; errors names the fields"
+)
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -89,7 +92,11 @@ async def test_ac_48_ac_51_wrong_and_unknown_fields_are_named(
     answer = await registry.site.http.post("/api/v1/users", json=body)
     assert answer.status_code == 400
     assert answer.headers["Content-Type"].startswith("application/problem+json")
-    assert fields_of(answer.json()) == [field]
+    problem = answer.json()
+    assert {"type", "title", "status", "detail", "errors"} <= set(problem)
+    assert problem["status"] == answer.status_code
+    assert all(problem[member] for member in ("type", "title", "detail"))
+    assert fields_of(problem) == [field]
 
 
 @pytest.mark.parametrize(

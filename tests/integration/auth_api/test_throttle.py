@@ -131,6 +131,7 @@ async def try_password(
     )
 
 
+@pytest.mark.spec("RFC 9457", "3", "A limit is told as a problem too, with Retry-After")
 async def test_ac_37_one_account_from_many_peers(start_registry: RegistryStarter) -> None:
     """Guessing one account is slowed whoever guesses, known name or not; its person gets in from where they have been."""
     async with start_registry(TRUSTED_PROXIES="1") as registry:
@@ -206,6 +207,7 @@ async def test_right_passwords_are_never_counted(start_registry: RegistryStarter
     assert statuses == {200}
 
 
+@pytest.mark.spec("RFC 6749", "2.3.1", "Guessing client secrets is limited")
 async def test_ac_14_client_secrets_are_limited_by_client_and_peer(start_registry: RegistryStarter) -> None:
     """A peer that guesses is slowed; the client itself, elsewhere, is not locked out."""
     async with start_registry(TRUSTED_PROXIES="1") as registry:

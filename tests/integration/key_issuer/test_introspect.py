@@ -202,6 +202,7 @@ async def test_a_malformed_request_is_told_so(desk: Desk, data: str, authorizati
     assert headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.spec("RFC 7662", "2.1", "The request is form-encoded")
 @pytest.mark.parametrize(
     "content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x"]
 )
@@ -212,6 +213,7 @@ async def test_another_media_type_is_refused(desk: Desk, content_type: str) -> N
     assert body["error"] == "invalid_request"
 
 
+@pytest.mark.spec("RFC 7662", "2.1", "Introspection is asked by POST")
 async def test_another_method_is_refused(desk: Desk) -> None:
     """405 as RFC 6749 JSON."""
     async with desk.http.get(f"{desk.url}/api/v1/oauth/introspect") as answer:
@@ -220,6 +222,7 @@ async def test_another_method_is_refused(desk: Desk) -> None:
         assert "error" in await answer.json()
 
 
+@pytest.mark.spec("RFC 7662", "4", "Guessing credentials is limited")
 async def test_a_client_that_fails_too_often_is_told_to_wait(desk: Desk) -> None:
     """auth_api counts, for this endpoint too."""
     status, _body, headers = await ask(desk, {"token": "x"}, basic("CXBusy", "x"))

@@ -38,6 +38,7 @@ async def test_a_live_key_tells_whose_it_is(desk: Desk, method: str) -> None:
     assert answer["body"]["permissions"] == ["customise_score", "delete_score"]
 
 
+@pytest.mark.spec("RFC 6750", "3.1", "A key that is not live is 401 at the status endpoint too")
 async def test_a_key_that_is_not_live_is_refused(desk: Desk) -> None:
     """In the seed's shape."""
     paused = await desk.make()

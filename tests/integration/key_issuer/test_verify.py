@@ -78,6 +78,7 @@ async def test_every_permission_asked_for_is_needed(desk: Desk, query: str, stat
             assert "X-Latchkey-User" not in answer.headers
 
 
+@pytest.mark.spec("RFC 6750", "3", "A 401 carries WWW-Authenticate with the scheme Bearer")
 @pytest.mark.spec("RFC 6750", "3.1", "A key that is not live is 401 invalid_token, whatever the reason")
 async def test_everything_else_gets_one_answer(desk: Desk) -> None:
     """Missing, malformed, unknown, paused, expired, revoked and service keys look alike."""
@@ -189,6 +190,7 @@ async def test_another_method_is_refused(desk: Desk) -> None:
         assert "GET" in answer.headers["Allow"].split(",")
 
 
+@pytest.mark.spec("RFC 7009", "2", "A revoked key is refused by every replica within a second")
 async def test_a_revoked_key_is_refused_by_every_replica_in_under_a_second(desk: Desk) -> None:
     """Both verifiers have it in memory; at the one that revoked it, it is dead when that is answered."""
     async with open_desk(desk.stores) as other:
@@ -226,6 +228,7 @@ async def test_every_change_reaches_every_replica(desk: Desk) -> None:
         await settles_at(401)
 
 
+@pytest.mark.spec("RFC 6750", "5.2", "A key is good no longer than it was given for")
 async def test_a_key_dies_at_its_expiry_although_it_is_remembered(desk: Desk) -> None:
     """Expiry is looked at on every check."""
     row = await desk.sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now")

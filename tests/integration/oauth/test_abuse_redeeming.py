@@ -199,6 +199,7 @@ async def test_ac_06_a_stripped_challenge_is_noticed(
     assert "downgrade" in (await provider.causes(author, client))[0]
 
 
+@pytest.mark.spec("RFC 6749", "10.5", "A code lives a minute and is good once")
 @pytest.mark.spec("RFC 6749", "4.1.2", "A code expires shortly after it was issued")
 async def test_ac_08_an_expired_code_is_refused(start_provider: ProviderStarter) -> None:
     """And its author is told that it was only late."""
@@ -218,6 +219,7 @@ async def test_ac_08_an_expired_code_is_refused(start_provider: ProviderStarter)
         assert await provider.all_keys(author.user_id) == 0
 
 
+@pytest.mark.spec("RFC 6749", "5.2", "A code that is none is invalid_grant")
 @pytest.mark.parametrize(
     "code", ["x", "x" * 60_000, "é", "*", "a:b", "a\r\nb", "'; DROP TABLE keys.api_keys", "{}", "\U0001d7d9"]
 )

@@ -62,6 +62,9 @@ async def test_the_flow_of_the_seed(provider: Provider, author: Person, person: 
     assert (await provider.issuer.verify(answer.json()["body"]["token"])).status_code == 200
 
 
+@pytest.mark.spec(
+    "RFC 6749", "3.1.2.4", "A mismatching redirect URI is told to the person and never redirected to"
+)
 @pytest.mark.spec("RFC 9700", "2.1", "A redirect URI that is not registered is never redirected to")
 async def test_ac_16_a_foreign_redirect_uri_is_an_error_page(
     provider: Provider, author: Person, person: Person
@@ -167,6 +170,7 @@ async def test_ac_21_other_errors_go_to_the_client(
     assert (attempts[0]["step"], attempts[0]["error"]) == ("authorize", error)
 
 
+@pytest.mark.spec("RFC 6749", "3.1.1", "Another response_type is unsupported_response_type")
 @pytest.mark.parametrize("response_type", ["token", "code token", "id_token", "Code"])
 async def test_ac_21_other_response_types_are_refused_by_redirect(
     provider: Provider, author: Person, person: Person, response_type: str
@@ -181,6 +185,7 @@ async def test_ac_21_other_response_types_are_refused_by_redirect(
     assert parameters_of(str(missing.location))["error"] == "invalid_request"
 
 
+@pytest.mark.spec("RFC 8252", "6", "Native apps are held to PKCE")
 @pytest.mark.spec("RFC 9700", "2.1.1", "A public client is held to PKCE from the start")
 async def test_ac_06_a_public_client_without_a_challenge_is_refused(
     provider: Provider, author: Person, person: Person
@@ -221,6 +226,7 @@ async def test_a_visitor_signs_in_first_and_then_goes_on(
     assert prepared.continue_id
 
 
+@pytest.mark.spec("RFC 8252", "8.6", "Nobody's consent is assumed: the page is always shown")
 @pytest.mark.spec("OpenID Connect", "3.1.2.1", "prompt=none shows no page")
 async def test_ac_30_prompt_none_is_never_answered_with_a_code(
     provider: Provider, author: Person, person: Person

@@ -45,6 +45,7 @@ def error(answer: httpx.Response) -> str:
     return str(answer.json()["error"])
 
 
+@pytest.mark.spec("RFC 8628", "3.2", "verification_uri, verification_uri_complete, expires_in and interval")
 @pytest.mark.spec("RFC 8628", "3.5", "pending, slow_down, then the key")
 async def test_the_device_flow(provider: Provider, author: Person, person: Person) -> None:
     """The person types the code in any case, sees it again, accepts; the next poll gives the key."""
@@ -104,6 +105,7 @@ async def test_an_expired_device_code_is_named(provider: Provider, author: Perso
     assert gone.outcome == "refused"
 
 
+@pytest.mark.spec("RFC 8628", "3.5", "However many polls, one key")
 async def test_ac_58_many_polls_after_the_approval_give_one_key(
     provider: Provider, author: Person, person: Person
 ) -> None:
@@ -153,6 +155,9 @@ async def test_a_confidential_client_must_authenticate_to_poll(provider: Provide
     assert wrong.status_code == 401
 
 
+@pytest.mark.spec(
+    "RFC 8628", "3.1", "A wrong device authorization request is refused as RFC 6749 tells errors"
+)
 @pytest.mark.parametrize(
     ("form", "status", "error_code"),
     [
@@ -246,6 +251,7 @@ async def test_ac_58_odd_user_codes_are_an_error_page(provider: Provider, person
         assert typed not in prepared.to_wire().decode()
 
 
+@pytest.mark.spec("RFC 8628", "5.2", "Device codes are kept nowhere in clear")
 async def test_no_user_code_or_device_code_lies_in_redis(provider: Provider, author: Person) -> None:
     """Only digests, and of the short one a keyed digest."""
     client = await author.create_client()

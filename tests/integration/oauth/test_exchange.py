@@ -123,6 +123,7 @@ async def test_a_confidential_client_may_use_pkce(provider: Provider, author: Pe
     assert (await provider.site.exchange(client, code, code_verifier=VERIFIER)).status_code == 200
 
 
+@pytest.mark.spec("RFC 6749", "3.3", "What was granted is what the key can do")
 @pytest.mark.spec("RFC 6749", "3.3", "The response tells the scope that was granted")
 async def test_a_narrowed_scope_is_what_the_key_carries(
     provider: Provider, author: Person, person: Person
@@ -220,6 +221,7 @@ async def test_the_port_of_a_loopback_client_is_part_of_the_binding(
     assert right.status_code == 200
 
 
+@pytest.mark.spec("RFC 8414", "3.3", "issuer is the configured one, whatever Host was asked")
 @pytest.mark.spec("RFC 8414", "3", "The metadata document")
 async def test_the_metadata_is_served_to_anybody(provider: Provider) -> None:
     """Whatever Host the request names, the issuer is the configured one."""
@@ -269,6 +271,7 @@ async def test_nothing_else_is_open_to_other_sites(provider: Provider, path: str
     assert answer.status_code >= 400
 
 
+@pytest.mark.spec("RFC 7009", "2.1", "An unknown token_type_hint changes nothing")
 @pytest.mark.spec("RFC 7009", "2.2", "Revocation answers 200, also for what is no key of the client")
 async def test_revocation_ends_the_clients_own_key_alone(
     provider: Provider, author: Person, person: Person

@@ -119,6 +119,8 @@ async def test_a_key_that_was_made_too_late_is_replaced_and_never_joined(servers
                 assert len(rows) == 2
 
 
+@pytest.mark.spec("RFC 7009", "2.2.1", "503 with Retry-After while the key cannot be revoked")
+@pytest.mark.spec("RFC 6749", "5.2", "An outage is 503 with Retry-After, and the code stays good")
 @pytest.mark.parametrize("way", ["cut", "stall"])
 async def test_redis_away_is_503_on_every_oauth_endpoint(servers: Servers, way: str) -> None:
     """In time, with Retry-After, and everything works again without a hand."""

@@ -21,6 +21,7 @@ async def push(provider: Provider, client: Client, **form: str) -> httpx.Respons
     return await provider.site.http.post(PAR, data={"response_type": "code", **identity, **form}, auth=auth)
 
 
+@pytest.mark.spec("RFC 9126", "4", "client_id and request_uri are all that the authorization request needs")
 @pytest.mark.spec("RFC 9126", "2.2", "201 with request_uri and expires_in")
 async def test_a_pushed_request_becomes_a_key(provider: Provider, author: Person, person: Person) -> None:
     """The browser brings client_id and request_uri, nothing else."""
@@ -74,6 +75,7 @@ async def test_what_stands_beside_the_reference_is_ignored(
     assert consent.redirect_uri == CALLBACK
 
 
+@pytest.mark.spec("RFC 9126", "4", "Unknown, expired and foreign references are an error page")
 @pytest.mark.spec("RFC 9126", "2.2", "A request_uri is bound to the client that pushed it")
 async def test_unknown_and_foreign_references_are_an_error_page(
     provider: Provider, author: Person, person: Person
@@ -98,6 +100,7 @@ async def test_unknown_and_foreign_references_are_an_error_page(
     assert good.outcome == "consent"
 
 
+@pytest.mark.spec("RFC 9126", "2.1", "request_uri is refused in a pushed request")
 @pytest.mark.spec("RFC 9126", "2.3", "A pushed request is checked as the authorization endpoint would")
 @pytest.mark.parametrize(
     ("form", "error", "named"),

@@ -62,6 +62,7 @@ async def test_a_registered_program_is_marked_and_works(start_provider: Provider
         assert "client_name" in named.json()["error_description"]
 
 
+@pytest.mark.spec("RFC 7591", "5", "Registration is limited")
 async def test_registrations_are_limited_by_peer(start_provider: ProviderStarter) -> None:
     """429 with Retry-After beyond; another peer is not kept out."""
     async with start_provider(REGISTRATION="on", TRUSTED_PROXIES="1") as provider:

@@ -136,6 +136,7 @@ def test_ac_21_each_fault_has_its_error(pairs: list[tuple[str, str]], code: str)
     assert refused.value.code == code
 
 
+@pytest.mark.spec("RFC 7636", "4.4.1", "A request without the challenge it needs is invalid_request")
 def test_a_public_client_needs_a_challenge_on_every_surface() -> None:
     """Each in its own spelling."""
     with pytest.raises(OAuthError) as refused:

@@ -35,6 +35,7 @@ def test_an_empty_parameter_is_absent() -> None:
     assert refused.value.description == "code is missing."
 
 
+@pytest.mark.spec("RFC 6749", "3.1", "Unrecognised parameters are ignored")
 @pytest.mark.spec("RFC 6749", "3.2", "Unrecognised parameters are ignored")
 def test_an_unknown_parameter_is_ignored() -> None:
     """Also ``code[]``, which is another name, and one that is there twice."""

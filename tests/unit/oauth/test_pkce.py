@@ -23,6 +23,7 @@ def test_the_challenge_of_the_appendix() -> None:
     check_verifier(CHALLENGE, VERIFIER)
 
 
+@pytest.mark.spec("RFC 7636", "4.4.1", "An unsupported method is invalid_request")
 @pytest.mark.spec("RFC 7636", "4.3", "Only S256, spelled exactly, is a code_challenge_method")
 @pytest.mark.parametrize("method", ["plain", None, "s256", "S256 ", "S256\nx", "S512", "S256,plain"])
 def test_ac_07_only_exactly_s256_is_a_method(method: str | None) -> None:

@@ -141,6 +141,7 @@ def test_what_may_be_registered(uri: str) -> None:
     assert fault_of_redirect_uri(uri) is None
 
 
+@pytest.mark.spec("RFC 6749", "3.1.2", "A redirect URI is absolute and has no fragment")
 @pytest.mark.spec("RFC 8252", "7.1", "Everything outside the allow-list of schemes is refused")
 @pytest.mark.parametrize(
     ("uri", "named"),
