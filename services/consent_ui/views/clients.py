@@ -13,6 +13,7 @@ from services.consent_ui.resources import Resources
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
 from services.consent_ui.views.moments import Moment, day_of, minute_of
 from services.consent_ui.views.permissions import PermissionLine, permission_lines
+from services.consent_ui.views.snippets import Snippet, exchange_snippets
 from shared.contracts.clients import Attempt, ClientFields, ClientView
 
 OVERLAPS: Final = (
@@ -84,9 +85,9 @@ class ClientPageView:
     created: Moment
     permissions: tuple[PermissionLine, ...]
     consent_link: str | None
-    """The seed's link; ``None`` for a client without a redirect address."""
+    """Where the author sends people; ``None`` for a client without a redirect address."""
     file_link: str
-    token_url: str
+    snippets: tuple[Snippet, ...]
     reset_token: str
     attempts: tuple[AttemptLine, ...] | None
     """``None`` where they cannot be read right now."""
@@ -105,7 +106,7 @@ class ClientSecretView:
     overlap: str
     consent_link: str | None
     file_link: str
-    token_url: str
+    snippets: tuple[Snippet, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def client_page_view(
         permissions=permission_lines(resources.catalogue, client.requested_permissions),
         consent_link=consent_link(resources, client),
         file_link=file_link(resources, client),
-        token_url=f"{resources.settings.public_url}/api/v1/oauth/token",
+        snippets=exchange_snippets(client, f"{resources.settings.public_url}/api/v1/oauth/token"),
         reset_token=reset_token,
         attempts=None if attempts is None else tuple(_attempt(attempt) for attempt in attempts),
     )
@@ -151,15 +152,19 @@ def client_secret_view(
         overlap=dict(OVERLAPS)[overlap_seconds],
         consent_link=consent_link(resources, client),
         file_link=file_link(resources, client),
-        token_url=f"{resources.settings.public_url}/api/v1/oauth/token",
+        snippets=exchange_snippets(client, f"{resources.settings.public_url}/api/v1/oauth/token"),
     )
 
 
 def consent_link(resources: Resources, client: ClientView) -> str | None:
-    """The link that an integrator shows to people."""
+    """The link that an integrator shows to people: the seed's, or with PKCE, which a public client must use."""
     if not client.redirect_uris:
         return None
-    return f"{resources.settings.public_url}/oauth/request-auth?clientID={quote(client.client_id, safe='')}"
+    site, client_id = resources.settings.public_url, quote(client.client_id, safe="")
+    if not client.public:
+        return f"{site}/oauth/request-auth?clientID={client_id}"
+    pkce = "code_challenge=CHALLENGE&code_challenge_method=S256"
+    return f"{site}/oauth/authorize?response_type=code&client_id={client_id}&{pkce}"
 
 
 def file_link(resources: Resources, client: ClientView) -> str:

@@ -28,6 +28,7 @@ from services.consent_ui.views.keys import AppLine, HomeView, KeyLine
 from services.consent_ui.views.messages import MessageView
 from services.consent_ui.views.moments import day_of
 from services.consent_ui.views.permissions import PermissionGroup, PermissionLine
+from services.consent_ui.views.snippets import Snippet
 from shared.contracts.clients import ClientFields, ClientView
 
 EVIL: Final = "</title></textarea>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
@@ -90,6 +91,7 @@ _NEW_KEY: Final = NewKeyView(
     EVIL, EVIL, EVIL, EVIL, 3, EVIL, "data:application/octet-stream;base64,", _LINES, EVIL, EVIL
 )
 _ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, request_id=EVIL)
+_SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
 _FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
 _OPERATION: Final = OperationView(
     EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, (_FIELD,), (_FIELD,), (AnswerView("200", EVIL, (_FIELD,)), AnswerView("400", EVIL, ()))
@@ -98,16 +100,16 @@ _OPERATION: Final = OperationView(
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "api.html": (ApiView(EVIL, (SectionView(EVIL, "section", (_OPERATION,)),)),),
     "client.html": (
-        ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, EVIL, EVIL, (_ATTEMPT,)),
-        ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, _DAY, (), None, EVIL, EVIL, EVIL, None),
-        ClientPageView(_CLIENT, EVIL, _DAY, (), None, EVIL, EVIL, EVIL, ()),
+        ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, _SNIPPETS, EVIL, (_ATTEMPT,)),
+        ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, _DAY, (), None, EVIL, (), EVIL, None),
+        ClientPageView(_CLIENT, EVIL, _DAY, (), None, EVIL, (), EVIL, ()),
     ),
     "client_delete.html": (ClientDeleteView(EVIL, EVIL, EVIL),),
     "client_edit.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS, EVIL),),
     "client_new.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS), ClientFormView(ClientFields(), _LINES, EVIL)),
     "client_secret.html": (
-        ClientSecretView(_CLIENT, EVIL, EVIL, is_new=True, overlap=EVIL, consent_link=EVIL, file_link=EVIL, token_url=EVIL),
-        ClientSecretView(_CLIENT, EVIL, None, is_new=False, overlap=EVIL, consent_link=None, file_link=EVIL, token_url=EVIL),
+        ClientSecretView(_CLIENT, EVIL, EVIL, is_new=True, overlap=EVIL, consent_link=EVIL, file_link=EVIL, snippets=_SNIPPETS),
+        ClientSecretView(_CLIENT, EVIL, None, is_new=False, overlap=EVIL, consent_link=None, file_link=EVIL, snippets=_SNIPPETS),
     ),
     "consent.html": (_CONSENT,),
     "developer.html": (ClientListView((ClientLine(EVIL, EVIL, "E", _DAY, _LINES),)), ClientListView(())),
