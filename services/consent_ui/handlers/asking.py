@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from shared.contracts.authorization import (
     ConsentRequest,
     PrepareAuthorization,
     PreparedAuthorization,
+    Refusal,
     Surface,
 )
 from shared.web.body import query_pairs
@@ -27,11 +28,25 @@ from shared.web.redirects import see_other
 
 LARGEST_MESSAGE: Final = 60_000
 """In bytes; the bus carries 64 KiB."""
+Refused = Callable[[web.Request, Refusal], Awaitable[web.Response]]
+"""Answers what auth_api refused."""
+
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+async def show_refusal(request: web.Request, refusal: Refusal) -> web.Response:
+    """An error page."""
+    return refusal_page(request, request.app[RESOURCES].pages, refusal)
+
+
 async def ask(
-    request: web.Request, surface: Surface, query: Sequence[tuple[str, str]], *, template: str, action: str
+    request: web.Request,
+    surface: Surface,
+    query: Sequence[tuple[str, str]],
+    *,
+    template: str,
+    action: str,
+    refused: Refused = show_refusal,
 ) -> web.Response:
     """The answer to a request for consent; ``action`` is where its form goes.
 
@@ -50,6 +65,8 @@ async def ask(
     if len(command.to_wire()) > LARGEST_MESSAGE:
         raise Problem(400, "The link is too long.")
     prepared = await request.app[RESOURCES].bus.request(command)
+    if prepared.outcome == "refused" and prepared.refusal is not None:
+        return await refused(request, prepared.refusal)
     return _answer(request, prepared, command, template=template, action=action)
 
 
@@ -79,8 +96,6 @@ def _answer(
             return to_sign_in(continue_id)
         case PreparedAuthorization(outcome="redirect", location=str(location)):
             return see_other(location)
-        case PreparedAuthorization(outcome="refused", refusal=refusal) if refusal is not None:
-            return refusal_page(request, request.app[RESOURCES].pages, refusal)
     raise TypeError(f"auth_api answered {prepared.outcome} without what belongs to it")
 
 

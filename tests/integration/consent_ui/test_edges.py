@@ -132,6 +132,15 @@ async def test_a_wrong_user_code_is_a_page(person: Person, code: str) -> None:
     assert "<>" not in page.text
 
 
+async def test_a_mistyped_user_code_can_be_mended(person: Person) -> None:
+    """The entry comes again with what was typed, and says beside the field what to compare."""
+    page = await person.http.get("/device", params={"user_code": "bbbb-bbbb"})
+    assert (page.status_code, title_of(page)) == (404, "Error: Connect a device · Latchkey")
+    assert '<p class="wrong" id="user_code-wrong">No device is waiting for this code.' in page.text
+    assert 'value="bbbb-bbbb"' in page.text
+    assert "Compare it with what the device shows" in page.text
+
+
 async def assert_unavailable(redis_url: str) -> None:
     """503 with Retry-After within four seconds, and a way on; what needs nobody else still works."""
     port = free_port()

@@ -113,7 +113,7 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     ),
     "consent.html": (_CONSENT,),
     "developer.html": (ClientListView((ClientLine(EVIL, EVIL, "E", _DAY, _LINES),)), ClientListView(())),
-    "device.html": (DeviceView(_ERRORS),),
+    "device.html": (DeviceView(_ERRORS, EVIL),),
     "disconnect.html": (DisconnectView(_APP_LINE, EVIL),),
     "error.html": (ErrorView(EVIL, EVIL, EVIL, EVIL, "/", EVIL),),
     "file_flow.html": (_CONSENT,),
