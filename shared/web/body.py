@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from shared.contracts.clients import FieldError
 from shared.web.failures import Problem
@@ -152,6 +153,14 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except RecursionError:
         raise Problem(400, "The JSON is nested too deeply.", code="invalid_request") from None
+    except _RepeatedNameError as error:
+        detail = "must not be there twice"
+        raise Problem(
+            400,
+            f"{error.name} {detail}.",
+            code="invalid_request",
+            errors=(FieldError(field=error.name, detail=detail),),
+        ) from None
     except ValueError as error:
         reason = str(error) if isinstance(error, _MalformedJsonError) else "it is not valid UTF-8 JSON"
         raise Problem(400, f"The body must be a JSON object: {reason}.", code="invalid_request") from None
@@ -176,8 +185,8 @@ def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
         return model.model_validate(value)
     except ValidationError as error:
         fields = tuple(
-            FieldError(field=_field_name(item["loc"]), detail=_sentence(item["type"], item["msg"]))
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
+            FieldError(field=_field_name(item["loc"]), detail=_sentence(item))
+            for item in error.errors(include_url=False, include_input=False)
         )
     raise refused_fields(fields)
 
@@ -204,10 +213,19 @@ class _MalformedJsonError(ValueError):
     """A JSON fault of ours to name, beyond what the parser says."""
 
 
+class _RepeatedNameError(ValueError):
+    """A name that an object holds twice: neither of its values can be believed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = _printable(name)
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _MalformedJsonError("a name appears twice")
+        names = [name for name, _ in pairs]
+        raise _RepeatedNameError(next(name for name in names if names.count(name) > 1))
     return found
 
 
@@ -241,9 +259,27 @@ def _field_name(location: tuple[int | str, ...]) -> str:
     return _printable(".".join(map(str, location)) or "body")
 
 
-def _sentence(kind: str, message: str) -> str:
-    known = {"missing": "is required", "extra_forbidden": "is not known here"}
-    return known.get(kind, message)
+_SENTENCES: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must be {min_length} or more characters long",
+    "string_too_long": "must be at most {max_length} characters long",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What pydantic finds → how we say it after the field's name, in the words of the rules that are ours."""
+
+
+def _sentence(item: ErrorDetails) -> str:
+    known = _SENTENCES.get(item["type"])
+    return item["msg"] if known is None else known.format(**item.get("ctx", {}))
 
 
 def _printable(text: str) -> str:

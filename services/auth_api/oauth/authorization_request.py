@@ -177,6 +177,7 @@ def check_request(question: Question, client: AskingClient, target: Target | Non
     """
     for check in _CHECKS:
         check(question)
+    scope = question.spell("scope")
     challenge = None
     if target is not None:
         challenge = pkce.check_challenge(
@@ -190,7 +191,9 @@ def check_request(question: Question, client: AskingClient, target: Target | Non
     return AuthorizationRequest(
         client_id=client.client_id,
         target=target,
-        permissions=narrow(parse_scope(question.get("scope")), client.requested_permissions),
+        permissions=narrow(
+            parse_scope(question.get("scope"), name=scope), client.requested_permissions, name=scope
+        ),
         state=question.get("state"),
         context=question.get("context"),
         challenge=challenge,

@@ -12,8 +12,8 @@ from services.auth_api.oauth.errors import invalid_scope
 _GRAMMAR: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
-def parse_scope(scope: str | None) -> tuple[str, ...] | None:
-    """The scope values in their order; ``None`` where the parameter is absent.
+def parse_scope(scope: str | None, *, name: str = "scope") -> tuple[str, ...] | None:
+    """The scope values in their order; ``None`` where the parameter, called ``name`` there, is absent.
 
     Raises:
         OAuthError: ``invalid_scope`` where the grammar is broken.
@@ -21,11 +21,11 @@ def parse_scope(scope: str | None) -> tuple[str, ...] | None:
     if scope is None:
         return None
     if not _GRAMMAR.fullmatch(scope):
-        raise invalid_scope("scope must be permission names separated by single spaces.")
+        raise invalid_scope(f"{name} must be permission names separated by single spaces.")
     return tuple(scope.split(" "))
 
 
-def narrow(asked: Sequence[str] | None, registered: Sequence[str]) -> tuple[str, ...]:
+def narrow(asked: Sequence[str] | None, registered: Sequence[str], *, name: str = "scope") -> tuple[str, ...]:
     """The permissions to ask the person for: all that are registered, or the asked ones in the registered order.
 
     Raises:
@@ -33,15 +33,15 @@ def narrow(asked: Sequence[str] | None, registered: Sequence[str]) -> tuple[str,
     """
     if asked is None:
         return tuple(registered)
-    refused = [name for name in asked if name not in registered]
+    refused = [permission for permission in asked if permission not in registered]
     if refused:
         raise invalid_scope(
-            "scope holds a permission that the client did not register.",
+            f"{name} holds a permission that the client did not register.",
             cause=f"not among the client's requestedPermissions: {' '.join(refused)[:200]}",
         )
     if not asked:
-        raise invalid_scope("at least one permission is needed.")
-    return tuple(name for name in registered if name in asked)
+        raise invalid_scope(f"{name} must name at least one permission.")
+    return tuple(permission for permission in registered if permission in asked)
 
 
 def format_scope(permissions: Sequence[str]) -> str:

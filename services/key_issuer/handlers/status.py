@@ -9,6 +9,7 @@ from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, presented
 from services.key_issuer.records import LiveKey
 from services.key_issuer.verification import Verifier
 from shared.clock import Clock
+from shared.contracts.clients import FieldError
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE
 from shared.web.body import (
@@ -78,5 +79,6 @@ async def _echo(request: web.Request) -> str | None:
             posted = validated(StatusRequest, parse_json_object(body)).echo
             given += [] if posted is None else [posted]
     if len(given) > 1:
-        raise Problem(400, "echo is there twice.", code="invalid_request")
+        twice = FieldError(field="echo", detail="is there twice")
+        raise Problem(400, "echo is there twice.", code="invalid_request", errors=(twice,))
     return given[0] if given else None

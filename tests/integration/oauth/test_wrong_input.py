@@ -88,6 +88,18 @@ async def test_ac_48_create_code_takes_no_odd_json(
         assert answer.json()["error_description"]
 
 
+@pytest.mark.parametrize("permissions", [[], ["manage_rivals"], ["no such thing"]])
+async def test_create_code_calls_its_fields_by_their_own_names(
+    provider: Provider, author: Person, permissions: list[str]
+) -> None:
+    """What the protocol calls ``scope`` is ``permissions`` there."""
+    client = await _client(provider, author)
+    body = {"clientID": client[0], "permissions": permissions}
+    answer = await author.http.post("/api/v1/oauth/create-code", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
+    assert answer.json()["error_description"].startswith("permissions ")
+
+
 @pytest.mark.spec(
     "RFC 6749", "3.2", "Requests are form-encoded; other bodies are refused in the protocol's shape"
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.web.body import parse_json_object, parse_pairs, validated
 from shared.web.failures import Problem, description
@@ -18,8 +19,11 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str
-    size: int = 1
+    name: str = Field(min_length=1)
+    size: int = Field(1, ge=1)
+    kind: Literal["red", "green"] = "red"
+    marks: list[str] = []
+    open: bool = False
 
 
 def test_pairs_keep_order_and_duplicates() -> None:
@@ -88,6 +92,36 @@ def test_ac_48_json_text_that_no_store_can_hold_is_a_400(text: str, shape: str) 
 def test_ac_48_a_pair_of_surrogates_is_one_character() -> None:
     """What JSON escapes beyond the basic plane is text as any other."""
     assert parse_json_object(b'{"a":"\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
+@pytest.mark.parametrize("raw", [b'{"a":1,"b":2,"b":3}', b'{"a":{"b":1,"b":1}}'])
+def test_a_repeated_json_name_is_named(raw: bytes) -> None:
+    """Whoever sent it learns which."""
+    with pytest.raises(Problem) as refused:
+        parse_json_object(raw)
+    assert refused.value.failure.detail == "b must not be there twice."
+    assert [error.field for error in refused.value.failure.errors] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "detail"),
+    [
+        ({"name": 1}, "name", "must be text"),
+        ({"name": ""}, "name", "must be 1 or more characters long"),
+        ({"name": "a", "size": "1"}, "size", "must be a whole number"),
+        ({"name": "a", "size": 1.5}, "size", "must be a whole number"),
+        ({"name": "a", "size": 0}, "size", "must be at least 1"),
+        ({"name": "a", "kind": "blue"}, "kind", "must be 'red' or 'green'"),
+        ({"name": "a", "marks": "x"}, "marks", "must be a list"),
+        ({"name": "a", "marks": [1]}, "marks.0", "must be text"),
+        ({"name": "a", "open": "yes"}, "open", "must be true or false"),
+    ],
+)
+def test_a_wrong_field_is_told_in_our_words(body: dict[str, object], field: str, detail: str) -> None:
+    """Each detail goes on after the field's name, as those of our own rules do."""
+    with pytest.raises(Problem) as refused:
+        validated(Body, body)
+    assert [(error.field, error.detail) for error in refused.value.failure.errors] == [(field, detail)]
 
 
 def test_wrong_fields_are_named_without_their_values() -> None:
