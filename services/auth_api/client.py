@@ -62,4 +62,5 @@ class Client:
             created_on=self.created_on,
             by_operator=self.by_operator,
             self_registered=self.self_registered,
+            old_secret_until=self.old_secret_until,
         )

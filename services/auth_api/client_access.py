@@ -8,6 +8,7 @@ from services.auth_api.oauth.client_authentication import Credentials, check_sec
 from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.resources import Resources
 from services.auth_api.throttle import CLIENT_PEER, check, note_failure
+from shared.contracts.clients import OLD_SECRET_USED
 from shared.secret_tokens import digest_of, same_digest
 
 _NOBODY = digest_of("nobody")
@@ -26,7 +27,7 @@ async def authenticate_client(
     await check(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
     client = await find_client(resources, credentials.client_id)
     try:
-        return _proven(resources, client, credentials)
+        proven = _proven(resources, client, credentials)
     except OAuthError as error:
         await note_failure(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
         if client is not None:
@@ -34,6 +35,11 @@ async def authenticate_client(
                 client.client_id, step, error.cause, error=error.code, request_id=request_id
             )
         raise
+    if proven.old_secret_digest and same_digest(
+        digest_of(credentials.secret or ""), proven.old_secret_digest
+    ):
+        resources.attempts.note(proven.client_id, step, OLD_SECRET_USED, request_id=request_id)
+    return proven
 
 
 async def name_client(resources: Resources, client_id: str, *, peer: str) -> Client:

@@ -18,6 +18,7 @@ from services.auth_api.resources import Resources
 from services.auth_api.sessions import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal, Surface
 from shared.contracts.sessions import SessionUser
+from shared.correlation import correlation
 
 _DECLINED: Final = "declined"
 _TRIES: Final = 3
@@ -179,5 +180,5 @@ def _note(resources: Resources, case: _Case, decided: AuthorizationDecided) -> N
         cause = "the person accepted" if accepted else "the person declined"
         error = None if accepted else "access_denied"
     resources.attempts.note(
-        case.client.client_id, "consent", cause, error=error, request_id=case.command.request_id
+        case.client.client_id, "consent", cause, error=error, request_id=correlation.get()
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Command, Done, Message, MessageType
+
+OLD_SECRET_USED: Final = "authenticated with the secret before the last reset"
+"""The cause of an attempt that will fail once the overlap ends; the console looks for it."""
 
 
 class FieldError(Message):
@@ -34,6 +37,8 @@ class ClientView(Message):
     """Registered by the site's operator, who vouches for it."""
     self_registered: bool = False
     """Registered by a program (RFC 7591), nobody vouches for it."""
+    old_secret_until: int | None = None
+    """Until when the secret before the last reset works, where one was let work on."""
 
 
 class ClientFields(Message):

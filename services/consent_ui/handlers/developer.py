@@ -65,7 +65,8 @@ async def show_client(request: web.Request, visitor: Visitor) -> web.Response:
         own_client(request, visitor), _attempts(request, visitor, request.match_info["clientID"])
     )
     token = resources.csrf.token(visitor.session, f"{RESET_FORM} {client.client_id}")
-    view = client_page_view(resources, client, token, attempts)
+    refusals_only = request.query.get("show") == "refusals"
+    view = client_page_view(resources, client, token, attempts, refusals_only=refusals_only)
     notice = _NOTICES.get(request.query.get("done", ""))
     return resources.pages.respond("client.html", view, visitor=visitor, notice=notice)
 

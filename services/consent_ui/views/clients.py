@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -10,8 +10,9 @@ from urllib.parse import quote
 from services.consent_ui.display_names import initial, readable
 from services.consent_ui.forms import PageForm
 from services.consent_ui.resources import Resources
+from services.consent_ui.views.attempts import AttemptLine, OldSecret, attempt_lines, old_secret_of
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.moments import Moment, day_of, minute_of
+from services.consent_ui.views.moments import Moment, day_of
 from services.consent_ui.views.permissions import PermissionLine, permission_lines
 from services.consent_ui.views.snippets import Snippet, exchange_snippets
 from shared.contracts.clients import Attempt, ClientFields, ClientView
@@ -23,15 +24,6 @@ OVERLAPS: Final = (
     (604_800, "after seven days"),
 )
 """How long an old secret or key may go on working, in seconds."""
-
-_STEP_NAMES: Final = {
-    "authorize": "Consent page",
-    "consent": "Decision",
-    "create-code": "First-party consent",
-    "token": "Code exchange",
-    "file flow": "Key file",
-    "device": "Device",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +57,6 @@ class ClientFormView:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptLine:
-    """One line of the flight recorder."""
-
-    on: Moment
-    step: str
-    ok: bool
-    error: str | None
-    cause: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class ClientPageView:
     """One client, to its author."""
 
@@ -91,6 +71,9 @@ class ClientPageView:
     reset_token: str
     attempts: tuple[AttemptLine, ...] | None
     """``None`` where they cannot be read right now."""
+    refusals_only: bool = False
+    """Whether those that went well are left out."""
+    old_secret: OldSecret | None = None
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
 
 
@@ -124,7 +107,12 @@ def client_list_view(resources: Resources, clients: Iterable[ClientView]) -> Cli
 
 
 def client_page_view(
-    resources: Resources, client: ClientView, reset_token: str, attempts: Iterable[Attempt] | None
+    resources: Resources,
+    client: ClientView,
+    reset_token: str,
+    attempts: Sequence[Attempt] | None,
+    *,
+    refusals_only: bool,
 ) -> ClientPageView:
     """The page of one client."""
     return ClientPageView(
@@ -136,7 +124,9 @@ def client_page_view(
         file_link=file_link(resources, client),
         snippets=exchange_snippets(client, f"{resources.settings.public_url}/api/v1/oauth/token"),
         reset_token=reset_token,
-        attempts=None if attempts is None else tuple(_attempt(attempt) for attempt in attempts),
+        attempts=None if attempts is None else attempt_lines(attempts, refusals_only=refusals_only),
+        refusals_only=refusals_only,
+        old_secret=old_secret_of(client, attempts or (), resources.clock.now()),
     )
 
 
@@ -214,15 +204,4 @@ def _line(resources: Resources, client: ClientView) -> ClientLine:
         initial(name),
         day_of(client.created_on),
         permission_lines(resources.catalogue, client.requested_permissions),
-    )
-
-
-def _attempt(attempt: Attempt) -> AttemptLine:
-    return AttemptLine(
-        on=minute_of(attempt.on),
-        step=_STEP_NAMES.get(attempt.step, attempt.step),
-        ok=attempt.result == "ok",
-        error=attempt.error,
-        cause=attempt.cause,
-        request_id=attempt.request_id,
     )

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.site import CALLBACK, Client, Person, Site
-from tests.integration.consent_ui.visits import form_with, open_page, press, title_of
+from tests.integration.consent_ui.visits import form_with, open_consent, open_page, press, title_of
 
 NEW = "/developer/clients/new"
 FIELDS: dict[str, Any] = {
@@ -154,6 +154,44 @@ async def test_an_author_resets_the_secret(site: Site, author: Person, client: C
     assert [await works(second), await works(third)] == [False, True]
     wrong = await press(author, await open_page(author, path), "Reset secret", {"overlap": "5"})
     assert wrong.status_code == 400
+
+
+async def test_an_old_secret_in_use_is_told(site: Site, author: Person, client: Client) -> None:
+    """Until when it works, and that a server still has it; gone when a reset ends it at once."""
+    path = f"/developer/clients/{client.client_id}"
+    await press(author, await open_page(author, path), "Reset secret", {"overlap": "3600"})
+    page = await open_page(author, path)
+    assert "The secret before the last reset works until" in page.text
+    assert "None of the last attempts was made with it." in page.text
+    await site.exchange(client, "no code")
+    assert "It was last used <time" in (await open_page(author, path)).text
+    await press(author, page, "Reset secret", {"overlap": "0"})
+    assert "The secret before the last reset" not in (await open_page(author, path)).text
+
+
+async def test_refusals_can_be_shown_alone(
+    site: Site, author: Person, person: Person, client: Client
+) -> None:
+    """A link filters the attempts and a link shows all of them again."""
+    path = f"/developer/clients/{client.client_id}"
+    await person.give_key(client)
+    await site.exchange(client, "no code")
+    every = await open_page(author, path)
+    assert "a key was issued" in every.text
+    refused = await open_page(author, f"{path}?show=refusals")
+    assert 'href="?show=refusals#attempts"' in every.text
+    assert 'href="?#attempts"' in refused.text
+    assert "invalid_grant" in refused.text
+    assert "a key was issued" not in refused.text
+
+
+async def test_a_decision_is_recorded_under_its_request(
+    author: Person, person: Person, client: Client
+) -> None:
+    """The id that the person's browser and the logs know, not one that only the page knows."""
+    declined = await press(person, await open_consent(person, client), "Decline")
+    attempts = (await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")).json()
+    assert (attempts[0]["step"], attempts[0]["requestID"]) == ("consent", declined.headers["X-Request-ID"])
 
 
 async def test_an_author_deletes_a_client(site: Site, author: Person, person: Person, client: Client) -> None:

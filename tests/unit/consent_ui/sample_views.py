@@ -12,8 +12,8 @@ from services.consent_ui.handlers.sign_in import SignInView
 from services.consent_ui.redirect_target import RedirectTarget
 from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
 from services.consent_ui.views.apps import AppView, Homepage
+from services.consent_ui.views.attempts import AttemptLine, OldSecret
 from services.consent_ui.views.clients import (
-    AttemptLine,
     ClientDeleteView,
     ClientFormView,
     ClientLine,
@@ -100,9 +100,9 @@ _OPERATION: Final = OperationView(
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "api.html": (ApiView(EVIL, (SectionView(EVIL, "section", (_OPERATION,)),)),),
     "client.html": (
-        ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, _SNIPPETS, EVIL, (_ATTEMPT,)),
+        ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, _SNIPPETS, EVIL, (_ATTEMPT,), old_secret=OldSecret(_DAY, _DAY)),
         ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, _DAY, (), None, EVIL, (), EVIL, None),
-        ClientPageView(_CLIENT, EVIL, _DAY, (), None, EVIL, (), EVIL, ()),
+        ClientPageView(_CLIENT, EVIL, _DAY, (), None, EVIL, (), EVIL, (), refusals_only=True, old_secret=OldSecret(_DAY, None)),
     ),
     "client_delete.html": (ClientDeleteView(EVIL, EVIL, EVIL),),
     "client_edit.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS, EVIL),),
