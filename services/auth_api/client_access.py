@@ -8,7 +8,7 @@ from services.auth_api.oauth.client_authentication import Credentials, check_sec
 from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.resources import Resources
 from services.auth_api.throttle import CLIENT_PEER, check, note_failure
-from shared.contracts.clients import OLD_SECRET_USED
+from shared.contracts.clients import OVERLAP_USED
 from shared.secret_tokens import digest_of, same_digest
 
 _NOBODY = digest_of("nobody")
@@ -38,7 +38,7 @@ async def authenticate_client(
     if proven.old_secret_digest and same_digest(
         digest_of(credentials.secret or ""), proven.old_secret_digest
     ):
-        resources.attempts.note(proven.client_id, step, OLD_SECRET_USED, request_id=request_id)
+        resources.attempts.note(proven.client_id, step, OVERLAP_USED, request_id=request_id)
     return proven
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Command, Done, Message, MessageType
 
-OLD_SECRET_USED: Final = "authenticated with the secret before the last reset"
+OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 """The cause of an attempt that will fail once the overlap ends; the console looks for it."""
 
 

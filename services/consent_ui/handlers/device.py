@@ -43,7 +43,7 @@ async def _again(request: web.Request, refusal: Refusal) -> web.Response:
     visitor = await find_visitor(request) if refusal.status == HTTPStatus.NOT_FOUND else None
     if visitor is None:
         return refusal_page(request, pages, refusal)
-    errors = FormErrors((FormError("user_code", f"{refusal.reason} {refusal.advice}"),))
+    errors = FormErrors((FormError("user_code", f"{refusal.title}. {refusal.advice}"),))
     view = DeviceView(errors, request.query["user_code"][:LONGEST_TYPED])
     return pages.respond("device.html", view, visitor=visitor, status=refusal.status)
 

@@ -7,6 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from services.consent_ui.display_names import initial, readable, suspicion
+from services.consent_ui.views.moments import Moment, ago
 from shared.contracts.clients import ClientView
 
 Trust = Literal["operator", "unverified", "self_registered"]
@@ -32,10 +33,12 @@ class AppView:
     homepage: Homepage | None
     trust: Trust
     suspicion: str | None
+    registered: Moment
+    """Young apps deserve a second look."""
 
 
-def app_view(client: ClientView, site_name: str) -> AppView:
-    """What the pages show of a client."""
+def app_view(client: ClientView, site_name: str, now: int) -> AppView:
+    """What the pages show of a client at ``now``."""
     trust: Trust = (
         "operator" if client.by_operator else "self_registered" if client.self_registered else "unverified"
     )
@@ -49,6 +52,7 @@ def app_view(client: ClientView, site_name: str) -> AppView:
         homepage=homepage_of(client.homepage),
         trust=trust,
         suspicion=None if client.by_operator else suspicion(client.name, site_name),
+        registered=ago(client.created_on, now),
     )
 
 

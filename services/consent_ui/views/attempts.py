@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.consent_ui.views.moments import Moment, ago, minute_of
-from shared.contracts.clients import OLD_SECRET_USED, Attempt, ClientView
+from shared.contracts.clients import OVERLAP_USED, Attempt, ClientView
 
 _STEP_NAMES: Final = {
     "authorize": "Consent page",
@@ -50,7 +50,7 @@ def old_secret_of(client: ClientView, attempts: Iterable[Attempt], now: int) -> 
     until = client.old_secret_until
     if until is None or until <= now:
         return None
-    uses = [attempt.on for attempt in attempts if attempt.cause == OLD_SECRET_USED]
+    uses = [attempt.on for attempt in attempts if attempt.cause == OVERLAP_USED]
     return OldSecret(minute_of(until), ago(max(uses), now) if uses else None)
 
 

@@ -44,7 +44,7 @@ def consent_view(
     """The view of a prepared request; ``target`` is the page's own address, for after a switch of accounts."""
     tokens = resources.csrf
     return ConsentView(
-        app=app_view(consent.client, resources.settings.site_name),
+        app=app_view(consent.client, resources.settings.site_name, resources.clock.now()),
         groups=permission_groups(
             resources.catalogue, consent.permissions, () if consent.first_time else consent.new_permissions
         ),

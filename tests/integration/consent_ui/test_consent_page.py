@@ -29,6 +29,7 @@ async def test_the_page_says_who_asks_for_what(author: Person, person: Person, c
         author.username,
         person.username,
         "epicgames.example.com",
+        "registered here",
         "Unverified.",
         "Your scores beside your friends",
         "Add comments to your scores and highlight them.",

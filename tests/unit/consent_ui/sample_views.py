@@ -43,7 +43,7 @@ _GROUPS: Final = (
     PermissionGroup("delete", "Delete for good", _LINES[1:]),
 )
 _APP: Final = AppView(
-    EVIL, EVIL, "E", EVIL, EVIL, Homepage("https://e.example/", EVIL), "self_registered", EVIL
+    EVIL, EVIL, "E", EVIL, EVIL, Homepage("https://e.example/", EVIL), "self_registered", EVIL, _DAY
 )
 _CONSENT: Final = ConsentView(
     app=_APP,
