@@ -70,4 +70,5 @@ def too_many_codes(seconds: int) -> Refusal:
         title="Too many codes",
         reason="Too many codes were tried that no device is waiting for.",
         advice=f"Try again in {seconds} seconds.",
+        retry_after=seconds,
     )

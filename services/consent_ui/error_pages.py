@@ -65,7 +65,8 @@ def refusal_page(
 ) -> web.Response:
     """The page for what auth_api refused."""
     view = ErrorView(refusal.title, refusal.reason, refusal.advice, *HOME, request_id_of(request))
-    return pages.respond("error.html", view, visitor=visitor, status=refusal.status)
+    headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+    return pages.respond("error.html", view, visitor=visitor, status=refusal.status, headers=headers)
 
 
 def _view(request: web.Request, failure: Failure, pages: Pages) -> ErrorView:

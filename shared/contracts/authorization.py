@@ -20,6 +20,8 @@ class Refusal(Message):
     title: str
     reason: str
     advice: str
+    retry_after: int | None = None
+    """Seconds to wait, where that is what mends it."""
 
 
 class ConsentRequest(Message):

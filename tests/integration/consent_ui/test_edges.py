@@ -140,6 +140,18 @@ async def test_a_mistyped_user_code_can_be_mended(person: Person) -> None:
     assert 'value="bbbb-bbbb"' in page.text
 
 
+@pytest.mark.spec("RFC 8628", "5.1", "Guessing user codes on the page is limited")
+async def test_guessing_codes_is_slowed_down(person: Person) -> None:
+    """429 as a page, with the time to wait (AC-56)."""
+    for _ in range(20):
+        page = await person.http.get("/device", params={"user_code": "BBBB-BBBB"})
+        if page.status_code != 404:
+            break
+    assert (page.status_code, title_of(page)) == (429, "Too many codes · Latchkey")
+    assert int(page.headers["Retry-After"]) >= 1
+    assert f"Try again in {page.headers['Retry-After']} seconds." in page.text
+
+
 async def assert_unavailable(redis_url: str) -> None:
     """503 with Retry-After within four seconds, and a way on; what needs nobody else still works."""
     port = free_port()
