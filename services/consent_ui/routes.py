@@ -18,6 +18,7 @@ from services.consent_ui.handlers import (
     home,
     key_changes,
     keys,
+    revoke_all,
     sign_in,
 )
 from services.consent_ui.handlers.api import api_page
@@ -41,6 +42,8 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.get("/device", device.device),
             web.get("/apps/{clientID}/disconnect", apps.ask_disconnect),
             web.post("/apps/{clientID}/disconnect", apps.disconnect),
+            web.get("/revoke-all", revoke_all.ask_revoke_all),
+            web.post("/revoke-all", revoke_all.revoke_all),
             web.get("/keys/{keyID}", keys.show_key),
             web.get("/keys/{keyID}/revoke", keys.ask_revoke),
             web.post("/keys/{keyID}/revoke", keys.revoke),

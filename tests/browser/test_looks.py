@@ -60,6 +60,7 @@ async def pages_of(walker: Walker, client: ShownClient) -> Sequence[str]:
         str(key),
         f"{key}/revoke",
         f"/apps/{client.client_id}/disconnect",
+        "/revoke-all",
         "/developer",
         "/developer/clients/new",
         console,
@@ -68,6 +69,7 @@ async def pages_of(walker: Walker, client: ShownClient) -> Sequence[str]:
         client.consent_link,
         client.file_link,
         "/device",
+        "/device?user_code=BBBB-BBBB",
         "/login?error=invalid",
         "/sign-up?error=taken",
         "/nothing",
@@ -101,7 +103,7 @@ async def test_every_page_fits_and_can_be_read(
         assert await walker.page.evaluate(_CONTRAST) == [], path
         await expect(walker.page.get_by_role("heading", level=1)).to_have_count(1)
         titles.add(await walker.page.title())
-    assert len(titles) == 15
+    assert len(titles) == 17
 
 
 async def test_strangers_texts_stay_text(walker: Walker, integrator: Integrator) -> None:

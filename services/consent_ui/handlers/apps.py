@@ -17,7 +17,7 @@ from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
 _FORM: Final = "disconnect"
-_SECONDS: Final = 3.2
+DISCONNECT_SECONDS: Final = 3.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ async def disconnect(request: web.Request, visitor: Visitor) -> web.Response:
     resources = request.app[RESOURCES]
     form = await read_page_form(request, _FORM, id_field="client_id")
     command = DisconnectApp(session=visitor.session, client_id=form.one("client_id"))
-    answer = await resources.bus.request(command, timeout=_SECONDS)
+    answer = await resources.bus.request(command, timeout=DISCONNECT_SECONDS)
     if answer.outcome == "not_found":
         raise Problem(404, "No app with this id has access to your account.")
     return see_other("/?done=disconnected" if answer.outcome == "done" else "/login")

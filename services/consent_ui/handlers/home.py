@@ -17,6 +17,8 @@ _NOTICES: Final = {
     "signed-out": "You are signed out.",
     "disconnected": "The app is disconnected. Its keys are refused everywhere.",
     "revoked": "The key is revoked. It is refused everywhere.",
+    "all-revoked": "Everything is revoked. No app and no key has access to your account.",
+    "some-revoked": "Not everything could be revoked just now. What is listed here still has access: try again.",
 }
 
 

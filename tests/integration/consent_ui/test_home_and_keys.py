@@ -84,6 +84,28 @@ async def test_a_person_disconnects_an_app(
     assert (await person.http.get(f"/apps/{client.client_id}/disconnect")).status_code == 404
 
 
+async def test_a_person_revokes_everything(
+    site: Site, author: Person, person: Person, key: dict[str, Any]
+) -> None:
+    """The question says how much breaks and changes nothing; then every key is refused, and nobody else's."""
+    given, own = key["access_token"], await person.create_key("My script", ["submit_score"])
+    other = await author.create_key("of the author", ["submit_score"])
+    await open_until(person, "/", f"/keys/{own['keyID']}")
+    question = await open_page(person, "/revoke-all")
+    text = re.sub(r"<[^>]+>|\s+", " ", question.text)
+    assert "1 connected app stops doing anything in your name, and 2 keys are refused" in text
+    assert (await site.verify(given)).status_code == 200
+    done = await press(person, question, "Revoke everything")
+    assert done.headers["Location"] == "/?done=all-revoked"
+    page = await open_page(person, done.headers["Location"])
+    assert "Everything is revoked." in page.text
+    assert "No app has access to your account." in page.text
+    assert "/revoke-all" not in page.text
+    assert (await site.verify(given)).status_code == 401
+    assert (await site.verify(own["token"])).status_code == 401
+    assert (await site.verify(other["token"])).status_code == 200
+
+
 async def test_a_key_is_paused_and_resumed(site: Site, person: Person, key: dict[str, Any]) -> None:
     """Refused while it is paused, and then not."""
     paused = await press(person, await open_key(person, key), "Pause")
@@ -190,7 +212,8 @@ async def test_forms_of_keys_and_apps_need_our_own_page(
     """A foreign origin or a wrong token: 403, for every change (AC-25)."""
     identifier = key["keyID"]
     names = ("revoke", "pause", "resume", "narrow", "rename", "expire", "rotate")
-    paths = [f"/keys/{identifier}/{name}" for name in names] + [f"/apps/{client.client_id}/disconnect"]
+    paths = [f"/keys/{identifier}/{name}" for name in names]
+    paths += [f"/apps/{client.client_id}/disconnect", "/revoke-all"]
     fields = {"key_id": identifier, "client_id": client.client_id, "csrf": "0" * 64}
     for path in paths:
         assert (await person.http.post(path, data=fields)).status_code == 403, path

@@ -8,6 +8,7 @@ from services.consent_ui.error_pages import ErrorView
 from services.consent_ui.handlers.apps import DisconnectView
 from services.consent_ui.handlers.device import DeviceView
 from services.consent_ui.handlers.keys import KeyPageView, KeyRevokeView
+from services.consent_ui.handlers.revoke_all import RevokeAllView
 from services.consent_ui.handlers.sign_in import SignInView
 from services.consent_ui.redirect_target import RedirectTarget
 from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
@@ -122,6 +123,7 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "key_revoke.html": (KeyRevokeView(_KEY, EVIL), KeyRevokeView(_ENDED, EVIL)),
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"),),
     "new_key.html": (_NEW_KEY,),
+    "revoke_all.html": (RevokeAllView(1, 2, EVIL), RevokeAllView(2, 1, EVIL)),
     "sign_in.html": (SignInView(EVIL, _ERRORS), SignInView(None, FormErrors())),
     "sign_up.html": (SignInView(EVIL, _ERRORS),),
     "welcome.html": (None,),
