@@ -48,6 +48,7 @@ const form = new URLSearchParams({{
   client_id: "{client_id}", {proof}: {value},
 }});
 const answer = await fetch("{url}", {{ method: "POST", body: form }});
+if (!answer.ok) throw new Error(await answer.text());
 const key = (await answer.json()).access_token;"""
 
 _GO: Final = """\
@@ -59,6 +60,9 @@ if err != nil {{
 	return err
 }}
 defer answer.Body.Close()
+if answer.StatusCode != http.StatusOK {{
+	return errors.New(answer.Status)
+}}
 var given struct {{
 	Key string `json:"access_token"`
 }}

@@ -80,14 +80,17 @@ async def test_a_client_from_registration_to_deletion(registry: Registry, pages:
     reset = ResetClientSecret(
         session=session, client_id=client_id, secret_digest=digest_of("t"), overlap_seconds=60
     )
-    assert (await pages.request(reset)).outcome == "done"
+    done = await pages.request(reset)
+    assert done.client is not None
+    assert done.client.old_secret_until is not None
+    assert done.client.model_copy(update={"old_secret_until": None}) == answer.client
     for secret, right in (("s", True), ("t", True), ("u", False)):
         proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
         assert (await pages.request(proof)).authenticated is right
-    assert (await pages.request(ListOwnClients(session=session))).clients == (answer.client,)
+    assert (await pages.request(ListOwnClients(session=session))).clients == (done.client,)
     gone = await pages.request(DeleteClient(session=session, client_id=client_id))
     assert gone.outcome == "done"
-    assert gone.client == answer.client
+    assert gone.client == done.client
     assert (await pages.request(ReadOwnClient(session=session, client_id=client_id))).outcome == "not_found"
     assert (await pages.request(ListOwnClients(session=session))).clients == ()
 
