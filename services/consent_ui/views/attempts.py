@@ -17,6 +17,22 @@ _STEP_NAMES: Final = {
     "file flow": "Key file",
     "device": "Device",
 }
+_ADVICE: Final = {
+    "invalid_client": "Compare id and secret with this page; reset the secret if it is lost. The code was not spent.",
+    "invalid_grant": "Mend the cause, then send the person through the link again: a code works once, and not for long.",
+    "invalid_scope": "Ask for permissions that this client registered.",
+    "invalid_request": "Compare the request with the REST interface.",
+    "unsupported_grant_type": "Compare the request with the REST interface.",
+    "unsupported_response_type": "Ask with response_type=code.",
+    "request_not_supported": "Push the request (RFC 9126) and send the person with its request_uri.",
+    "invalid_request_uri": "Push the request again: its address works once, for 90 seconds.",
+    "login_required": "Send the person again without prompt=none.",
+    "consent_required": "Send the person again without prompt=none.",
+    "expired_token": "Start again with a new pair of device codes.",
+    "slow_down": "Poll no faster than the interval.",
+    "not_delivered": "Send the request again with an Idempotency-Key, or start again.",
+}
+"""Error code → what mends it. What only the person can change, like a decline, has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,7 @@ class AttemptLine:
     ok: bool
     error: str | None
     cause: str
+    advice: str | None
     request_id: str
 
 
@@ -61,5 +78,6 @@ def _line(attempt: Attempt) -> AttemptLine:
         ok=attempt.result == "ok",
         error=attempt.error,
         cause=attempt.cause,
+        advice=None if attempt.error is None else _ADVICE.get(attempt.error),
         request_id=attempt.request_id,
     )

@@ -182,6 +182,7 @@ async def test_refusals_can_be_shown_alone(
     assert 'href="?show=refusals#attempts"' in every.text
     assert 'href="?#attempts"' in refused.text
     assert "invalid_grant" in refused.text
+    assert "Mend the cause, then send the person through the link again" in refused.text
     assert "a key was issued" not in refused.text
 
 

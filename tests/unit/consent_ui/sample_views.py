@@ -91,7 +91,7 @@ _FIELDS: Final = ClientFields(
 _NEW_KEY: Final = NewKeyView(
     EVIL, EVIL, EVIL, EVIL, 3, EVIL, "data:application/octet-stream;base64,", _LINES, EVIL, EVIL
 )
-_ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, request_id=EVIL)
+_ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, advice=EVIL, request_id=EVIL)
 _SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
 _FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
 _OPERATION: Final = OperationView(
