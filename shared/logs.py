@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import structlog
 
+from shared.correlation import correlation, trace
+
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -18,6 +20,7 @@ def configure_logging(*, level: str, log_format: str, service: str) -> None:
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _with_cause,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -45,6 +48,15 @@ def configure_logging(*, level: str, log_format: str, service: str) -> None:
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], logging.WARNING), force=True)
     # Its lines hold query strings and Referers; ours are written by shared.web.edge.
     logging.getLogger("aiohttp.access").disabled = True
+
+
+def _with_cause(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The ids of the request that this line belongs to, and of its trace."""
+    if request_id := correlation.get():
+        event.setdefault("request_id", request_id)
+    if traceparent := trace.get()[0]:
+        event.setdefault("trace_id", traceparent.split("-")[1])
+    return event
 
 
 def _with_service(service: str) -> Any:
