@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -15,14 +15,18 @@ from services.auth_api.delivery import Deliveries
 from services.auth_api.passwords import PasswordHasher
 from services.auth_api.releases import Releases
 from services.auth_api.resources import RESOURCES, Resources
-from shared.bus import Bus, Consumer, Janitor, OutboxRelay, Supervisor
+from shared.bus import Consumer, Janitor, OutboxRelay, Supervisor
 from shared.clock import Clock, SystemClock
-from shared.database import Database, load_queries
+from shared.database import load_queries
 from shared.metrics import Metrics
 from shared.permissions import load_permissions
 from shared.settings import Settings
+from shared.tracing import make_bus, make_database, spans_of, trace_requests
 from shared.web.edge import make_application
 from shared.web.health import add_health
+
+if TYPE_CHECKING:
+    from shared.spans import Spans
 
 SERVICE: Final = "auth_api"
 STOP_SECONDS: Final = 20.0
@@ -33,8 +37,10 @@ LAST_WORDS_SECONDS: Final = 5.0
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
     """The service; it starts without its stores and waits for them."""
-    resources = make_resources(settings, clock or SystemClock())
+    spans = spans_of(SERVICE)
+    resources = make_resources(settings, clock or SystemClock(), spans)
     application = make_application(resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT)
+    trace_requests(application, spans)
     application[RESOURCES] = resources
     routes.add_routes(application)
     checks = {"postgres": resources.database.ping, "redis": resources.bus.ping}
@@ -43,12 +49,13 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     return application
 
 
-def make_resources(settings: Settings, clock: Clock) -> Resources:
+def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
     """What the use cases stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
-    bus = Bus(settings.redis_url, source=SERVICE, clock=clock, metrics=metrics)
-    database = Database(
+    bus = make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics)
+    database = make_database(
         settings.auth_api_database_url,
+        spans=spans,
         schema=SCHEMA,
         queries=load_queries(QUERIES),
         application_name="latchkey-auth-api",

@@ -25,14 +25,15 @@ from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
-from shared.bus import Bus, Janitor, OutboxRelay, StreamTail, Supervisor
+from shared.bus import Janitor, OutboxRelay, StreamTail, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
-from shared.database import Database, load_queries
+from shared.database import load_queries
 from shared.errors import StoreUnavailable
 from shared.metrics import Metrics
 from shared.settings import Settings
+from shared.tracing import make_bus, make_database, spans_of, trace_requests
 from shared.web.edge import make_application
 from shared.web.failures import oauth_surface
 from shared.web.health import add_health
@@ -59,9 +60,13 @@ class _Composition:
         self._metrics = Metrics(SERVICE)
         self._counts = IssuerMetrics(self._metrics)
         self._clock = clock
-        self._bus = Bus(settings.redis_url, source=SERVICE, clock=clock, metrics=self._metrics)
-        self._database = Database(
+        self._spans = spans_of(SERVICE)
+        self._bus = make_bus(
+            settings.redis_url, spans=self._spans, source=SERVICE, clock=clock, metrics=self._metrics
+        )
+        self._database = make_database(
             settings.key_issuer_database_url,
+            spans=self._spans,
             schema=SCHEMA,
             queries=load_queries(QUERIES),
             application_name="latchkey-key-issuer",
@@ -83,6 +88,7 @@ class _Composition:
             surfaces=((routes.INTROSPECT, oauth_surface),),
             hot=frozenset({routes.VERIFY, routes.INTROSPECT}),
         )
+        trace_requests(application, self._spans)
         verifier = Verifier(self._issuer, self._last_use, self._counts)
         clients = ClientAccess(self._bus, self._clock)
         handlers = routes.Handlers(

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, MessageIds
 from shared.bus.errors import CommandError
+from shared.bus.handlers import Handler
 from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
 from shared.bus.redis_time import RedisTime
@@ -174,6 +176,10 @@ class Bus:
         self._backlogs.check(stream, command.queue, awaited=False)
         envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
         await self.redis.execute("XADD", stream, "*", *envelope.to_fields())
+
+    def instrumented(self, handlers: Sequence[Handler]) -> Sequence[Handler]:
+        """A consumer's handlers as they are to be called on this bus."""
+        return handlers
 
     def _envelope(
         self, command: Command[Any], message_id: str, expires_in: float | None, reply_to: str

@@ -287,7 +287,8 @@ def _delivery(entry: Entry) -> Delivery:
         envelope.created_on,
         envelope.expires_on or None,
         entry.attempt,
-        envelope.traceparent or None,
+        envelope.traceparent,
+        envelope.tracestate,
     )
 
 

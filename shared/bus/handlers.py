@@ -18,7 +18,9 @@ class Delivery:
     created_on: int
     expires_on: int | None
     attempt: int
-    trace: str | None
+    trace: str = ""
+    """W3C ``traceparent``; empty where there is none."""
+    trace_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
