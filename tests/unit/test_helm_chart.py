@@ -73,6 +73,7 @@ def test_renders(tmp_path: Path, keda: str, scaling: str) -> None:
         f"keda.enabled={keda}",
         f"keyIssuer.autoscaling.enabled={scaling}",
         "serviceMonitor.enabled=true",
+        "tracing.endpoint=http://collector:4318",
     ]
     command = [
         HELM,
