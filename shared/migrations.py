@@ -53,8 +53,8 @@ def load_migrations(directory: Path) -> tuple[Migration, ...]:
     return tuple(steps)
 
 
-async def migrate(url: str, schema: str, directory: Path) -> tuple[str, ...]:
-    """Brings one schema up to date; the names of the steps applied now.
+async def migrate(url: str, schema: str, directory: Path, *, last: int | None = None) -> tuple[str, ...]:
+    """Brings one schema up to date, or up to the step of the number ``last``; the names of the steps applied now.
 
     Two that run at once wait for one another; each step is one transaction with lock and statement timeouts.
 
@@ -68,7 +68,7 @@ async def migrate(url: str, schema: str, directory: Path) -> tuple[str, ...]:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
         await _prepare_schema(connection, schema)
-        todo = await _unapplied(connection, schema, steps)
+        todo = await _unapplied(connection, schema, steps[:last])
         for step in todo:
             await _apply(connection, schema, step)
         return tuple(step.name for step in todo)

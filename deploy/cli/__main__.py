@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "env": ("deploy.cli.backends:env", "Print the environment of what runs."),
     "serve": ("deploy.cli.serve:serve", "Run one service."),
     "migrate": ("deploy.cli.migrate:migrate", "Bring the database up to date."),
+    "backup": ("deploy.cli.backup:backup", "Copy the database into a file."),
+    "restore": ("deploy.cli.restore:restore", "Fill an empty database from a backup, or verify one."),
     "users": ("deploy.cli.users:users", "Create, list, disable and enable accounts."),
     "clients": ("deploy.cli.clients:clients", "Create, list, show and delete clients."),
     "keys": ("deploy.cli.keys:keys", "List, show and revoke keys."),

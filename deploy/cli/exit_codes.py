@@ -33,6 +33,7 @@ def run(command: click.Command) -> int:
 
 def _known(error: Exception) -> int | None:
     """The exit code of a failure that has a message for people; imported late, so that `--help` stays fast."""
+    from deploy.backup.errors import BackupError
     from deploy.embedded.errors import EmbeddedError
     from shared.errors import StoreUnavailable
     from shared.migrations import MigrationError
@@ -40,6 +41,6 @@ def _known(error: Exception) -> int | None:
 
     if isinstance(error, ConfigurationError):
         return BAD_CONFIGURATION
-    if isinstance(error, EmbeddedError | MigrationError | StoreUnavailable | OSError):
+    if isinstance(error, BackupError | EmbeddedError | MigrationError | StoreUnavailable | OSError):
         return FAILED
     return None
