@@ -17,5 +17,5 @@ async def rehearse(stream: IO[bytes]) -> Foot:
         BackupError: the backup is no good.
         EmbeddedError: there are no programs of PostgreSQL's here, as in our container image.
     """
-    async with throwaway_postgres() as url:
-        return await restore(load_settings({"LATCHKEY_DATABASE_URL": url}), stream)
+    async with throwaway_postgres() as memory:
+        return await restore(load_settings({"LATCHKEY_DATABASE_URL": memory.database_url}), stream)

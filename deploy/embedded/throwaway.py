@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploy.embedded.account import account_for, place_servers, programs_for
-from deploy.embedded.data_directory import new_memory
+from deploy.embedded.data_directory import Memory, new_memory
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.servers import Supervisor
 
 
 @asynccontextmanager
-async def throwaway_postgres() -> AsyncIterator[str]:
-    """The URL of an empty database on a server of its own.
+async def throwaway_postgres() -> AsyncIterator[Memory]:
+    """The addresses of an empty database on a server of its own.
 
     Raises:
         EmbeddedError: it cannot run; the message says why.
@@ -34,7 +34,7 @@ async def throwaway_postgres() -> AsyncIterator[str]:
         try:
             await supervisor.start()
             await server.provide()
-            yield memory.database_url
+            yield memory
         finally:
             await supervisor.stop()
     finally:

