@@ -12,6 +12,7 @@ from services.auth_api.attempts import AttemptRecorder
 from services.auth_api.client_directory import ClientDirectory
 from services.auth_api.db.repository import QUERIES, SCHEMA
 from services.auth_api.delivery import Deliveries
+from services.auth_api.metrics import AuthMetrics
 from services.auth_api.passwords import PasswordHasher
 from services.auth_api.releases import Releases
 from services.auth_api.resources import RESOURCES, Resources
@@ -53,6 +54,8 @@ def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None)
     """What the use cases stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
     bus = make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics)
+    passwords = PasswordHasher()
+    AuthMetrics(metrics).password_jobs.set_function(lambda: passwords.jobs)
     database = make_database(
         settings.auth_api_database_url,
         spans=spans,
@@ -67,7 +70,7 @@ def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None)
         bus=bus,
         catalogue=load_permissions(settings.permissions_file),
         metrics=metrics,
-        passwords=PasswordHasher(),
+        passwords=passwords,
         clients=ClientDirectory(database, clock),
         outbox=OutboxRelay(database, bus, SCHEMA),
         deliveries=Deliveries(bus),

@@ -48,6 +48,11 @@ class PasswordHasher:
         self.turns = Turns()
         """One guess at a time for each account: parallel ones would all pass its limit before any is counted."""
 
+    @property
+    def jobs(self) -> int:
+        """How many run or wait."""
+        return self._taken
+
     async def hash(self, password: str) -> str:
         """The encoded argon2id hash of a new password.
 

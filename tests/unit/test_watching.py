@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from services.auth_api.metrics import AuthMetrics
 from services.key_issuer.metrics import IssuerMetrics
 from shared.bus.metrics import BusMetrics
 from shared.metrics import Metrics
@@ -19,6 +20,7 @@ def _sample_names() -> set[str]:
     metrics = Metrics("any")
     BusMetrics(metrics)
     IssuerMetrics(metrics)
+    AuthMetrics(metrics)
     return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
 
 
