@@ -199,7 +199,7 @@ async def is_given_back(resources: Resources, digest: str) -> bool:
     while True:
         state, until = await redis.execute("HMGET", code_key(digest), "state", "until")
         if state != b"spent":
-            return state == b""
+            return bool(state == b"")
         if until is None or resources.bus.time.now() <= int(until) or clock.monotonic() > patient_until:
             return False
         await asyncio.sleep(_LOOK_SECONDS)

@@ -11,7 +11,7 @@ _TOGETHER: Final = ("tests/browser/", "tests/containers/", "tests/interop/")
 """Folders whose tests share what a machine has once: a browser, a deployment, compilers."""
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """Each process takes a whole file at a time, since its tests share services; some folders are taken whole.
 
     In the order of collection: the long stories come first, and the short tests fill up what is left.
