@@ -61,13 +61,12 @@ WHERE coalesce(same.key_id, other.key_id, person.name, client.name) IS NOT NULL 
 
 -- name: insert_keys
 -- Makes rows, live or already ended, each waiting for its delivery, with its lines in the audit and its events.
+-- One JSON array of objects: fourteen SQL arrays cost the driver a fifth of an issue.
 WITH given AS MATERIALIZED (
-    SELECT * FROM unnest(
-        $1::text[], $2::bytea[], $3::bytea[], $4::integer[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::bytea[]
-    ) AS given (
-        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier,
-        permissions, origin, consented_on, expires_on, end_reason, event
+    SELECT * FROM json_to_recordset($1::json) AS given (
+        key_id text, digest text, code_digest text, attempt integer, user_id bigint, username text, client_id text,
+        identifier text, permissions text, origin text, consented_on bigint, expires_on bigint, end_reason text,
+        event text
     )
 ), made AS (
     INSERT INTO api_keys (
@@ -75,28 +74,28 @@ WITH given AS MATERIALIZED (
         consented_on, expires_on, status, end_reason, ended_on, undelivered, pepper_version, created_on
     )
     SELECT
-        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier,
+        key_id, decode(digest, 'hex'), decode(code_digest, 'hex'), attempt, user_id, username, client_id, identifier,
         string_to_array(permissions, ' '), origin, consented_on, expires_on,
         CASE WHEN end_reason IS NULL THEN 'active' ELSE 'revoked' END, end_reason,
-        CASE WHEN end_reason IS NOT NULL THEN $16::bigint END, end_reason IS NOT NULL, $15::integer, $16::bigint
+        CASE WHEN end_reason IS NOT NULL THEN $3::bigint END, end_reason IS NOT NULL, $2::integer, $3::bigint
     FROM given
 ), waiting AS (
     INSERT INTO undelivered_keys (key_id, created_on)
     SELECT key_id, (extract(epoch FROM now()) * 1000)::bigint FROM given WHERE end_reason IS NULL
 ), told AS (
     INSERT INTO outbox (stream, type, body, created_on)
-    SELECT 'events.keys', 'key.issued', event, $16::bigint FROM given
+    SELECT 'events.keys', 'key.issued', convert_to(event, 'UTF8'), $3::bigint FROM given
     UNION ALL
     SELECT
         'events.keys', 'key.revoked', convert_to(json_build_object(
-            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', end_reason, 'on', $16::bigint
-        )::text, 'UTF8'), $16::bigint
+            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', end_reason, 'on', $3::bigint
+        )::text, 'UTF8'), $3::bigint
     FROM given WHERE end_reason IS NOT NULL
 )
 INSERT INTO audit (key_id, event, reason, happened_on)
-SELECT key_id, 'issued', origin, $16::bigint FROM given
+SELECT key_id, 'issued', origin, $3::bigint FROM given
 UNION ALL
-SELECT key_id, 'revoked', end_reason, $16::bigint FROM given WHERE end_reason IS NOT NULL;
+SELECT key_id, 'revoked', end_reason, $3::bigint FROM given WHERE end_reason IS NOT NULL;
 
 -- name: lock_surplus_keys
 -- The live keys of holdings beyond their newest ones, locked.

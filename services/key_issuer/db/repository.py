@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
+import orjson
 
 from services.key_issuer.records import OWN_KEYS, Holding, IssueFacts, NewKey
 from shared.contracts.base import Event
@@ -99,26 +100,8 @@ class KeyRows:
 
     async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
         """Makes the rows, with their events; one with an ``end_reason`` is revoked from the start."""
-        commands = [row.command for row in rows]
-        await self.execute(
-            "insert_keys",
-            [command.key_id for command in commands],
-            [row.sealed for row in rows],
-            [code_bytes(command.code_digest) for command in commands],
-            [command.attempt for command in commands],
-            [command.user_id for command in commands],
-            [command.username for command in commands],
-            [command.client_id for command in commands],
-            [command.identifier for command in commands],
-            [" ".join(command.permissions) for command in commands],
-            [command.origin for command in commands],
-            [command.consented_on for command in commands],
-            [command.expires_on for command in commands],
-            [row.end_reason for row in rows],
-            [_issued(command, now).to_wire() for command in commands],
-            pepper_version,
-            now,
-        )
+        given = orjson.dumps([_row_of(row, now) for row in rows]).decode()
+        await self.execute("insert_keys", given, pepper_version, now)
 
     async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
         """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
@@ -170,6 +153,27 @@ async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable
 def code_bytes(code_digest: str | None) -> bytes | None:
     """A code's hex digest as the 32 bytes that a row holds."""
     return None if code_digest is None else bytes.fromhex(code_digest)
+
+
+def _row_of(row: NewKey, now: int) -> dict[str, object]:
+    """A key as the query ``insert_keys`` reads it; digests in hex."""
+    command = row.command
+    return {
+        "key_id": command.key_id,
+        "digest": row.sealed.hex(),
+        "code_digest": command.code_digest,
+        "attempt": command.attempt,
+        "user_id": command.user_id,
+        "username": command.username,
+        "client_id": command.client_id,
+        "identifier": command.identifier,
+        "permissions": " ".join(command.permissions),
+        "origin": command.origin,
+        "consented_on": command.consented_on,
+        "expires_on": command.expires_on,
+        "end_reason": row.end_reason,
+        "event": _issued(command, now).to_wire().decode(),
+    }
 
 
 def _issued(command: IssueKey, now: int) -> KeyIssued:
