@@ -29,7 +29,7 @@ Pairs = list[tuple[str, str]]
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most 64 KiB.
+    """The whole body, at most 64 KiB; to be read once.
 
     Raises:
         Problem: 413 too large, 408 too slow, 400 broken framing or encoding.
@@ -38,15 +38,19 @@ async def read_body(request: web.Request) -> bytes:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
     try:
         if request.content.is_eof():  # it came with the head, as small ones do: nothing to wait for
-            return await request.read()
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+            body = request.content.read_nowait()
+        else:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     except (web.RequestPayloadError, web.PayloadAccessError, ValueError):
         raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
+    if len(body) > LARGEST_BODY:  # it did not say so beforehand
+        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    return body
 
 
 def require_media_type(request: web.Request, *allowed: str) -> str:
@@ -56,6 +60,8 @@ def require_media_type(request: web.Request, *allowed: str) -> str:
         Problem: 415 naming what was sent and what is understood.
     """
     sent = request.headers.getall("Content-Type", [])
+    if len(sent) == 1 and sent[0] in allowed:  # as most clients spell it
+        return sent[0]
     wanted = " or ".join(allowed)
     if len(sent) != 1:
         raise Problem(
