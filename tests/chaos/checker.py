@@ -21,12 +21,34 @@ _REFUSED: Final = (400, 401)
 def violations(history: History) -> list[str]:
     """Every broken promise, in words; empty when all were kept."""
     return [
-        f"{story.code[:6]}…: {said}" for story in history.stories for said in _of_story(history, story)
+        f"{story.code[:6]}…: {said}\n{_retold(history, story)}"
+        for story in history.stories
+        for said in _of_story(history, story)
     ] + [
         f"unexplained {operation.status} {operation.error} from {operation.target} for {operation.step}"
         for operation in history.other_failures
         if operation.status not in (LOST, _UNAVAILABLE)
     ]
+
+
+def _retold(history: History, story: Story) -> str:
+    """What happened to a code and around it, a line each, by seconds since it was given."""
+    ended = max((operation.ended for operation in story.operations), default=story.given)
+    told = [
+        (
+            each.began,
+            each.ended,
+            f"{each.step} by {each.target}: {each.status} {each.error} {each.token[:14]}",
+        )
+        for each in story.operations
+    ] + [
+        (fault.began, fault.ended, f"{fault.kind} {fault.target}")
+        for fault in history.during(story.given - RECOVERY_SECONDS, ended)
+    ]
+    return "\n".join(
+        f"    {began - story.given:7.2f} to {ended - story.given:6.2f}  {what}"
+        for began, ended, what in sorted(told)
+    )
 
 
 def _of_story(history: History, story: Story) -> Iterator[str]:

@@ -65,11 +65,12 @@ class History:
 
     def disturbed(self, began: float, ended: float, *targets: str) -> bool:
         """Whether one of the targets was under fire at some moment of a time."""
-        return any(fault.target in targets for fault in self._faults(began, ended))
+        return any(fault.target in targets for fault in self.during(began, ended))
 
     def killed(self, began: float, ended: float, target: str) -> bool:
         """Whether it died in a time, and so may have forgotten something."""
-        return any((fault.kind, fault.target) == ("kill", target) for fault in self._faults(began, ended))
+        return any((fault.kind, fault.target) == ("kill", target) for fault in self.during(began, ended))
 
-    def _faults(self, began: float, ended: float) -> list[Fault]:
+    def during(self, began: float, ended: float) -> list[Fault]:
+        """The faults of a time."""
         return [fault for fault in self.faults if fault.began <= ended and began <= fault.ended]
