@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from contextvars import ContextVar
+from itertools import count
 from typing import Final
 
 correlation: Final[ContextVar[str]] = ContextVar("latchkey_correlation", default="")
 """The id of the HTTP request (``X-Request-ID``) or, where none was the cause, of a message."""
 trace: Final[ContextVar[tuple[str, str]]] = ContextVar("latchkey_trace", default=("", ""))
 """W3C ``traceparent`` and ``tracestate``."""
+
+# Unique without asking the kernel for randomness each time; an id is a name, not a secret.
+_BOOT: Final = secrets.token_hex(6)
+_NUMBERS: Final = count(1)
+
+
+def new_request_id() -> str:
+    """A name for a request that came without one."""
+    return f"{_BOOT}{next(_NUMBERS):08x}"

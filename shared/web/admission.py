@@ -8,6 +8,8 @@ from typing import Any, Final
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
+from shared.correlation import new_request_id
+
 _SPOKEN: Final = (HttpVersion11, HttpVersion10)
 _HEADERS: Final = {
     "Server": "Latchkey",
@@ -40,7 +42,8 @@ def _codings(request: web.BaseRequest) -> str:
 
 def plain_answer(status: int, text: str) -> web.Response:
     """The last answer on a connection, to what no edge has seen."""
-    response = web.Response(status=status, text=f"{text}\n", headers=_HEADERS)
+    headers = {**_HEADERS, "X-Request-ID": new_request_id()}
+    response = web.Response(status=status, text=f"{text}\n", headers=headers)
     response.force_close()
     return response
 

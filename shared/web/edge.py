@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
 from time import perf_counter
 from typing import Final
 
@@ -14,7 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from shared.correlation import correlation
+from shared.correlation import correlation, new_request_id
 from shared.errors import StoreUnavailable
 from shared.metrics import Metrics
 from shared.web.body import LARGEST_BODY
@@ -32,9 +30,6 @@ COMMON_HEADERS: Final = CIMultiDict(
 """The headers of every answer, also of errors that no handler saw."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Unique without asking the kernel for randomness each time; an id is a name, not a secret.
-_BOOT: Final = secrets.token_hex(6)
-_NUMBERS: Final = count(1)
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _log = structlog.get_logger("latchkey.http")
 
@@ -111,7 +106,7 @@ def _observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:
 def begin(request: web.Request) -> str:
     """Gives the request its id: the caller's where it is well-formed, a new one else."""
     given = request.headers.get(REQUEST_ID)
-    request_id = given if given is not None and _GIVEN_ID.fullmatch(given) else f"{_BOOT}{next(_NUMBERS):08x}"
+    request_id = given if given is not None and _GIVEN_ID.fullmatch(given) else new_request_id()
     request[_OWN_ID] = request_id
     correlation.set(request_id)
     return request_id

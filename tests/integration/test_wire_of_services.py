@@ -61,6 +61,7 @@ def head(path: bytes, *headers: bytes, method: bytes = b"GET", version: bytes = 
 def assert_guarded(answer: bytes, sent: bytes) -> None:
     """The headers that every answer carries, and no word of what made it."""
     assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer, (sent[:200], answer[:500])
+    assert b"\r\nX-Request-ID: " in answer, (sent[:200], answer[:500])
     assert b"\r\nReferrer-Policy: no-referrer\r\n" in answer, (sent[:200], answer[:500])
     assert b"\r\nServer: Latchkey\r\n" in answer, (sent[:200], answer[:500])
     assert b"aiohttp" not in answer
