@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from typing import Final
 
 import click
 
 from deploy.cli.options import REPOSITORY
 
-_ONLY_WHEN_ASKED = ("chaos", "benchmark")
-_PROCESSES = 4
+_ORDINARY: Final = "not chaos and not benchmark"
+_PYTEST_USAGE: Final = 4
+_PROCESSES: Final = 4
 """For the whole suite, which waits more than it computes; a part of it, or a debugger, is better off with one."""
 
 
@@ -26,13 +30,24 @@ def test(context: click.Context, pytest_args: tuple[str, ...]) -> None:
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
-    processes.
+    processes, and at the end, one after the other, what wants the machine for itself.
     """
+    os.chdir(REPOSITORY)
+    if pytest_args:
+        context.exit(_run(*pytest_args))
+    # In a process of its own, which leaves nothing behind for what comes after it.
+    shared = [sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", f"{_ORDINARY} and not alone"]
+    ordinary = _meaning(subprocess.run(shared, check=False).returncode)
+    context.exit(_run("-m", f"{_ORDINARY} and alone") or ordinary)
+
+
+def _run(*arguments: str) -> int:
     import pytest
 
-    os.chdir(REPOSITORY)
-    arguments = list(pytest_args) or ["-n", str(_PROCESSES)]
-    if not any(argument.startswith("-m") or argument.split("=")[0] == "--markers" for argument in arguments):
-        arguments = ["-m", " and ".join(f"not {name}" for name in _ONLY_WHEN_ASKED), *arguments]
-    code = pytest.main(arguments)
-    context.exit({pytest.ExitCode.OK: 0, pytest.ExitCode.USAGE_ERROR: 2}.get(pytest.ExitCode(code), 1))
+    marked = any(argument.startswith("-m") or argument.split("=")[0] == "--markers" for argument in arguments)
+    return _meaning(pytest.main([*(() if marked else ("-m", _ORDINARY)), *arguments]))
+
+
+def _meaning(code: int) -> int:
+    """The exit code of this command for one of pytest's: 0 passed, 2 wrong usage, 1 all else."""
+    return {0: 0, _PYTEST_USAGE: 2}.get(code, 1)

@@ -128,6 +128,7 @@ async def test_going_back_after_accepting(walker: Walker, integrator: Integrator
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")
     await integrator.arrival()
+    await expect(walker.page).to_have_title("Arrived")  # the browser has it too, not only the site
     await walker.page.go_back()
     await expect(walker.page).to_have_title("Allow Epic Games? · Latchkey")
     await walker.press("Decline")

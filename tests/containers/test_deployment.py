@@ -13,7 +13,7 @@ from tests.containers.deployment import OURS, Deployment, run
 from tests.harness.people import Person
 from tests.harness.site import CALLBACK, Site, bearer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 async def test_the_flow_works_through_the_proxy(deployed_site: Site) -> None:

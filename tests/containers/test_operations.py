@@ -13,7 +13,7 @@ from tests.containers.deployment import OURS, Deployment, run, wait_until
 from tests.harness.crowd import burst, crowd_at
 from tests.harness.site import Site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 FOUND_SECONDS = 8.0
 SCALED = {"key_issuer": 3, "auth_api": 2, "consent_ui": 2}

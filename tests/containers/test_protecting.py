@@ -14,7 +14,7 @@ from tests.containers.deployment import IMAGES, Deployment, run, wait_until
 from tests.harness.processes import REPOSITORY
 from tests.harness.site import Site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 PAGE: Final = REPOSITORY / "docs" / "protecting-your-api.md"
 API: Final = """

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER: Final = ("tests/browser/", "tests/containers/", "tests/interop/")
-"""Folders whose tests share what a machine has once: a browser, a deployment, compilers."""
+_TOGETHER: Final = ("tests/browser/", "tests/interop/")
+"""Folders whose tests share what takes long to start: a browser, compilers."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types

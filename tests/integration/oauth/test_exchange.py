@@ -185,7 +185,7 @@ async def test_create_code_needs_a_session_and_our_origin(
         ({"clientID": ""}, 400, "clientID"),
         ({"clientID": 1}, 400, "clientID"),
         ({"redirectUri": "https://evil.example/"}, 400, "redirectUri"),
-        ({"permissions": ["delete_score"]}, 400, "scope"),
+        ({"permissions": ["delete_score"]}, 400, "permissions"),
         ({"permissions": "customise_score"}, 400, "permissions"),
         ({"permissions": []}, 400, "permission"),
         ({"codeChallenge": "x", "codeChallengeMethod": "S256"}, 400, "codeChallenge"),
