@@ -15,6 +15,8 @@ from shared.errors import StoreUnavailable
 
 MEASURE_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.5
+EXACT_SECONDS: Final = 0.1
+"""An answer that took longer (Redis was stopped, or we were) says too little about when it was given."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -37,7 +39,10 @@ class RedisTime:
         """Asks Redis once. Raises ``StoreUnavailable``."""
         before = monotonic()
         answer: list[Any] = await redis.execute("TIME")
-        here = (before + monotonic()) / 2
+        after = monotonic()
+        if self._told is not None and after - before > EXACT_SECONDS:
+            return
+        here = (before + after) / 2
         self._told = int(answer[0]) * 1000 + int(answer[1]) / 1000 - here * 1000
 
     async def run(self, redis: CoalescingRedis) -> None:

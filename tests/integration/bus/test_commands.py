@@ -9,8 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from shared.bus import Bus, Consumer, Delivery, Refusal, RemoteFailure, handler
+from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
+from shared.bus.redis_time import RedisTime
+from shared.clock import SystemClock
 from shared.correlation import correlation
 from shared.errors import BusUnavailable, StoreUnavailable
 from tests.integration.bus.conftest import (
@@ -274,6 +276,20 @@ class _Skewed:
     def monotonic(self) -> float:
         """Seconds."""
         return time.monotonic()
+
+
+async def test_a_slow_answer_moves_no_clock(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis stood still while it was asked for the time: nobody knows when it looked."""
+    async with open_bus(valkey):
+        redis, time_of_redis = CoalescingRedis(valkey.url), RedisTime(SystemClock())
+    ticks = [0.0, 0.01]
+    monkeypatch.setattr("shared.bus.redis_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
+    await time_of_redis.measure(redis)
+    told = time_of_redis.now()
+    ticks += [0.0, 5.0]
+    await time_of_redis.measure(redis)
+    assert time_of_redis.now() == told
+    await redis.close()
 
 
 async def test_five_times_more_than_can_be_done_is_refused_not_queued(valkey: Valkey) -> None:
