@@ -68,7 +68,10 @@ def _at_most_one_key(story: Story) -> Iterator[str]:
 
 
 def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
-    """A refusal needs a reason: an earlier try that may have spent the code, its age, or a Redis that lost it."""
+    """A refusal needs a reason: a try that may have spent the code, its age, or a Redis that lost it.
+
+    A try that was answered 503 has given the code back by then; one that was still under way had not.
+    """
     exchanges = story.of("exchange")
     for operation in exchanges:
         if operation.status not in _REFUSED:
@@ -76,7 +79,7 @@ def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
         if operation.error != "invalid_grant":
             yield f"refused with {operation.status} {operation.error}"
         earlier = [each for each in exchanges if each is not operation and each.began <= operation.ended]
-        spent = any(each.status != _UNAVAILABLE for each in earlier)
+        spent = any(each.status != _UNAVAILABLE or each.ended >= operation.began for each in earlier)
         old = operation.ended - story.given > CODE_SECONDS - 1
         forgotten = history.killed(story.given - RECOVERY_SECONDS, operation.ended, "valkey")
         if not (spent or old or forgotten):

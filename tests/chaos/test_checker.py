@@ -72,3 +72,10 @@ def test_a_refusal_needs_a_reason() -> None:
     refused.faults.append(Fault("kill", "valkey", 0.2, 0.8))
     assert violations(refused) == []
     assert violations(story(exchange(1, 500)))
+
+
+def test_the_loser_of_a_race_may_be_refused() -> None:
+    """While the other try is under way, whatever becomes of that; once it was answered 503, the code is good again."""
+    refused = exchange(1.05, 400, error="invalid_grant")
+    assert violations(story(exchange(1, 503), refused)) == []
+    assert violations(story(exchange(0.5, 503), refused))
