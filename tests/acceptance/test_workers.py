@@ -58,7 +58,7 @@ def _key_issuer(
         process = stack.enter_context(starting(*arguments, folder=folder, environ=added))
         url = f"http://127.0.0.1:{port}"
         process.wait_until(partial(is_ready, url), "it was ready")
-        process.wait_until(lambda: len(_workers(process)) == WORKERS, "all workers were there")
+        process.wait_until(_said(process, "listening", WORKERS), "all workers served")
         yield process, url
 
 
@@ -114,7 +114,6 @@ def test_a_killed_worker_is_replaced(services: RunningServices, folder: Path) ->
 def test_workers_end_with_their_supervisor(services: RunningServices, folder: Path) -> None:
     """However the supervisor ends: no worker is left that holds the port or reads the bus."""
     with _key_issuer(services, folder) as (process, _url), ExitStack() as stack:
-        process.wait_until(_said(process, "listening", WORKERS), "all workers served", PATIENCE_SECONDS)
         watched = [stack.enter_context(_watching(worker)) for worker in _workers(process)]
         process.process.kill()
         process.process.wait()
