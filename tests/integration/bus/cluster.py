@@ -43,7 +43,7 @@ class Node:
             "appendonly": "yes",
             "save": "",
             "cluster-enabled": "yes",
-            "cluster-node-timeout": 2000,
+            "cluster-node-timeout": 10_000,  # a node that the machine holds up for seconds is not away
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         self.process = subprocess.Popen(
