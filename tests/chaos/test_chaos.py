@@ -23,7 +23,7 @@ from tests.harness.processes import command
 PENDING_SECONDS = 30
 """Longer than it takes until the entries of a dead consumer are taken over (15 s), confirmations among them."""
 QUIET_SECONDS = 60.0
-WORKERS = 12
+WORKERS = 20
 
 
 @pytest.mark.slow
