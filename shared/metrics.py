@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.registry import Collector
+
+from shared.tallies import Counter, Histogram
+
+FamilyT = TypeVar("FamilyT", bound=Collector)
 
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -14,23 +21,18 @@ class Metrics:
         """Makes an empty registry whose families carry no service label: the scrape target names it."""
         self.service = service
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "latchkey_http_requests_total",
+        self.requests = self.counter(
+            "http_requests_total",
             "Requests by route template, method and status.",
             ("route", "method", "status"),
-            registry=self.registry,
         )
-        self.request_seconds = Histogram(
-            "latchkey_http_request_seconds",
-            "Time to the response by route template.",
-            ("route",),
-            buckets=REQUEST_BUCKETS,
-            registry=self.registry,
+        self.request_seconds = self.histogram(
+            "http_request_seconds", "Time to the response by route template.", ("route",)
         )
 
     def counter(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
         """A counter ``latchkey_<name>``."""
-        return Counter(f"latchkey_{name}", help_text, labels, registry=self.registry)
+        return self._registered(Counter(f"latchkey_{name}", help_text, labels))
 
     def gauge(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
         """A gauge ``latchkey_<name>``."""
@@ -44,8 +46,12 @@ class Metrics:
         buckets: tuple[float, ...] = REQUEST_BUCKETS,
     ) -> Histogram:
         """A histogram ``latchkey_<name>`` in seconds unless its name says otherwise."""
-        return Histogram(f"latchkey_{name}", help_text, labels, buckets=buckets, registry=self.registry)
+        return self._registered(Histogram(f"latchkey_{name}", help_text, labels, buckets=buckets))
 
     def exposition(self) -> bytes:
         """The text exposition of all families."""
         return generate_latest(self.registry)
+
+    def _registered(self, family: FamilyT) -> FamilyT:
+        self.registry.register(family)
+        return family
