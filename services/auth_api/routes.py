@@ -22,6 +22,7 @@ from services.auth_api.handlers import (
     users,
 )
 from services.auth_api.handlers.api_document import api_document
+from services.auth_api.handlers.form_failures import form_failure
 from services.auth_api.handlers.oauth_edge import oauth_failure, open_failure, preflight, token_failure
 from shared.web.failures import Surface
 
@@ -31,8 +32,10 @@ SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/oauth/", oauth_failure),
     ("/.well-known/oauth-authorization-server", open_failure),
     ("/api/v1/openapi.json", open_failure),
+    ("/api/v1/session", form_failure),
+    ("/api/v1/users", form_failure),
 )
-"""Path prefixes whose errors are not RFC 9457 problems; the first that fits counts."""
+"""Path prefixes whose errors are not, or not only, RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
 """Counted, but not logged one by one."""
 

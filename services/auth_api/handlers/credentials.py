@@ -47,6 +47,14 @@ class Credentials:
     """Where to go on, if the form said; has the shape of an id of ours, nothing more is known of it."""
 
 
+_TYPED: Final = web.RequestKey("typed", Credentials)
+
+
+def typed_in_a_form(request: web.Request) -> Credentials | None:
+    """What a form of ours brought, once it was read: its failures are told on its page."""
+    return request.get(_TYPED)
+
+
 async def read_credentials(request: web.Request) -> Credentials:
     """The username and password of the body.
 
@@ -57,7 +65,8 @@ async def read_credentials(request: web.Request) -> Credentials:
     media_type = require_media_type(request, JSON, FORM)
     raw = await read_body(request)
     if media_type == FORM:
-        return _from_form(parse_pairs(raw, "body"))
+        request[_TYPED] = _from_form(parse_pairs(raw, "body"))
+        return request[_TYPED]
     body = validated(CredentialsBody, parse_json_object(raw))
     if len(body.password) > LONGEST_PASSWORD:
         detail = f"must be at most {LONGEST_PASSWORD} characters long"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-from urllib.parse import urlencode
-
 from aiohttp import web
 
 from services.auth_api.accounts import Account, sign_in
@@ -14,8 +11,6 @@ from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.passwords import LONGEST_PASSWORD
 from services.auth_api.resources import RESOURCES, Resources
 from services.auth_api.sessions import end_session, start_session
-from services.auth_api.throttle import Throttled
-from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response
 from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie
@@ -23,28 +18,16 @@ from shared.web.origin import refuse_foreign_origin, require_same_origin
 from shared.web.peer import peer_of
 from shared.web.redirects import see_other
 
-LOGIN_PAGE: Final = "/login"
-
 
 async def create_session(request: web.Request) -> web.Response:
     """POST: 200 and a cookie; 401 for every kind of wrong. A form of ours is answered 303 either way."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
     credentials = await read_credentials(request)
-    if not credentials.from_form:
-        account = await _signed_in_account(request, resources, credentials)
-        if account is None:
-            raise not_signed_in(resources.settings, "Wrong username or password.")
-        return await answer_with_session(request, resources, account, credentials, status=200)
-    try:
-        account = await _signed_in_account(request, resources, credentials)
-        if account is None:
-            return back_to_page(LOGIN_PAGE, "invalid", credentials)
-        return await answer_with_session(request, resources, account, credentials, status=200)
-    except Throttled:
-        return back_to_page(LOGIN_PAGE, "throttled", credentials)
-    except StoreUnavailable:
-        return back_to_page(LOGIN_PAGE, "unavailable", credentials)
+    account = await _signed_in_account(request, resources, credentials)
+    if account is None:
+        raise not_signed_in(resources.settings, "Wrong username or password.")
+    return await answer_with_session(request, resources, account, credentials, status=200)
 
 
 async def read_session(request: web.Request) -> web.Response:
@@ -78,14 +61,6 @@ async def answer_with_session(
         response = json_response({"userID": account.user_id, "username": account.username}, status)
     set_session_cookie(response, resources.settings, session_id)
     return response
-
-
-def back_to_page(page: str, error: str, credentials: Credentials) -> web.Response:
-    """303 to the page that the form came from, with a word for what was wrong; nothing that was typed goes along."""
-    query = {"error": error}
-    if credentials.continue_id is not None:
-        query["continue"] = credentials.continue_id
-    return see_other(f"{page}?{urlencode(query)}")
 
 
 async def _signed_in_account(

@@ -13,13 +13,14 @@ from services.consent_ui.pages import LOGOUT_FORM
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask_to_sign_in, session_of
 from services.consent_ui.views.consent import SWITCH_FORM
-from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors
+from services.consent_ui.views.form_errors import FormError, FormErrors
 from shared.contracts.sessions import EndSession
 from shared.web.body import query_pairs, read_form
 from shared.web.cookies import clear_session_cookie
 from shared.web.failures import Problem
 from shared.web.origin import require_same_origin
 from shared.web.redirects import see_other
+from shared.web.typed_username import forget_typed_username, read_typed_username
 
 _CONTINUE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _ERRORS: Final = {
@@ -30,6 +31,9 @@ _ERRORS: Final = {
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
+    "elsewhere": FormError("", "That form came from another site or address. Here is the right one."),
+    "unreadable": FormError("", "We could not read what was sent. Please try again."),
+    "broken": FormError("", "Something went wrong on our side. Please try again."),
 }
 
 
@@ -39,16 +43,18 @@ class SignInView:
 
     continue_id: str | None
     errors: FormErrors
+    username: str = ""
+    """What was typed before something was wrong; never the password."""
 
 
 async def login(request: web.Request) -> web.Response:
     """``GET /login``; ``?error=`` says which of our own sentences to show, ``?continue=`` where to go on."""
-    return request.app[RESOURCES].pages.respond("sign_in.html", _view(request))
+    return _form_page(request, "sign_in.html")
 
 
 async def sign_up(request: web.Request) -> web.Response:
     """``GET /sign-up``."""
-    return request.app[RESOURCES].pages.respond("sign_up.html", _view(request))
+    return _form_page(request, "sign_up.html")
 
 
 async def logout(request: web.Request) -> web.Response:
@@ -77,11 +83,18 @@ async def _logout_form(request: web.Request) -> PageForm:
     return PageForm(values)
 
 
-def _view(request: web.Request) -> SignInView:
-    query = dict(query_pairs(request))
-    error = _ERRORS.get(query.get("error", ""))
-    continue_id = query.get("continue", "")
-    return SignInView(
+def _form_page(request: web.Request, template: str) -> web.Response:
+    resources = request.app[RESOURCES]
+    query = query_pairs(request)
+    errors = [_ERRORS[word] for name, word in query if name == "error" and word in _ERRORS]
+    continue_id = dict(query).get("continue", "")
+    typed = read_typed_username(request, resources.settings)
+    view = SignInView(
         continue_id=continue_id if _CONTINUE_ID.fullmatch(continue_id) else None,
-        errors=FormErrors((error,)) if error else NO_ERRORS,
+        errors=FormErrors(tuple(dict.fromkeys(errors))),
+        username=typed if errors else "",
     )
+    response = resources.pages.respond(template, view)
+    if typed:
+        forget_typed_username(response, resources.settings)
+    return response

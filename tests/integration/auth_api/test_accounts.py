@@ -151,18 +151,23 @@ async def test_sign_ups_are_limited_by_peer(start_registry: RegistryStarter) -> 
 
 @pytest.mark.parametrize(
     ("username", "password", "error"),
-    [("ab", PASSWORD, "username"), ("Fine", "short", "password"), ("Formtaken", PASSWORD, "taken")],
+    [
+        ("ab", PASSWORD, "error=username"),
+        ("Fine", "short", "error=password"),
+        ("ab", "x" * 257, "error=username&error=password"),
+        ("Formtaken", PASSWORD, "error=taken"),
+    ],
 )
 async def test_a_sign_up_form_goes_back_with_the_reason(
     registry: Registry, username: str, password: str, error: str
 ) -> None:
-    """303 to the page, the reason as a word, nothing of what was typed."""
+    """303 to the page, each reason as a word, nothing of what was typed."""
     await sign_up(registry.site, username="Formtaken", password=PASSWORD)
     answer = await registry.site.http.post(
         "/api/v1/users", data={"username": username, "password": password, "continue": "a" * 22}
     )
     assert answer.status_code == 303
-    assert answer.headers["Location"] == f"/sign-up?error={error}&continue={'a' * 22}"
+    assert answer.headers["Location"] == f"/sign-up?{error}&continue={'a' * 22}"
 
 
 async def test_passwords_are_kept_as_argon2id_alone(registry: Registry) -> None:

@@ -6,6 +6,7 @@ import secrets
 
 import httpx
 import pytest
+from markupsafe import escape
 
 from tests.harness.site import PASSWORD, Client, Person, Site
 from tests.integration.consent_ui.visits import form_with, open_consent, open_page, press, query_of, title_of
@@ -29,18 +30,23 @@ async def test_a_person_signs_up_and_out(site: Site) -> None:
 
 
 async def test_a_wrong_password_is_said_in_our_words(site: Site, person: Person) -> None:
-    """Back on the page: a summary that leads to the field, an alert, another title; nothing of it echoed."""
+    """Back on the page: a summary that leads to the field, an alert, another title, the name; not the password."""
     visitor = await site.visitor()
     page = await open_page(visitor, "/login")
     answer = await press(
         visitor, page, "Sign in", {"username": person.username, "password": "wrong password"}
     )
     assert answer.status_code == 303
+    assert person.username not in answer.headers["Location"]
     again = await open_page(visitor, answer.headers["Location"])
     assert title_of(again).startswith("Error: ")
     assert 'role="alert"' in again.text
     assert '<a href="#username">The username or the password is wrong.</a>' in again.text
-    assert person.username not in again.text
+    assert '<p class="wrong" id="username-wrong">' in again.text
+    assert f'value="{person.username}"' in again.text
+    assert "wrong password" not in again.text
+    reloaded = await open_page(visitor, answer.headers["Location"])
+    assert person.username not in reloaded.text, "it is shown once"
     taken = await press(
         visitor,
         await open_page(visitor, "/sign-up"),
@@ -48,6 +54,49 @@ async def test_a_wrong_password_is_said_in_our_words(site: Site, person: Person)
         {"username": person.username, "password": PASSWORD},
     )
     assert "This username is taken" in (await open_page(visitor, taken.headers["Location"])).text
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "error"),
+    [
+        (b"username=Fine%00&password=12345678", {}, 400, "unreadable"),
+        (b"username=Fine", {}, 400, "unreadable"),
+        (b"x" * 70_000, {}, 413, "unreadable"),
+        (b"--x--", {"Content-Type": "multipart/form-data; boundary=x"}, 415, "unreadable"),
+        (b"username=Fine&password=12345678", {"Origin": "https://evil.example"}, 403, "elsewhere"),
+        (b"username=Fine&password=12345678", {"Origin": "null"}, 403, "elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("page", ["/login", "/sign-up"])
+async def test_what_no_form_of_ours_sends_leads_a_browser_back(
+    site: Site, page: str, content: bytes, headers: dict[str, str], status: int, error: str
+) -> None:
+    """The status is a program's too; a person gets a page under the strict headers that leads to the form."""
+    visitor = await site.visitor()
+    action = form_with(await open_page(visitor, page), "Sign in" if page == "/login" else "Create account")[0]
+    form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    told = await visitor.http.post(action, content=content, headers=form)
+    assert (told.status_code, told.headers["Content-Type"]) == (status, "application/problem+json")
+    shown = await visitor.http.post(
+        action, content=content, headers={"Accept": "text/html,*/*;q=0.8", **form}
+    )
+    assert (shown.status_code, shown.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
+    assert shown.headers["X-Request-ID"] in shown.text
+    target = f"{page}?error={error}"
+    assert f'content="0; url={site.origin}{target}"' in shown.text
+    assert 'role="alert"' in (await open_page(visitor, target)).text
+
+
+@pytest.mark.parametrize("typed", ["<b>&\"'", "x" * 61, "\u202egpj", "", "é" * 60])
+async def test_a_typed_name_stays_text(site: Site, typed: str) -> None:
+    """It comes back as it was, or not at all where no name is like it."""
+    visitor = await site.visitor()
+    page = await open_page(visitor, "/login")
+    answer = await press(visitor, page, "Sign in", {"username": typed, "password": "wrong password"})
+    again = await open_page(visitor, answer.headers["Location"])
+    kept = typed if typed.isprintable() and len(typed) <= 60 else ""
+    assert f'value="{escape(kept)}"' in again.text
 
 
 @pytest.mark.parametrize("path", ["/login", "/sign-up"])

@@ -124,8 +124,8 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"),),
     "new_key.html": (_NEW_KEY,),
     "revoke_all.html": (RevokeAllView(1, 2, EVIL), RevokeAllView(2, 1, EVIL)),
-    "sign_in.html": (SignInView(EVIL, _ERRORS), SignInView(None, FormErrors())),
-    "sign_up.html": (SignInView(EVIL, _ERRORS),),
+    "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL), SignInView(None, FormErrors())),
+    "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL),),
     "welcome.html": (None,),
 }  # fmt: skip
 """Template → views that show each of its parts."""

@@ -1,0 +1,81 @@
+"""What the sign-in and sign-up forms are answered where something is wrong: their page again, and never JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
+from services.auth_api.resources import RESOURCES
+from shared.web.edge import request_id_of
+from shared.web.failures import Failure, problem_surface
+from shared.web.redirects import see_other
+from shared.web.typed_username import keep_typed_username
+
+_PAGES: Final[Mapping[str, str]] = {"/api/v1/session": "/login", "/api/v1/users": "/sign-up"}
+_WORDS: Final[Mapping[int, str]] = {
+    401: "invalid",
+    403: "closed",
+    409: "taken",
+    429: "throttled",
+    503: "unavailable",
+}
+_FIELDS: Final = ("username", "password")
+_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>That did not work</title>
+<meta http-equiv="refresh" content="0; url={target}"></head>
+<body><p>{detail}</p><p><a href="{target}">Go back and try again</a></p><p>Request {request_id}</p></body></html>
+"""
+
+
+def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
+    """A program is told the problem, a form of ours is answered 303 to its page, which says in words what is wrong.
+
+    A form that could not be read, or that another site's page sent, keeps its status; it is a page that leads there.
+    """
+    page = _PAGES.get(request.path)
+    if page is None or request.method != "POST":
+        return problem_surface(request, failure)
+    typed = typed_in_a_form(request)
+    if typed is not None:
+        return _back_to_page(request, page, _words_for(failure), typed)
+    if any("text/html" in accepted for accepted in request.headers.getall("Accept", [])):
+        return _page_that_leads_back(request, page, failure)
+    return problem_surface(request, failure)
+
+
+def _words_for(failure: Failure) -> Sequence[str]:
+    fields = [name for name in _FIELDS if any(error.field == name for error in failure.errors)]
+    return [_WORDS[failure.status]] if failure.status in _WORDS else fields or ["broken"]
+
+
+def _back_to_page(
+    request: web.Request, page: str, words: Sequence[str], typed: Credentials
+) -> web.StreamResponse:
+    query = [("error", word) for word in words]
+    if typed.continue_id is not None:
+        query.append(("continue", typed.continue_id))
+    response = see_other(f"{page}?{urlencode(query)}")
+    keep_typed_username(response, request.app[RESOURCES].settings, typed.username)
+    return response
+
+
+def _page_that_leads_back(request: web.Request, page: str, failure: Failure) -> web.StreamResponse:
+    word = {403: "elsewhere", 503: "unavailable"}.get(failure.status, "unreadable")
+    # Whoever opened the site under another address than its own (localhost) is led to its own.
+    target = f"{request.app[RESOURCES].settings.public_url}{page}?error={word}"
+    text = _PAGE.format(
+        target=escape(target), detail=escape(failure.detail), request_id=escape(request_id_of(request))
+    )
+    headers = {**failure.headers, **_HEADERS}
+    return web.Response(text=text, status=failure.status, headers=headers, content_type="text/html")
