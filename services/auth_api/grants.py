@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
+from shared.contracts.authorization import MOST_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,16 @@ async def find_grant(resources: Resources, user_id: int, client_id: str) -> Gran
     if row is None:
         return None
     return Grant(client_id, tuple(row["permissions"]), row["first_granted_on"], row["granted_on"])
+
+
+async def count_people(resources: Resources, client_id: str) -> int:
+    """How many people have a standing consent to a client, at most ``MOST_COUNTED``.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    counted: int = await resources.database.fetchval("count_grants", client_id, MOST_COUNTED)
+    return counted
 
 
 async def list_grants(resources: Resources, user_id: int) -> tuple[Grant, ...]:

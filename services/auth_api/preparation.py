@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from services.auth_api import device_codes, pushed_requests, refusals
@@ -9,7 +10,7 @@ from services.auth_api.client import Client
 from services.auth_api.client_directory import find_client
 from services.auth_api.codes import begin_after_marks
 from services.auth_api.continuations import store_continuation
-from services.auth_api.grants import find_grant
+from services.auth_api.grants import count_people, find_grant
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
@@ -188,7 +189,9 @@ async def _consent_page(
 ) -> PreparedAuthorization:
     client, request = asked.client, asked.request
     begun_on = await begin_after_marks(resources, user.user_id, client.client_id)
-    grant = await find_grant(resources, user.user_id, client.client_id)
+    grant, people = await asyncio.gather(
+        find_grant(resources, user.user_id, client.client_id), count_people(resources, client.client_id)
+    )
     pending = PendingRequest(
         surface=command.surface,
         session=session,
@@ -214,6 +217,7 @@ async def _consent_page(
             redirect_uri=None if request.target is None else request.target.redirect_uri,
             first_time=grant is None,
             new_permissions=tuple(name for name in request.permissions if name not in granted),
+            people=people,
             user_code=asked.user_code,
             expires_on=pending.expires_on,
         ),

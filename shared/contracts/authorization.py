@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Command, Message, MessageType
 from shared.contracts.clients import ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
 
+MOST_COUNTED: Final = 1_000
+"""People of an app beyond whom nobody counts: the page says "1,000+"."""
 Surface = Literal["request_auth", "authorize", "client_file_flow", "device"]
 """Which page the person is on: the seed's link, the standard endpoint, the file flow, or a device's code."""
 
@@ -37,6 +39,8 @@ class ConsentRequest(Message):
     """The person has no standing grant to this client."""
     new_permissions: tuple[str, ...]
     """Those of ``permissions`` that the standing grant does not hold."""
+    people: int | None = None
+    """How many people have connected the app, at most ``MOST_COUNTED``; ``None`` of a version that did not count."""
     user_code: str | None = None
     """The device's code as it is to be shown again, in the device flow."""
     expires_on: int

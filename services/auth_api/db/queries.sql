@@ -136,6 +136,10 @@ DELETE FROM ending_clients WHERE client_id = $1 AND before = $2;
 -- A person's standing consent to one client.
 SELECT permissions, first_granted_on, granted_on FROM grants WHERE user_id = $1 AND client_id = $2;
 
+-- name: count_grants
+-- How many people have a standing consent to a client, counted up to a limit.
+SELECT count(*) FROM (SELECT FROM grants WHERE client_id = $1 LIMIT $2) AS counted;
+
 -- name: list_grants
 -- A person's standing consents, last granted first.
 SELECT client_id, permissions, first_granted_on, granted_on

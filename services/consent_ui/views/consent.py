@@ -10,7 +10,7 @@ from services.consent_ui.views.apps import AppView, app_view
 from services.consent_ui.views.moments import Moment, time_of
 from services.consent_ui.views.permissions import PermissionGroup, permission_groups
 from services.consent_ui.visitor import Visitor
-from shared.contracts.authorization import ConsentRequest
+from shared.contracts.authorization import MOST_COUNTED, ConsentRequest
 
 DECIDE_FORM = "decide"
 SWITCH_FORM = "switch"
@@ -24,6 +24,8 @@ class ConsentView:
     groups: tuple[PermissionGroup, ...]
     first_time: bool
     has_new: bool
+    people: str | None
+    """How many have connected the app, as a sentence."""
     username: str
     initial: str
     target: RedirectTarget | None
@@ -50,6 +52,7 @@ def consent_view(
         ),
         first_time=consent.first_time,
         has_new=bool(consent.new_permissions) and not consent.first_time,
+        people=None if consent.people is None else _people(consent.people),
         username=visitor.user.username,
         initial=visitor.user.username[:1].upper(),
         target=None if consent.redirect_uri is None else describe_redirect(consent.redirect_uri),
@@ -62,3 +65,11 @@ def consent_view(
         switch_target=target,
         switch_token=tokens.token(visitor.session, f"{SWITCH_FORM} {target}"),
     )
+
+
+def _people(count: int) -> str:
+    if count == 0:
+        return "Nobody on this site has connected it yet."
+    if count == 1:
+        return "1 person on this site has connected it."
+    return f"{count:,}{'+' if count >= MOST_COUNTED else ''} people on this site have connected it."

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.harness.site import CALLBACK, Client, Person, Site
+from tests.harness.stack import Stack
 from tests.integration.consent_ui.visits import (
     CONSENT_LINK,
     form_with,
@@ -42,6 +43,30 @@ async def test_the_page_says_who_asks_for_what(author: Person, person: Person, c
         assert said in text, said
     assert page.text.index("Edit your scores") < page.text.index("Delete scores")
     assert "submit_score" not in page.text
+
+
+async def test_the_page_counts_who_connected_the_app(
+    stack: Stack, site: Site, person: Person, client: Client
+) -> None:
+    """Nobody, one, some, and from a thousand on no more than that: one short look into the index."""
+    assert "Nobody on this site has connected it yet." in (await open_consent(person, client)).text
+    await (await site.sign_up()).give_key(client)
+    assert "1 person on this site has connected it." in (await open_consent(person, client)).text
+    await person.give_key(client)
+    page = await open_consent(person, client)
+    assert "You have connected this app before. 2 people on this site have connected it." in page.text
+    await stack.sql(_CROWD, client.client_id)
+    assert "1,000+ people on this site have connected it." in (await open_consent(person, client)).text
+
+
+_CROWD = """
+WITH crowd AS (
+    INSERT INTO auth.users (username, password_hash, created_on)
+    SELECT 'crowd-' || n, '', 0 FROM generate_series(1, 998) AS n RETURNING user_id
+)
+INSERT INTO auth.grants (user_id, client_id, permissions, first_granted_on, granted_on)
+SELECT user_id, $1, '{customise_score}', 0, 0 FROM crowd
+"""
 
 
 async def test_the_page_is_light(person: Person, client: Client) -> None:

@@ -51,6 +51,7 @@ _CONSENT: Final = ConsentView(
     groups=_GROUPS,
     first_time=False,
     has_new=True,
+    people=EVIL,
     username=EVIL,
     initial="E",
     target=RedirectTarget("site", EVIL, ()),
