@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from typing import Any
 
@@ -49,6 +51,36 @@ async def test_the_start_page_shows_what_has_access(
     assert f"lku_…{key['keyID'][:4]}" in text
     assert key["access_token"] not in page.text
     assert key["access_token"][-49:-40] not in page.text
+
+
+async def test_keys_are_downloaded_for_a_spreadsheet(
+    site: Site, author: Person, person: Person, client: Client, key: dict[str, Any]
+) -> None:
+    """One line a key, without the key; a name that looks like a formula is none any more."""
+    evil = await author.create_client(name='=HYPERLINK("https://evil.example";"é")', redirectUris=[])
+    formula = await person.create_key('@SUM(A1)", x', ["submit_score"])
+    owned = (await person.http.post("/api/v1/keys", json={"clientID": evil.client_id})).json()
+    await site.verify(key["access_token"])
+    await person.http.delete(f"/api/v1/keys/{key['keyID']}")
+    assert '<a class="link" href="/keys.csv">' in (await open_until(person, "/", owned["keyID"])).text
+    answer = await open_page(person, "/keys.csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="keys.csv"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    for given in (key["access_token"], formula["token"], owned["token"]):
+        assert given[-49:-40] not in answer.text
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
+    by_id = {row["Key ID"]: row for row in rows}
+    assert by_id[owned["keyID"]]["App"] == '\'=HYPERLINK("https://evil.example";"é")'
+    assert by_id[formula["keyID"]]["Name"].startswith("'@SUM(A1)")
+    revoked = by_id[key["keyID"]]
+    assert (revoked["Name"], revoked["App"], revoked["Status"]) == ("Epic Games", "Epic Games", "revoked")
+    assert revoked["Key"] == f"lku_…{key['keyID'][:4]}"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", revoked["Made"])
+    stranger = await site.visitor()
+    assert (await stranger.http.get("/keys.csv")).headers["Location"].startswith("/login?continue=")
 
 
 async def test_a_person_revokes_a_key(site: Site, person: Person, key: dict[str, Any]) -> None:
