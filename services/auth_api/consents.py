@@ -32,6 +32,8 @@ class Consent:
     """When the person was asked."""
     given_on: int
     """When the person agreed, never before ``begun_on``."""
+    label: str | None = None
+    """What the person calls the key that comes of it."""
 
     def to_record(self) -> CodeRecord:
         """What a code for this consent stands for."""
@@ -46,6 +48,7 @@ class Consent:
             redirect_uri=None if target is None else target.redirect_uri,
             redirect_uri_sent=target is not None and target.sent,
             challenge=self.request.challenge,
+            label=self.label,
         )
 
 

@@ -28,6 +28,8 @@ _KINDS: Final[dict[Surface, CodeKind]] = {
     "device": "device",
     "client_file_flow": "file",
 }
+_LABELLED: Final[tuple[Surface, ...]] = ("device", "client_file_flow")
+"""Where a person may have the same app several times, each on another device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class _Case:
             request=self.pending.request,
             begun_on=self.pending.begun_on,
             given_on=max(now, self.pending.begun_on),
+            label=self.command.label if self.pending.surface in _LABELLED else None,
         )
 
 

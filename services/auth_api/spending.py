@@ -57,7 +57,7 @@ class Spending:
             user_id=record.user_id,
             username=record.username,
             client_id=record.client_id,
-            identifier=self.client.name,
+            identifier=record.label or self.client.name,
             permissions=record.permissions,
             consented_on=record.consented_on,
             origin=_ORIGINS[record.kind],

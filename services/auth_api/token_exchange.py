@@ -230,7 +230,7 @@ def _answer(
         token=minted.token,
         key_id=minted.key_id,
         user_id=stored.record.user_id,
-        identifier=exchange.client.name,
+        identifier=stored.record.label or exchange.client.name,
         permissions=stored.record.permissions,
         client_id=stored.record.client_id,
         expires_in=None if expires_on is None else max(0, (expires_on - resources.clock.now()) // 1000),

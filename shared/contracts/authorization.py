@@ -122,3 +122,5 @@ class DecideAuthorization(Command[AuthorizationDecided]):
     decision: Literal["accept", "decline"]
     code_digest: str | None = None
     key: MintedDigests | None = None
+    label: str | None = None
+    """What the person calls the key of a device or file; the page has checked it."""

@@ -36,6 +36,8 @@ class CodeRecord:
     redirect_uri: str | None = None
     redirect_uri_sent: bool = False
     challenge: str | None = None
+    label: str | None = None
+    """What the person calls the device or place that the key is for; where not given the key is called as its client."""
 
     def to_bytes(self) -> bytes:
         """As it is kept in Redis."""

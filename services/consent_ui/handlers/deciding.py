@@ -8,6 +8,7 @@ from aiohttp import web
 
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.forms import PageForm, read_page_form
+from services.consent_ui.key_names import WRONG_NAME, is_key_name
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of
 from services.consent_ui.views.consent import DECIDE_FORM
@@ -47,14 +48,19 @@ async def decide(
     """Sends the decision; what is granted follows the record that auth_api keeps, never the form.
 
     Raises:
+        Problem: 400, the person called the key what nobody could read; the request is still open.
         BusUnavailable: no answer; whatever was done late gives nobody a key that is not shown here.
     """
+    label = form.optional("label") if decision == "accept" else None
+    if label is not None and not is_key_name(label):
+        raise Problem(400, f"The name for the key cannot be used. {WRONG_NAME} Nothing was decided yet.")
     command = DecideAuthorization(
         request_id=form.one("request_id"),
         session=session_of(request) or "",
         decision=decision,
         code_digest=code_digest,
         key=key,
+        label=label,
     )
     return await request.app[RESOURCES].bus.request(command, timeout=DECISION_SECONDS)
 

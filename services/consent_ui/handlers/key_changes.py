@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.consent_ui.forms import PageForm, read_page_form
 from services.consent_ui.handlers.keys import CHANGE_FORM, key_form_page, key_id_in, no_such_key
+from services.consent_ui.key_names import WRONG_NAME, is_key_name
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import PageHandler, signed_in
 from services.consent_ui.views.form_errors import FormError, FormErrors
@@ -17,7 +18,6 @@ from services.consent_ui.visitor import Visitor
 from shared.contracts.keys import ChangeKey
 from shared.web.redirects import see_other
 
-LONGEST_NAME: Final = 80
 _CONTROLS: Final = {
     "identifier": "identifier",
     "permissions": "permissions",
@@ -78,8 +78,8 @@ def _narrow(form: PageForm, _now: int) -> dict[str, Any]:
 
 def _rename(form: PageForm, _now: int) -> dict[str, Any]:
     name = form.one("identifier")
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        raise _WrongFieldError("identifier", f"A name has 1 to {LONGEST_NAME} visible characters.")
+    if not is_key_name(name):
+        raise _WrongFieldError("identifier", WRONG_NAME)
     return {"identifier": name}
 
 

@@ -13,7 +13,14 @@ from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person, Site
 from tests.harness.stores import Stores
-from tests.integration.consent_ui.visits import open_consent, open_page, policy_of, press, title_of
+from tests.integration.consent_ui.visits import (
+    open_consent,
+    open_page,
+    open_until,
+    policy_of,
+    press,
+    title_of,
+)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -122,6 +129,21 @@ async def test_a_device_is_connected(site: Site, author: Person, person: Person)
     assert waiting.json()["error"] == "authorization_pending"
     accepted = await press(person, page, "Accept")
     assert (accepted.status_code, title_of(accepted)) == (200, "Done: return to your device · Latchkey")
+
+
+async def test_a_device_may_have_a_name(site: Site, author: Person, person: Person, client: Client) -> None:
+    """Asked for where several devices may have one app, optional; a redirect flow does not ask."""
+    assert 'name="label"' not in (await open_consent(person, client)).text
+    tv = await author.create_client(name="TV app", redirectUri=None)
+    for label, name in (("Küche", "Küche"), ("", "TV app")):
+        started = await site.http.post("/api/v1/oauth/device_authorization", data={"client_id": tv.client_id})
+        codes = started.json()
+        page = await open_page(person, f"/device?user_code={codes['user_code']}")
+        assert (await press(person, page, "Accept", {"label": label})).status_code == 200
+        grant = "urn:ietf:params:oauth:grant-type:device_code"
+        given = await site.token(tv, grant_type=grant, device_code=codes["device_code"])
+        assert given.json()["identifier"] == name
+        await open_until(person, "/", f"<h3><bdi>{name}</bdi>")
 
 
 @pytest.mark.parametrize("code", ["BBBB-BBBB", "&<>\"'", "%00", "x" * 500])

@@ -64,6 +64,29 @@ async def test_a_person_makes_a_key_file(site: Site, person: Person, hook: Clien
     assert [found["status"] for found in await keys_of(person)] == ["active"]
 
 
+async def test_a_key_may_be_called_after_its_place(person: Person, hook: Client) -> None:
+    """The name stands in the list beside the app's; without one the app's own stands there."""
+    for typed, name in (("  Arcade in Leeds & <b> ", "Arcade in Leeds & <b>"), ("", "Fervidex")):
+        page = await open_page(person, f"/client-file-flow/{hook.client_id}")
+        assert (await press(person, page, "Create key", {"label": typed})).status_code == 200
+        assert (await keys_of(person))[0]["identifier"] == name
+    home = await open_page(person, "/")
+    assert "<bdi>Arcade in Leeds &amp; &lt;b&gt;</bdi>" in home.text
+    assert "for <bdi>Fervidex</bdi>" in home.text
+
+
+@pytest.mark.parametrize("name", ["x" * 81, "exe\u202etxt", "a\nb", "\u200b", "esc\x1b[2J", "\u2066x\u2069"])
+async def test_a_name_that_hides_something_is_refused(person: Person, hook: Client, name: str) -> None:
+    """A page says so, no key is made, and the request can still be answered."""
+    page = await open_page(person, f"/client-file-flow/{hook.client_id}")
+    refused = await press(person, page, "Create key", {"label": name})
+    assert refused.status_code == 400
+    assert "A name has 1 to 80 visible characters." in refused.text
+    assert await keys_of(person) == []
+    assert (await press(person, page, "Create key", {"label": "ok"})).status_code == 200
+    assert [key["identifier"] for key in await keys_of(person)] == ["ok"]
+
+
 async def test_without_a_file_name_the_key_is_shown_to_copy(
     site: Site, author: Person, person: Person
 ) -> None:
