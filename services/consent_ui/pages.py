@@ -30,6 +30,7 @@ class Site:
     stylesheet: str
     icon: str
     script: str
+    addresses_script: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Pages:
             stylesheet=assets["latchkey.css"].path,
             icon=assets["latchkey.svg"].data_address,
             script=assets["latchkey.js"].path,
+            addresses_script=assets["latchkey.addresses.js"].path,
         )
         self._environment.globals["site"] = self.site
 

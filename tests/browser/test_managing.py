@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
+from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
+from tests.browser.conftest import NewWalker
 from tests.browser.integrator import Integrator
 from tests.browser.walking import Walker
 from tests.harness.site import Site
+from tests.unit.oauth.test_redirect_uri import ALLOWED, FORBIDDEN, FOREIGN, RESERVED
 
 
 async def make_key(walker: Walker) -> str:
@@ -94,3 +97,27 @@ async def test_a_device_is_connected(site: Site, walker: Walker) -> None:
     await expect(page.get_by_text("If somebody sent you this code")).to_be_visible()
     await walker.press("Accept")
     await expect(page.get_by_role("heading", name="Done: return to your device")).to_be_visible()
+
+
+async def test_redirect_addresses_are_checked_while_typing(new_walker: NewWalker) -> None:
+    """In the words of registration, whose rules the script repeats one for one; what is mended is not wrong any more."""
+    walker = await new_walker()
+    await walker.sign_up()
+    page = walker.page
+    await page.goto("/developer/clients/new")
+    field = page.get_by_label("Redirect addresses")
+    await field.fill("https://a.example/cb\n\nhttp://evil.example/cb\nhttps://a.example/cb")
+    said = page.locator("#redirect_uris-said")
+    await expect(said).to_have_text(
+        "Redirect address 2 may be http only on 127.0.0.1, [::1] or localhost; use https."
+        " Redirect address 3 is there twice."
+    )
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await field.fill("https://a.example/cb")
+    await expect(said).to_have_text("This address can be registered.")
+    await expect(field).not_to_have_attribute("aria-invalid", "true")
+    queries = [f"https://client.example/cb?{query}" for query in RESERVED]
+    uris = [*ALLOWED, *(uri for uri, _ in FORBIDDEN), *queries, *FOREIGN]
+    assert await page.evaluate("uris => uris.map(faultOf)", uris) == [
+        fault_of_redirect_uri(uri) for uri in uris
+    ]

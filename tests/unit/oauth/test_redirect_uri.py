@@ -51,6 +51,81 @@ FOREIGN = [
 ]
 """The vectors of abuse case 16, and more of the kind."""
 
+ALLOWED = [
+    "https://client.example/cb",
+    "https://client.example",
+    "https://client.example:8443/cb;p=1?a=%2F&b=1+2&c=%7e&e=",
+    "https://[2001:db8::1]/cb",
+    "http://127.0.0.1/cb",
+    "http://127.0.0.1:8000/cb",
+    "http://[::1]:8000/cb",
+    "http://localhost:3000/",
+    "com.example.app:/oauth2redirect",
+    "com.example.app://callback",
+    "https://client.example/cb?codes=1&mystate=2",
+]
+"""Web, native and desktop clients find a form that is allowed."""
+
+FORBIDDEN = [
+    ("", "empty"),
+    ("javascript:alert(1)", "https"),
+    ("JaVaScRiPt:alert(1)", "https"),
+    ("java\tscript:alert(1)", "characters"),
+    ("\x01javascript:alert(1)", "characters"),
+    ("data:text/html,x", "https"),
+    ("vbscript:x", "https"),
+    ("blob:https://client.example/1", "https"),
+    ("file:///etc/passwd", "https"),
+    ("http://client.example/cb", "http only on"),
+    ("http://127.0.0.1.evil.com/cb", "http only on"),
+    ("http://127.0.0.2/cb", "http only on"),
+    ("//x", "absolute"),
+    ("/cb", "absolute"),
+    ("app.co:80", "https"),
+    ("myapp:/cb", "https"),
+    ("https://", "host"),
+    ("https:///cb", "host"),
+    ("https:client.example/cb", "//"),
+    ("https:/client.example/cb", "//"),
+    ("https://client.example/cb#", "fragment"),
+    ("https://client.example/cb#x", "fragment"),
+    ("https://*.client.example/cb", "*"),
+    ("https://client.example/*", "*"),
+    ("https://user@client.example/cb", "user name"),
+    ("https://user:pw@client.example/cb", "user name"),
+    ("com.example.app://user@host/cb", "user name"),
+    ("https://good.com\\@evil.com/", "characters"),
+    ("https://client.example/c b", "characters"),
+    ("https://client.example/é", "characters"),
+    ("https://client.example/\r\nX: 1", "characters"),
+    ("https://client.example/%zz", "%"),
+    ("https://client.example/%4", "%"),
+    ("https://client.example:0/cb", "port"),
+    ("https://client.example:65536/cb", "port"),
+    ("https://client..example/cb", "well-formed"),
+    ("https://-client.example/cb", "well-formed"),
+    ("https://client.example/a/../b", "path segment"),
+    ("https://client.example/a/%2E%2e/b", "path segment"),
+    ("https://client.example/" + "a" * 2000, "longer"),
+]
+"""A URI, and what its refusal names (abuse case 18)."""
+
+RESERVED = [
+    "code=evil",
+    "state=x",
+    "iss=x",
+    "context=1",
+    "error=y",
+    "error_description=z",
+    "error_uri=u",
+    "a=1&code=evil",
+    "CODE=evil",
+    "c%6Fde=evil",
+    "a=1;code=evil",
+    "code",
+]
+"""Queries that bring a parameter of ours with them (abuse case 19)."""
+
 
 @pytest.mark.spec("RFC 9700", "2.1", "Redirect URIs are compared byte for byte")
 @pytest.mark.parametrize("requested", FOREIGN)
@@ -122,19 +197,7 @@ def test_localhost_keeps_its_registered_port() -> None:
 @pytest.mark.spec("RFC 8252", "7", "https, loopback http and private-use schemes may be registered")
 @pytest.mark.parametrize(
     "uri",
-    [
-        "https://client.example/cb",
-        "https://client.example",
-        "https://client.example:8443/cb;p=1?a=%2F&b=1+2&c=%7e&e=",
-        "https://[2001:db8::1]/cb",
-        "http://127.0.0.1/cb",
-        "http://127.0.0.1:8000/cb",
-        "http://[::1]:8000/cb",
-        "http://localhost:3000/",
-        "com.example.app:/oauth2redirect",
-        "com.example.app://callback",
-        "https://client.example/cb?codes=1&mystate=2",
-    ],
+    ALLOWED,
 )
 def test_what_may_be_registered(uri: str) -> None:
     """Web, native and desktop clients find a form that is allowed."""
@@ -145,48 +208,7 @@ def test_what_may_be_registered(uri: str) -> None:
 @pytest.mark.spec("RFC 8252", "7.1", "Everything outside the allow-list of schemes is refused")
 @pytest.mark.parametrize(
     ("uri", "named"),
-    [
-        ("", "empty"),
-        ("javascript:alert(1)", "https"),
-        ("JaVaScRiPt:alert(1)", "https"),
-        ("java\tscript:alert(1)", "characters"),
-        ("\x01javascript:alert(1)", "characters"),
-        ("data:text/html,x", "https"),
-        ("vbscript:x", "https"),
-        ("blob:https://client.example/1", "https"),
-        ("file:///etc/passwd", "https"),
-        ("http://client.example/cb", "http only on"),
-        ("http://127.0.0.1.evil.com/cb", "http only on"),
-        ("http://127.0.0.2/cb", "http only on"),
-        ("//x", "absolute"),
-        ("/cb", "absolute"),
-        ("app.co:80", "https"),
-        ("myapp:/cb", "https"),
-        ("https://", "host"),
-        ("https:///cb", "host"),
-        ("https:client.example/cb", "//"),
-        ("https:/client.example/cb", "//"),
-        ("https://client.example/cb#", "fragment"),
-        ("https://client.example/cb#x", "fragment"),
-        ("https://*.client.example/cb", "*"),
-        ("https://client.example/*", "*"),
-        ("https://user@client.example/cb", "user name"),
-        ("https://user:pw@client.example/cb", "user name"),
-        ("com.example.app://user@host/cb", "user name"),
-        ("https://good.com\\@evil.com/", "characters"),
-        ("https://client.example/c b", "characters"),
-        ("https://client.example/é", "characters"),
-        ("https://client.example/\r\nX: 1", "characters"),
-        ("https://client.example/%zz", "%"),
-        ("https://client.example/%4", "%"),
-        ("https://client.example:0/cb", "port"),
-        ("https://client.example:65536/cb", "port"),
-        ("https://client..example/cb", "well-formed"),
-        ("https://-client.example/cb", "well-formed"),
-        ("https://client.example/a/../b", "path segment"),
-        ("https://client.example/a/%2E%2e/b", "path segment"),
-        ("https://client.example/" + "a" * 2000, "longer"),
-    ],
+    FORBIDDEN,
 )
 def test_ac_18_what_must_not_be_registered(uri: str, named: str) -> None:
     """The refusal names the rule that is broken."""
@@ -198,20 +220,7 @@ def test_ac_18_what_must_not_be_registered(uri: str, named: str) -> None:
 @pytest.mark.spec("RFC 9207", "2", "A registered URI cannot bring parameters of the response with it")
 @pytest.mark.parametrize(
     "query",
-    [
-        "code=evil",
-        "state=x",
-        "iss=x",
-        "context=1",
-        "error=y",
-        "error_description=z",
-        "error_uri=u",
-        "a=1&code=evil",
-        "CODE=evil",
-        "c%6Fde=evil",
-        "a=1;code=evil",
-        "code",
-    ],
+    RESERVED,
 )
 def test_ac_19_reserved_parameters_cannot_be_registered(query: str) -> None:
     """What we append must be the only one of its name."""
