@@ -16,6 +16,7 @@ from services.auth_api.metrics import AuthMetrics
 from services.auth_api.passwords import PasswordHasher
 from services.auth_api.releases import Releases
 from services.auth_api.resources import RESOURCES, Resources
+from shared.audit_purge import AuditPurge
 from shared.bus import Consumer, Janitor, OutboxRelay, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.database import load_queries
@@ -89,6 +90,9 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     last_words.run("attempts", resources.attempts.run)
     background.run("outbox", resources.outbox.run)
     background.run("janitor", Janitor(resources.bus).run)
+    background.run(
+        "audit purge", AuditPurge(resources.database, "purge_audit", resources.settings.audit_days).run
+    )
     answering.run("commands", commands.run)
     yield
     commands.stop()

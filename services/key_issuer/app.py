@@ -25,6 +25,7 @@ from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
+from shared.audit_purge import AuditPurge
 from shared.bus import Janitor, OutboxRelay, StreamTail, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Event
@@ -113,6 +114,9 @@ class _Composition:
         background.run("last use", self._last_use.run)
         background.run("sweeper", self._sweep)
         background.run("janitor", Janitor(self._bus).run)
+        background.run(
+            "audit purge", AuditPurge(self._database, "purge_audit", self._settings.audit_days).run
+        )
         answering.run("commands", commands.run)
         answering.run("events", events.run)
         yield

@@ -171,3 +171,11 @@ INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, $4);
 -- name: insert_audit
 -- Who changed what.
 INSERT INTO audit (happened_on, actor, action, subject) VALUES ($1, $2, $3, $4);
+
+-- name: purge_audit
+-- Deletes those of the first lines that are older than so many days by the server's clock; ids come in the order of time.
+DELETE FROM audit
+WHERE id = ANY (ARRAY(
+    SELECT id FROM (SELECT id, happened_on FROM audit ORDER BY id LIMIT $2) AS first
+    WHERE happened_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+));

@@ -406,3 +406,15 @@ ORDER BY happened_on, event;
 INSERT INTO outbox (stream, type, body, created_on)
 SELECT given.stream, given.type, given.body, $4::bigint
 FROM unnest($1::text[], $2::text[], $3::bytea[]) AS given (stream, type, body);
+
+-- name: purge_audit
+-- Deletes some of the lines that are older than so many days by the server's clock; those that another purge holds are
+-- left to it.
+WITH old AS MATERIALIZED (
+    SELECT ctid FROM audit
+    WHERE happened_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    ORDER BY happened_on
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM audit WHERE ctid = ANY (ARRAY(SELECT ctid FROM old));
