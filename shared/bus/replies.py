@@ -126,8 +126,8 @@ class ReplyTail:
             ("XADD", self.stream, "MAXLEN", "~", MOST_REPLIES, "*", "v", "1", "t", "reply.open")
         )
         expiring = connection.send(("EXPIRE", self.stream, LIFETIME_SECONDS))
-        first: bytes = await opening
-        await expiring
+        # Both at once: neither is left behind with an error that nobody hears.
+        first: bytes = (await asyncio.gather(opening, expiring))[0]
         if not alive or not self._cursor or _order(first) < _order(self._cursor):
             self._cursor = first
 
