@@ -119,7 +119,7 @@ async def test_purging_reads_no_whole_table(url: str, schema: str) -> None:
         await connection.execute("ANALYZE audit")
         plan = await connection.fetch(f"EXPLAIN {database.sql['purge_audit']}", 1, BATCH)
     text = "\n".join(row[0] for row in plan)
-    assert "Index Scan using audit_" in text
+    assert "Index Scan using audit_pkey" in text or "Bitmap Index Scan on audit_by_time" in text
     assert "Seq Scan" not in text
 
 
@@ -129,7 +129,7 @@ async def test_both_services_purge_as_the_operator_says(servers: Servers) -> Non
         for schema in LINES:
             await write(stores.database_url, schema, 8 * DAY_MS, 1, "old")
             await write(stores.database_url, schema, 6 * DAY_MS, 1, "young")
-        async with serving_stack(stores, {"AUDIT_DAYS": "7"}), asyncio.timeout(10):
+        async with serving_stack(stores, {"AUDIT_DAYS": "7"}), asyncio.timeout(60):
             for schema in LINES:
                 while await left(stores.database_url, schema) != {"young": 1}:
                     await asyncio.sleep(0.02)

@@ -413,7 +413,6 @@ FROM unnest($1::text[], $2::text[], $3::bytea[]) AS given (stream, type, body);
 WITH old AS MATERIALIZED (
     SELECT ctid FROM audit
     WHERE happened_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
-    ORDER BY happened_on
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
