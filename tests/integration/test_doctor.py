@@ -53,7 +53,7 @@ async def test_with_everything_down_it_still_answers() -> None:
             "LATCHKEY_KEY_PEPPER": "pepper-of-the-tests-0123456789abcdef",
         }
     )
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     for area in ("postgres (auth_api)", "postgres (key_issuer)", "redis"):
         assert found[area, "server"].verdict is Verdict.PROBLEM
         assert found[area, "server"].advice
