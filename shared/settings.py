@@ -18,6 +18,9 @@ SECRET_NAMES: Final = frozenset(
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
+_REDIS_URL: Final = re.compile(
+    r"(rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/]+/[^/?]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def _postgres_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"):
+    if not _REDIS_URL.match(text):
         raise ValueError(_REQUIRED["redis_url"][1])
     return text
 
@@ -294,7 +297,10 @@ _REQUIRED: Final[Mapping[str, tuple[str, str]]] = {
     "public_url": ("PUBLIC_URL", "the address people use, like https://keys.example.com"),
     "auth_api_database_url": ("DATABASE_URL", "postgresql://user:password@host:port/database"),
     "key_issuer_database_url": ("DATABASE_URL", "postgresql://user:password@host:port/database"),
-    "redis_url": ("REDIS_URL", "redis://[user:password@]host:port[/number]"),
+    "redis_url": (
+        "REDIS_URL",
+        "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name",
+    ),
     "secrets": ("SECRET", f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"),
     "key_peppers": ("KEY_PEPPER", f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"),
 }

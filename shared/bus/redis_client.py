@@ -22,7 +22,7 @@ PATIENCE_SECONDS: Final = 1.25
 
 
 class CoalescingRedis:
-    """Commands to one Redis or one Redis Cluster, from one event loop.
+    """Commands to one Redis, to the primary that sentinels name, or to one Redis Cluster, from one event loop.
 
     Results are as Redis sends them: ``bytes``, ``int``, ``None`` and lists of these. There are no retries: an error
     does not mean that nothing was written. All commands of the product pass here or through a ``RedisLink``.
@@ -40,7 +40,7 @@ class CoalescingRedis:
         self._client_name = client_name
         self._checks = checks
         self._links: dict[RedisAddress, RedisLink] = {}
-        single = isinstance(self._topology, OneServer)
+        single = not isinstance(self._topology, Cluster)
         self._only = self._new_link(self._topology, "the only one") if single else None
         self._closed = False
 

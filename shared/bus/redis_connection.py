@@ -107,6 +107,8 @@ class RedisConnection(asyncio.Protocol):
             self.on_redirect()
         if sink is not None and not sink.done():
             sink.set_exception(error_of(reply))
+        if reply.code == "READONLY":  # it was the primary when we came
+            self.abort("the server has become a replica")
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []

@@ -124,14 +124,19 @@ class RedisLink:
 
     async def _connect(self) -> RedisConnection:
         address = await self._topology.locate(self._key)
+        questions = self._topology.questions
         connection, replies = await connect(
-            address, client_name=self._client_name, patience=self._patience, greet=self._greet
+            address,
+            client_name=self._client_name,
+            patience=self._patience,
+            greet=(*questions, *self._greet),
         )
         connection.on_redirect = self.on_redirect
-        if self._on_greeting is not None:
-            try:
-                self._on_greeting(replies)
-            except BaseException:
-                connection.abort("refused")
-                raise
+        try:
+            self._topology.answered(replies[: len(questions)])
+            if self._on_greeting is not None:
+                self._on_greeting(replies[len(questions) :])
+        except BaseException:
+            connection.abort("refused")
+            raise
         return connection

@@ -1,9 +1,10 @@
-"""Which server holds a key: the only one, or a node of a Redis Cluster."""
+"""Which server holds a key: the only one, the primary that sentinels name, or a node of a Redis Cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import binascii
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
@@ -16,7 +17,7 @@ from shared.errors import StoreUnavailable
 
 SLOTS: Final = 16_384
 LEAST_AGE_SECONDS: Final = 0.2
-"""A map that is younger was not wrong: what it names is on its way."""
+"""What was told later than that ago was not wrong: what it names is on its way."""
 
 Key = str | bytes | None
 """``None`` where any server will do."""
@@ -31,6 +32,9 @@ _SCRIPTS: Final = frozenset({"EVAL", "EVALSHA"})
 class Topology(Protocol):
     """Knows where keys live."""
 
+    questions: tuple[tuple[Argument, ...], ...]
+    """What is asked on every new connection to a server that it named."""
+
     async def locate(self, key: Key) -> RedisAddress:
         """The server that holds a key. Raises ``StoreUnavailable`` where nobody can tell."""
         ...
@@ -39,9 +43,15 @@ class Topology(Protocol):
         """What was told is wrong, or a server does not answer: ask again before the next answer."""
         ...
 
+    def answered(self, replies: Sequence[Any]) -> None:
+        """Reads the replies to ``questions``. Raises ``StoreUnavailable`` where it is the wrong server."""
+        ...
+
 
 class OneServer:
     """All keys are on one server."""
+
+    questions: tuple[tuple[Argument, ...], ...] = ()
 
     def __init__(self, address: RedisAddress) -> None:
         """That one."""
@@ -54,17 +64,125 @@ class OneServer:
     def suspect(self) -> None:
         """There is nobody else to ask."""
 
+    def answered(self, _replies: Sequence[Any]) -> None:
+        """Nothing was asked."""
 
-class Cluster:
+
+class _Learned:
+    """What others tell, and are asked for again whenever it turns out to be wrong; by one caller for all."""
+
+    questions: tuple[tuple[Argument, ...], ...] = ()
+
+    def __init__(self) -> None:
+        self._stale = True
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    def suspect(self) -> None:
+        """It may be old."""
+        self._stale = True
+
+    def answered(self, _replies: Sequence[Any]) -> None:
+        """Any server will do."""
+
+    async def _refresh(self, *, known: bool) -> None:
+        """Asks, unless what is ``known`` may be true or was told a moment ago."""
+        if not self._stale or (known and monotonic() - self._asked <= LEAST_AGE_SECONDS):
+            return
+        before = self._asked
+        async with self._asking:
+            if self._asked != before:
+                return  # somebody else has asked meanwhile
+            try:
+                self._stale = not await self._ask()
+            finally:
+                self._asked = monotonic()
+
+    async def _ask(self) -> bool:
+        """Learns it; whether anybody told."""
+        raise NotImplementedError
+
+
+class Sentinels(_Learned):
+    """The primary that the sentinels name. A server that says it is a replica is not it, whoever named it."""
+
+    questions: tuple[tuple[Argument, ...], ...] = (("ROLE",),)
+
+    def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
+        """``sentinels``: all that are known; most of those that answer decide."""
+        super().__init__()
+        self._sentinels = tuple(sentinels)
+        self._primary: RedisAddress | None = None
+        self._problem = ""
+
+    async def locate(self, _key: Key) -> RedisAddress:
+        """The primary; the last one known while no sentinel answers.
+
+        Raises:
+            StoreUnavailable: no sentinel has ever named one.
+        """
+        await self._refresh(known=self._primary is not None)
+        if self._primary is None:
+            raise StoreUnavailable("redis", self._problem)
+        return self._primary
+
+    def answered(self, replies: Sequence[Any]) -> None:
+        """Whether it takes writes; a user who may not ask is trusting.
+
+        Raises:
+            StoreUnavailable: it is a replica: the sentinels are behind, or at it.
+        """
+        (role,) = replies
+        if isinstance(role, list) and role[0] != b"master":
+            raise StoreUnavailable("redis", "the server that the sentinels name is a replica")
+
+    async def _ask(self) -> bool:
+        votes: Counter[tuple[str, int]] = Counter()
+        asking = [asyncio.create_task(self._named_by(sentinel)) for sentinel in self._sentinels]
+        try:
+            for answer in asyncio.as_completed(asking):
+                try:
+                    named = await answer
+                except StoreUnavailable as error:
+                    self._problem = error.reason
+                    continue
+                votes[named] += 1
+                if votes[named] * 2 > len(asking):
+                    break
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        if votes:
+            self._primary = self._sentinels[0].named(*votes.most_common(1)[0][0])
+        return bool(votes)
+
+    async def _named_by(self, sentinel: RedisAddress) -> tuple[str, int]:
+        where = f"sentinel {sentinel.host}:{sentinel.port}"
+        question = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinel.primary or ""),)
+        try:
+            connection, (answer,) = await connect(
+                sentinel.sentinel(), client_name="latchkey-topology", patience=1, greet=question
+            )
+        except StoreUnavailable as error:
+            raise StoreUnavailable("redis", f"{where}: {error.reason}") from error
+        connection.abort("answered")
+        if isinstance(answer, CommandError):
+            raise StoreUnavailable("redis", f"{where}: {answer}")
+        if not answer:
+            raise StoreUnavailable("redis", f"{where} knows no primary by the name in the URL")
+        return answer[0].decode(), int(answer[1])
+
+
+class Cluster(_Learned):
     """The slots of a Redis Cluster, as its nodes tell them; asked again whenever they turn out to have moved."""
 
     def __init__(self, seeds: Sequence[RedisAddress]) -> None:
         """``seeds``: some of the nodes; the others are learned from them."""
+        super().__init__()
         self._seeds = tuple(seeds)
         self._starts: list[tuple[int, int, RedisAddress]] = []
-        self._stale = True
-        self._asked = float("-inf")
-        self._asking = asyncio.Lock()
+        self._problem = "no nodes are known"
 
     async def locate(self, key: Key) -> RedisAddress:
         """The primary of the key's slot.
@@ -72,39 +190,28 @@ class Cluster:
         Raises:
             StoreUnavailable: no node answers, or nobody serves the slot.
         """
-        if self._stale and (not self._starts or monotonic() - self._asked > LEAST_AGE_SECONDS):
-            await self._ask()
+        await self._refresh(known=bool(self._starts))
+        if not self._starts:
+            raise StoreUnavailable("redis", self._problem)
         slot = 0 if key is None else slot_of(key)
         for first, last, address in self._starts:
             if first <= slot <= last:
                 return address
         raise StoreUnavailable("redis", f"no node of the cluster serves slot {slot}")
 
-    def suspect(self) -> None:
-        """The map may be old."""
-        self._stale = True
-
     def near(self, host: str, port: int) -> RedisAddress:
         """A node by its name, with the credentials of the seeds."""
         return replace(self._seeds[0], host=host, port=port)
 
-    async def _ask(self) -> None:
-        before = self._asked
-        async with self._asking:
-            if self._asked != before:
-                return  # somebody else has asked meanwhile
-            problem = "no nodes are known"
-            for address in dict.fromkeys([*(known for _, _, known in self._starts), *self._seeds]):
-                try:
-                    self._starts = await self._slots_by(address)
-                except StoreUnavailable as error:
-                    problem = error.reason
-                else:
-                    self._stale = False
-                    break
-            self._asked = monotonic()
-            if not self._starts:
-                raise StoreUnavailable("redis", problem)
+    async def _ask(self) -> bool:
+        for address in dict.fromkeys([*(known for _, _, known in self._starts), *self._seeds]):
+            try:
+                self._starts = await self._slots_by(address)
+            except StoreUnavailable as error:
+                self._problem = error.reason
+            else:
+                return True
+        return False
 
     async def _slots_by(self, address: RedisAddress) -> list[tuple[int, int, RedisAddress]]:
         question = (("CLUSTER", "SLOTS"),)
@@ -123,6 +230,8 @@ class Cluster:
 
 def topology_of(addresses: Sequence[RedisAddress]) -> Topology:
     """What a URL's addresses mean."""
+    if addresses[0].primary is not None:
+        return Sentinels(addresses)
     return Cluster(addresses) if addresses[0].cluster else OneServer(addresses[0])
 
 

@@ -1,16 +1,20 @@
 """Addresses of Redis, taken apart: ``redis://[user:password@]host:port/db``, ``rediss://``, ``unix://``.
 
 A Redis Cluster is ``redis+cluster://[user:password@]host:port[,host:port…]`` (or ``rediss+cluster://``): some of its
-nodes; the others are learned from them.
+nodes; the others are learned from them. A primary that Redis Sentinel watches over is
+``redis+sentinel://[user:password@]host:port[,host:port…]/name[/db]`` (or ``rediss+sentinel://``): the sentinels, and the
+name by which they know it. The login is that of Redis; that of the sentinels, where they want one, is
+``?sentinel_username=…&sentinel_password=…``.
 """
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _PORT = 6379
+_SENTINEL_PORT = 26379
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,20 @@ class RedisAddress:
     tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
     cluster: bool = False
     """The server is a node of a Redis Cluster (``redis+cluster://``, ``rediss+cluster://``)."""
+    primary: str | None = None
+    """The server is a sentinel (``redis+sentinel://``, ``rediss+sentinel://``) that knows a primary by this name."""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+
+    def sentinel(self) -> RedisAddress:
+        """Where and as whom to ask the sentinel itself."""
+        return replace(self, database=0, username=self.sentinel_username, password=self.sentinel_password)
+
+    def named(self, host: str, port: int) -> RedisAddress:
+        """The server of that name, with the same login."""
+        return replace(
+            self, host=host, port=port, primary=None, sentinel_username=None, sentinel_password=None
+        )
 
     def login(self) -> tuple[str, ...] | None:
         """The ``AUTH`` command, where a password is given."""
@@ -35,7 +53,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> tuple[RedisAddress, ...]:
-    """Takes a URL apart: one address, or several of a cluster.
+    """Takes a URL apart: one address, or several of a cluster or of sentinels.
 
     Raises:
         ValueError: it is no such URL. The message does not repeat it: it may hold a password.
@@ -44,15 +62,17 @@ def parse_redis_url(url: str) -> tuple[RedisAddress, ...]:
     login, at, hosts = netloc.rpartition("@")
     each = [url.replace(netloc, f"{login}{at}{host}", 1) if netloc else url for host in hosts.split(",")]
     addresses = tuple(_parse_one(one) for one in each)
-    if len(addresses) > 1 and not addresses[0].cluster:
-        raise ValueError("a Redis URL names several hosts only for a cluster: redis+cluster://")
+    if len(addresses) > 1 and not addresses[0].cluster and addresses[0].primary is None:
+        raise ValueError(
+            "a Redis URL names several hosts only for a cluster (redis+cluster://) or sentinels (redis+sentinel://)"
+        )
     return addresses
 
 
 def _parse_one(url: str) -> RedisAddress:
     parts = urlsplit(url)
     scheme, _, variant = parts.scheme.partition("+")
-    if scheme not in ("redis", "rediss", "unix") or variant not in ("", "cluster"):
+    if scheme not in ("redis", "rediss", "unix") or variant not in ("", "cluster", "sentinel"):
         raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password is not None else None
@@ -61,14 +81,32 @@ def _parse_one(url: str) -> RedisAddress:
         return RedisAddress(
             path=unquote(parts.path), database=_number(database), username=username, password=password
         )
-    return RedisAddress(
+    path = parts.path.strip("/")
+    address = RedisAddress(
         host=parts.hostname or "127.0.0.1",
-        port=parts.port or _PORT,
-        database=_number(parts.path.strip("/") or "0"),
+        port=parts.port or (_SENTINEL_PORT if variant == "sentinel" else _PORT),
         username=username,
         password=password,
         tls=ssl.create_default_context() if scheme == "rediss" else None,
         cluster=variant == "cluster",
+    )
+    if variant == "sentinel":
+        return _watched(address, path, parse_qs(parts.query))
+    return replace(address, database=_number(path or "0"))
+
+
+def _watched(address: RedisAddress, path: str, query: dict[str, list[str]]) -> RedisAddress:
+    name, _, number = path.partition("/")
+    if not name:
+        raise ValueError(
+            "a Redis URL of sentinels ends in the name of the primary: redis+sentinel://host:port/name"
+        )
+    return replace(
+        address,
+        database=_number(number or "0"),
+        primary=unquote(name),
+        sentinel_username=query.get("sentinel_username", [None])[0],
+        sentinel_password=query.get("sentinel_password", [None])[0],
     )
 
 

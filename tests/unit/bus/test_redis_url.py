@@ -33,6 +33,21 @@ def test_a_cluster_is_some_of_its_nodes_with_one_login() -> None:
     )
 
 
+def test_sentinels_are_asked_with_a_login_of_their_own() -> None:
+    """And name a server that gets Redis's."""
+    first, second = parse_redis_url(
+        "redis+sentinel://u:p@a,b:2/main%2D1/3?sentinel_username=watch&sentinel_password=w"
+    )
+    assert (first.host, first.port, first.primary) == ("a", 26379, "main-1")
+    assert (second.host, second.port, second.primary) == ("b", 2, "main-1")
+    assert first.sentinel().login() == ("AUTH", "watch", "w")
+    assert first.sentinel().database == 0
+    assert first.named("c", 6) == RedisAddress("c", 6, database=3, username="u", password="p")
+    (open_to_all,) = parse_redis_url("redis+sentinel://:p@a/main")
+    assert open_to_all.sentinel().login() is None
+    assert open_to_all.named("c", 6).login() == ("AUTH", "p")
+
+
 def test_rediss_means_tls_with_a_checked_certificate() -> None:
     """The name of the host is verified."""
     context = parse_redis_url("rediss://h")[0].tls
@@ -47,6 +62,8 @@ def test_rediss_means_tls_with_a_checked_certificate() -> None:
         "h:6379",
         "http://h",
         "redis+sentinel://h",
+        "redis+sentinel://u:secret@h,i/?sentinel_password=x",
+        "redis+sentinel://h/main/x",
         "redis://h/x",
         "redis://h:port",
         "unix:///r?db=x",
@@ -62,3 +79,4 @@ def test_what_is_no_redis_url_is_refused_without_repeating_it(url: str) -> None:
 def test_a_password_is_not_shown() -> None:
     """Not in logs, not in traces."""
     assert "secret" not in repr(parse_redis_url("redis://u:secret@h"))
+    assert "secret" not in repr(parse_redis_url("redis+sentinel://u:secret@h/m?sentinel_password=secret"))
