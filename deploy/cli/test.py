@@ -33,12 +33,19 @@ def test(context: click.Context, pytest_args: tuple[str, ...]) -> None:
     processes, and at the end, one after the other, what wants the machine for itself.
     """
     os.chdir(REPOSITORY)
+    _keep_bytecode()
     if pytest_args:
         context.exit(_run(*pytest_args))
     # In a process of its own, which leaves nothing behind for what comes after it.
     shared = [sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", f"{_ORDINARY} and not alone"]
     ordinary = _meaning(subprocess.run(shared, check=False).returncode)
     context.exit(_run("-m", f"{_ORDINARY} and alone") or ordinary)
+
+
+def _keep_bytecode() -> None:
+    """Also where Python was told not to: hundreds of processes are started, and each would compile all of it again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _run(*arguments: str) -> int:
