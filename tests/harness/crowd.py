@@ -23,6 +23,8 @@ from aiohttp import (
 MOST_KEYS: Final = 10
 """One person and client hold no more: older keys go first."""
 PASSWORD: Final = "correct horse battery"
+BREATH_SECONDS: Final = 0.2
+"""Between two requests of one of a burst: they are to be under way whatever happens, not to take the machine from it."""
 
 
 @dataclass(slots=True)
@@ -130,6 +132,7 @@ async def burst(crowd: Crowd, *, each: int = 1, checks: int) -> AsyncIterator[Bu
     async def repeat(work: Callable[[], Awaitable[object]]) -> None:
         while not stop.is_set():
             await work()
+            await asyncio.sleep(BREATH_SECONDS)
 
     works = [partial(_exchange, crowd, person, found) for person in crowd.people[1:] for _ in range(each)]
     check = partial(_noted, found, "check", partial(crowd.verify, kept["access_token"]))
