@@ -149,7 +149,8 @@ def running_services(
     data_dir = str(folder / "data")
     with ExitStack() as stack:
         backends = stack.enter_context(starting("backends", "--data-dir", data_dir, folder=folder))
-        backends.wait_until(lambda: _env_is_ready(data_dir), "PostgreSQL and Valkey were ready")
+        said = f"PostgreSQL and Valkey are ready in {data_dir}"
+        backends.wait_until(lambda: said in backends.output(), said)
         printed = dict(line.split("=", 1) for line in command("env", "--data-dir", data_dir).splitlines())
         urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
         ours = printed | {"LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"]} | dict(environ or {})
@@ -170,10 +171,3 @@ def is_ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _env_is_ready(data_dir: str) -> bool:
-    printed = subprocess.run(
-        [LATCHKEY, "env", "--data-dir", data_dir], env=clean_environ(), capture_output=True, check=False
-    )
-    return printed.returncode == 0
