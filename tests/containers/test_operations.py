@@ -9,7 +9,7 @@ import secrets
 import httpx
 import pytest
 
-from tests.containers.deployment import OURS, Deployment, run, wait_until
+from tests.containers.deployment import OURS, PORTS, Deployment, run, wait_until
 from tests.harness.crowd import burst, crowd_at
 from tests.harness.site import Site
 
@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 FOUND_SECONDS = 8.0
 SCALED = {"key_issuer": 3, "auth_api": 2, "consent_ui": 2}
-PORTS = {"auth_api": 8101, "consent_ui": 8102, "key_issuer": 8103}
 ROUTES = {"auth_api": "/api/v1/session", "consent_ui": "/", "key_issuer": "/api/v1/verify"}
 
 _ASK = """
@@ -53,7 +52,7 @@ async def test_scaled_replicas_are_used_within_seconds(deployment: Deployment, d
     try:
         scale = [word for service, count in SCALED.items() for word in ("--scale", f"{service}={count}")]
         await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build", *scale)
-        await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+        await asyncio.to_thread(deployment.wait_until_healthy)
 
         def every_replica_is_used() -> bool:
             return all(
@@ -73,7 +72,7 @@ async def test_scaled_replicas_are_used_within_seconds(deployment: Deployment, d
 async def test_a_container_killed_mid_burst_costs_no_key(deployment: Deployment) -> None:
     """With replicas, killing one of each service under load breaks at most what it held; every key handed out is good."""
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build", *_scale())
-    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(deployment.wait_until_ready)
     async with crowd_at(deployment.url, people=13) as crowd:
         async with burst(crowd, checks=4) as found:
             await asyncio.sleep(1.5)
@@ -91,7 +90,7 @@ async def test_a_container_killed_mid_burst_costs_no_key(deployment: Deployment)
         dead = [key for key in found.recent_keys if (await crowd.verify(key))[0] != httpx.codes.OK]
         assert dead == []
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build", *_scale())
-    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(deployment.wait_until_ready)
     assert "quiet" in await asyncio.to_thread(_quiet_bus, deployment)
 
 
@@ -100,7 +99,7 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
     workers = {"AUTH_API_WORKERS": "2", "KEY_ISSUER_WORKERS": "2", "CONSENT_UI_WORKERS": "2"}
     one_each = _scale(dict.fromkeys(OURS, 1))
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build", *one_each, environ=workers)
-    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(deployment.wait_until_ready)
     async with crowd_at(deployment.url, people=9) as crowd:
         _status, consent = await crowd.consent(crowd.people[0])
         _status, before = await crowd.exchange(consent["code"])
@@ -121,7 +120,7 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
     query = "SELECT string_agg(DISTINCT usename, ' ') FROM pg_stat_activity WHERE application_name = 'latchkey-auth-api'"
     assert deployment.inside(postgres, "psql", "-U", "postgres", "-Atc", query).strip() == "auth_api_2"
     await asyncio.to_thread(deployment.compose, "up", "-d", "--no-build")
-    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(deployment.wait_until_ready)
 
 
 def _make_known(deployment: Deployment) -> None:
@@ -156,7 +155,7 @@ def _roll(deployment: Deployment, service: str) -> None:
     """Replaces a service's workers and waits until that is done."""
     (container,) = deployment.containers(service)
     before = _rolled(deployment, container)
-    deployment.compose("kill", "-s", "HUP", service)
+    run("docker", "kill", "-s", "HUP", container)
     wait_until(lambda: _rolled(deployment, container) > before, f"{service} rolled", 90.0)
 
 
@@ -173,7 +172,7 @@ async def test_everything_restarted_finds_the_key_still_good(
     for steps in ((("restart", "-t", "10"),), (("down", "-t", "10"), ("up", "-d", "--no-build"))):
         for step in steps:
             await asyncio.to_thread(deployment.compose, *step)
-        await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+        await asyncio.to_thread(deployment.wait_until_ready)
         await asyncio.to_thread(_answers, deployment)
         assert (await deployed_site.verify(kept, "customise_score")).status_code == httpx.codes.OK
         assert (await deployed_site.verify(revoked)).status_code == httpx.codes.UNAUTHORIZED
@@ -197,7 +196,7 @@ async def test_a_backup_restores_what_was_there(deployment: Deployment, deployed
     restore = f"docker exec -i {postgres} pg_restore -U postgres -d latchkey --clean --if-exists < {dump}"
     await asyncio.to_thread(run, "sh", "-c", restore)
     await asyncio.to_thread(deployment.compose, "start", *OURS)
-    await asyncio.to_thread(deployment.wait_until_healthy, *OURS)
+    await asyncio.to_thread(deployment.wait_until_ready)
     await asyncio.to_thread(_answers, deployment)
     assert (await deployed_site.verify(kept, "customise_score")).status_code == httpx.codes.OK
     assert (await deployed_site.verify(later)).status_code == httpx.codes.UNAUTHORIZED
