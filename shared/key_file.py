@@ -8,6 +8,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ PLACEHOLDERS: Final = ("%%API_KEY%%", "%%TACHI_KEY%%")
 LARGEST_TEMPLATE: Final = 10_000
 """In bytes of UTF-8."""
 LONGEST_FILENAME: Final = 80
+_DEEPEST_YAML: Final = 100
 
 # Looks ahead, so that two which share characters (%%API_KEY%%API_KEY%%) count as two.
 _PLACEHOLDER: Final = re.compile("(?=(" + "|".join(map(re.escape, PLACEHOLDERS)) + "))")
@@ -119,9 +121,18 @@ def _toml_values(content: str) -> Iterable[str]:
 
 
 def _yaml_values(content: str) -> Iterable[str]:
+    # The parser's time grows with the square of the open brackets: ten thousand would take it seconds.
+    if _most_open_brackets(content) > _DEEPEST_YAML:
+        raise RecursionError
     # Events only: nothing is constructed, and an alias costs nothing however often it is expanded.
     events = yaml.parse(content, Loader=yaml.SafeLoader)
     return [event.value for event in events if isinstance(event, yaml.ScalarEvent)]
+
+
+def _most_open_brackets(content: str) -> int:
+    """How many were open at once, also where they are but text: more than any document needs."""
+    steps = ((character in "[{") - (character in "]}") for character in content)
+    return max(accumulate(steps, initial=0))
 
 
 def _ini_values(content: str) -> Iterable[str]:

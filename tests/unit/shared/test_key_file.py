@@ -102,6 +102,14 @@ def test_hostile_documents_are_looked_at_without_harm(filename: str, template: s
     assert problem is None or isinstance(problem, str)
 
 
+def test_yaml_nested_deeper_than_anybody_writes_is_refused_unparsed() -> None:
+    """The parser's time grows with the square of its open brackets; a hundred of them are none to speak of."""
+    deepest = "[" * 100 + '"%%API_KEY%%"' + "]" * 100
+    assert template_problem(deepest, "a.yaml") is None
+    assert template_problem(f"[{deepest}]", "a.yaml") == "is nested too deeply for YAML"
+    assert template_problem("[]," * 200 + "\nk: %%API_KEY%%", "a.yml") != "is nested too deeply for YAML"
+
+
 def test_ac_44_the_file_parses_back_to_exactly_the_key() -> None:
     """In every format that is checked, a parser reads the key out again."""
     values = [
