@@ -19,7 +19,7 @@ from shared.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
 from tests.harness.browser import running_chromium
-from tests.harness.distribution import ByFile
+from tests.harness.distribution import ByFile, long_first
 from tests.harness.processes import RunningServices, running_services
 from tests.harness.routing import routed_site
 from tests.harness.site import Site
@@ -60,7 +60,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Notes the clauses that the tests prove."""
+    """Begins with the long ones, and notes the clauses that the tests prove."""
+    long_first(items)
     compliance.pytest_collection_modifyitems(items)
 
 

@@ -1,20 +1,30 @@
-"""Which tests of the whole suite stay together when several processes share it."""
+"""Which tests of the whole suite stay together when several processes share it, and which are begun first."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any, Final
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER: Final = ("tests/browser/", "tests/interop/")
-"""Folders whose tests share what takes long to start: a browser, compilers."""
+_TOGETHER: Final = ("tests/interop/", "tests/browser/", "tests/chaos/")
+"""Folders that are taken whole: their tests share what takes long to start, or are too few to go alone."""
+_LONGEST: Final = (
+    "tests/interop/",
+    "tests/browser/",
+    "tests/fuzz/",
+    "tests/acceptance/test_workers.py",
+    "tests/chaos/",
+    "tests/integration/test_wire_of_services.py",
+    "tests/integration/test_backup.py",
+)
+"""What takes more than a minute of one process, as measured, the longest first."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """Each process takes a whole file at a time, since its tests share services; some folders are taken whole.
 
-    In the order of collection: the long stories come first, and the short tests fill up what is left.
+    In the order of collection, which `long_first` has made.
     """
 
     def __init__(self, config: Any, log: Any = None) -> None:
@@ -24,4 +34,13 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((folder for folder in _TOGETHER if file.startswith(folder)), str(PurePosixPath(file)))
+        return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
+
+
+def long_first(items: list[pytest.Item]) -> None:
+    """The longest stories come first and the short tests fill up what is left: no process works alone at the end."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, path in enumerate(_LONGEST) if nodeid.startswith(path)), len(_LONGEST))
