@@ -150,7 +150,7 @@ class Deployment:
 @contextmanager
 def deployed(folder: Path) -> Iterator[Deployment]:
     """A running deployment of the repository as it is; everything of it is gone afterwards."""
-    deployment = Deployment(_copy_repository(folder))
+    deployment = Deployment(copy_repository(folder))
     run(str(deployment.folder / "latchkey"), "init", environ=_with_environment_of_ours())
     try:
         deployment.compose("up", "-d", "--build", seconds=BUILD_SECONDS)
@@ -160,7 +160,7 @@ def deployed(folder: Path) -> Iterator[Deployment]:
         print(deployment.compose("logs", "--no-color", "--tail", "60"))  # noqa: T201 - pytest shows it
         raise
     finally:
-        deployment.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        deployment.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
         subprocess.run(["docker", "image", "rm", "-f", deployment.project], capture_output=True, check=False)
 
 
@@ -168,7 +168,7 @@ def _with_environment_of_ours() -> dict[str, str]:
     return clean_environ({"LATCHKEY_VENV": os.environ.get("LATCHKEY_VENV") or str(REPOSITORY / ".venv")})
 
 
-def _copy_repository(folder: Path) -> Path:
+def copy_repository(folder: Path) -> Path:
     """What git knows of, and what it would add: neither environment nor secrets."""
     listed = run("git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):

@@ -15,6 +15,7 @@ _LONGEST: Final = (
     "tests/fuzz/",
     "tests/acceptance/test_workers.py",
     "tests/chaos/",
+    "tests/containers/",
     "tests/integration/test_wire_of_services.py",
     "tests/integration/test_backup.py",
 )
