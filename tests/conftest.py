@@ -15,6 +15,7 @@ import pytest
 import structlog
 from playwright.async_api import Browser, BrowserContext, Page
 
+from services.auth_api import passwords
 from shared.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
@@ -108,6 +109,16 @@ def _logs() -> None:
     """Shows the logs of a failed test with it."""
     configure_logging(level="debug", log_format="json", service="tests")
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_CurrentStderr()))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_passwords(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Services in the test's process hash passwords at next to no cost, except where that is what a module is about."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("costly_passwords") is None:
+            patch.setattr(passwords, "_MEMORY_KIB", 64)
+            patch.setattr(passwords, "_PASSES", 1)
+        yield
 
 
 @pytest.fixture(scope="session")

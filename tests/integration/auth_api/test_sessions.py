@@ -17,6 +17,8 @@ from shared.secret_tokens import digest_of
 from tests.harness.site import PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
 
+pytestmark = pytest.mark.costly_passwords
+
 COOKIE = "latchkey_session"
 
 

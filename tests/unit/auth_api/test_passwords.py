@@ -10,6 +10,8 @@ import pytest
 
 from services.auth_api.passwords import LONGEST_QUEUE, THREADS, PasswordHasher, PasswordsBusy
 
+pytestmark = pytest.mark.costly_passwords
+
 
 @pytest.fixture
 def hasher() -> Iterator[PasswordHasher]:
