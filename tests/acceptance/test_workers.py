@@ -75,7 +75,7 @@ def _said(process: RunningProcess, event: str, times: int = 1) -> Callable[[], b
 async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> None:
     """Under load the workers of each service are replaced in turn (SIGHUP): every request is answered with 200."""
     async with fronting(services.urls, PORT) as url, crowd_at(url, people=9) as crowd:
-        async with burst(crowd, each=2, checks=4) as found:
+        async with burst(crowd, checks=4) as found:
             for process in services.processes.values():
                 before = set(_workers(process))
                 os.kill(process.pid, signal.SIGHUP)

@@ -9,6 +9,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER: Final = ("tests/interop/", "tests/browser/", "tests/chaos/")
 """Folders that are taken whole: their tests share what takes long to start, or are too few to go alone."""
+_ONE_LATCHKEY: Final = frozenset(
+    f"tests/acceptance/test_{name}.py" for name in ("demo", "integrating", "json_integrator", "readme")
+)
+"""Files whose tests share one `./latchkey up`, which each process would start anew."""
 _LONGEST: Final = (
     "tests/interop/",
     "tests/browser/",
@@ -35,6 +39,8 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in _ONE_LATCHKEY:
+            return "./latchkey up"
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
 
