@@ -15,6 +15,8 @@ from tests.browser.walking import ShownClient, Walker
 EVIL: Final = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
 LONG: Final = "W" * 80
 NARROW: Final = {"width": 320, "height": 640}
+WITH_SCRIPTS: Final = pytest.mark.parametrize("script", [True], ids=["script"])
+"""Where a browser that runs none could show no more: nothing of a stranger's runs then, and nothing else is loaded."""
 
 _SIDEWAYS: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _SMALL_TARGETS: Final = """
@@ -106,6 +108,7 @@ async def test_every_page_fits_and_can_be_read(
     assert len(titles) == 17
 
 
+@WITH_SCRIPTS
 async def test_strangers_texts_stay_text(walker: Walker, integrator: Integrator) -> None:
     """Markup in a name is shown, and nothing of it runs (AC-42)."""
     client = await walker.register_client(
@@ -148,6 +151,7 @@ async def _outline(page: Page) -> float:
     return float(width)
 
 
+@WITH_SCRIPTS
 async def test_accept_and_decline_weigh_the_same(walker: Walker, integrator: Integrator) -> None:
     """The same size, side by side or one above the other; nothing is pressed beforehand."""
     client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
@@ -164,6 +168,7 @@ async def test_accept_and_decline_weigh_the_same(walker: Walker, integrator: Int
         assert min(min(size) for size in sizes) >= 44
 
 
+@WITH_SCRIPTS
 async def test_the_consent_page_is_two_requests(walker: Walker, integrator: Integrator) -> None:
     """One document, one stylesheet, kept for the next time; below 50 kB."""
     client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
