@@ -46,9 +46,9 @@ async def new_walker(chromium: Browser, stack: Stack) -> AsyncIterator[NewWalker
 
 @pytest.fixture
 async def walker(new_walker: NewWalker, *, script: bool) -> Walker:
-    """A person who has signed up on the page."""
+    """A person with an account, signed in."""
     walker = await new_walker(script=script)
-    await walker.sign_up()
+    await walker.join()
     return walker
 
 

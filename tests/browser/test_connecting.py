@@ -53,7 +53,7 @@ async def test_the_whole_story(
 
 async def test_declining(site: Site, walker: Walker, integrator: Integrator) -> None:
     """The app is told, and nothing has access afterwards."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     await walker.page.goto(f"{client.consent_link}&state=a%20b")
     await walker.press("Decline")
     arrival = await integrator.arrival()
@@ -64,7 +64,7 @@ async def test_declining(site: Site, walker: Walker, integrator: Integrator) -> 
 
 async def test_disconnecting_an_app(site: Site, walker: Walker, integrator: Integrator) -> None:
     """All its keys are dead, and its line is gone."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")
     key = await key_for(site, client.client_id, client.secret, (await integrator.arrival())["code"])
@@ -81,10 +81,10 @@ async def test_accept_reaches_the_app(
 ) -> None:
     """Under the shipped policy the browser arrives, on https and on loopback with a port of the request (AC-32)."""
     walker = await new_walker(script=script, ignore_https_errors=True)
-    await walker.sign_up()
+    await walker.join()
     origin = integrator.https if surface == "https" else integrator.http
     registered = f"{origin}/cb" if surface == "https" else "http://127.0.0.1/cb"
-    client = await walker.register_client(redirect_uris=[registered])
+    client = await walker.own_client(redirectUris=[registered])
     await walker.page.goto(f"{client.consent_link}&redirectUri={origin}/cb")
     await walker.press("Accept")
     assert (await integrator.arrival())["code"]
@@ -94,7 +94,7 @@ async def test_accept_reaches_the_app(
 
 async def test_accept_reaches_a_private_scheme(walker: Walker) -> None:
     """The browser hands the code to the app of the scheme; the policy does not stand in the way (AC-32)."""
-    client = await walker.register_client(redirect_uris=["com.example.app:/cb"])
+    client = await walker.own_client(redirectUris=["com.example.app:/cb"])
     await walker.page.goto(client.consent_link)
     async with walker.page.expect_event(
         "request", lambda request: request.url.startswith("com.example.app:")
@@ -106,7 +106,7 @@ async def test_accept_reaches_a_private_scheme(walker: Walker) -> None:
 async def test_the_app_may_send_the_person_on(walker: Walker, integrator: Integrator) -> None:
     """Browsers apply our policy to the app's own redirects too: most callbacks lead on to another of its hosts."""
     integrator.onward = f"{integrator.other}/home"
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")
     await expect(walker.page).to_have_title("Home")
@@ -115,7 +115,7 @@ async def test_the_app_may_send_the_person_on(walker: Walker, integrator: Integr
 
 async def test_a_double_click_on_accept(site: Site, walker: Walker, integrator: Integrator) -> None:
     """The person arrives, and what the app then holds works (AC-33)."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.page.get_by_role("button", name="Accept", exact=True).dblclick()
     await expect(walker.page).to_have_title("Arrived")
@@ -124,7 +124,7 @@ async def test_a_double_click_on_accept(site: Site, walker: Walker, integrator: 
 
 async def test_going_back_after_accepting(walker: Walker, integrator: Integrator) -> None:
     """The same page again asks again; the old answer is not sent twice."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")
     await integrator.arrival()
@@ -137,9 +137,9 @@ async def test_going_back_after_accepting(walker: Walker, integrator: Integrator
 
 async def test_switching_accounts(walker: Walker, new_walker: NewWalker, integrator: Integrator) -> None:
     """Somebody else at the same computer answers the same request."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     other = await new_walker()
-    await other.sign_up()
+    await other.join()
     await walker.page.goto(f"{client.consent_link}&state=kept")
     await walker.press("Not you? Switch account")
     walker.username = other.username

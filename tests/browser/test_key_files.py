@@ -17,7 +17,7 @@ TEMPLATE = '{\n  "server": "é",\n  "key": "%%TACHI_KEY%%"\n}\n'
 
 async def register_hook(walker: Walker) -> ShownClient:
     """A game hook that reads its key from a file."""
-    return await walker.register_client(name="Fervidex", filename="fervidex.json", template=TEMPLATE)
+    return await walker.own_client("Fervidex", apiKeyFilename="fervidex.json", apiKeyFormat=TEMPLATE)
 
 
 async def test_a_key_file_is_downloaded(site: Site, walker: Walker) -> None:
@@ -77,7 +77,7 @@ async def test_declining_a_key_file(walker: Walker) -> None:
 
 async def test_without_a_file_the_key_is_copied(site: Site, walker: Walker, *, script: bool) -> None:
     """A selectable field; with JavaScript also a button that says what it did."""
-    client = await walker.register_client(name="A script")
+    client = await walker.own_client("A script")
     page = walker.page
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.goto(client.file_link)

@@ -95,7 +95,7 @@ async def test_every_page_fits_and_can_be_read(
 ) -> None:
     """320 px wide without scrolling sideways, targets of 24 px, contrast of 4.5, one h1, a title, in light and dark."""
     walker = await new_walker(viewport=NARROW, **options)
-    await walker.sign_up()
+    await walker.join()
     client = await hostile_client(walker, integrator)
     titles = set()
     for path in await pages_of(walker, client):
@@ -126,7 +126,7 @@ async def test_strangers_texts_stay_text(walker: Walker, integrator: Integrator)
 
 async def test_consent_by_keyboard_alone(walker: Walker, integrator: Integrator) -> None:
     """Tab reaches everything in order with a visible focus; Enter decides."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     page = walker.page
     await page.goto(client.consent_link)
     reached = []
@@ -154,7 +154,7 @@ async def _outline(page: Page) -> float:
 @WITH_SCRIPTS
 async def test_accept_and_decline_weigh_the_same(walker: Walker, integrator: Integrator) -> None:
     """The same size, side by side or one above the other; nothing is pressed beforehand."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     for width in (320, 1280):
         await walker.page.set_viewport_size({"width": width, "height": 800})
         await walker.page.goto(client.consent_link)
@@ -171,7 +171,7 @@ async def test_accept_and_decline_weigh_the_same(walker: Walker, integrator: Int
 @WITH_SCRIPTS
 async def test_the_consent_page_is_two_requests(walker: Walker, integrator: Integrator) -> None:
     """One document, one stylesheet, kept for the next time; below 50 kB."""
-    client = await walker.register_client(redirect_uris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
     walker.requests.clear()
     await walker.page.goto(client.consent_link)
     await walker.page.wait_for_load_state("networkidle")

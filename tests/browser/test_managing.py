@@ -14,7 +14,7 @@ from tests.unit.oauth.test_redirect_uri import ALLOWED, FORBIDDEN, FOREIGN, RESE
 
 async def make_key(walker: Walker) -> str:
     """A key by the file flow, on its page afterwards."""
-    client = await walker.register_client(name="A script", permissions=["customise_score", "delete_score"])
+    client = await walker.own_client("A script", requestedPermissions=["customise_score", "delete_score"])
     await walker.page.goto(client.file_link)
     await walker.press("Create key")
     key = await walker.page.get_by_role("textbox").input_value()
@@ -85,7 +85,7 @@ async def test_a_client_from_birth_to_end(walker: Walker, integrator: Integrator
 
 async def test_a_device_is_connected(site: Site, walker: Walker) -> None:
     """The code is typed as people type, shown again, and only Accept connects."""
-    client = await walker.register_client(name="TV app")
+    client = await walker.own_client("TV app")
     start = await site.http.post("/api/v1/oauth/device_authorization", data={"client_id": client.client_id})
     code = start.json()["user_code"]
     page = walker.page
@@ -102,7 +102,7 @@ async def test_a_device_is_connected(site: Site, walker: Walker) -> None:
 async def test_redirect_addresses_are_checked_while_typing(new_walker: NewWalker) -> None:
     """In the words of registration, whose rules the script repeats one for one; what is mended is not wrong any more."""
     walker = await new_walker()
-    await walker.sign_up()
+    await walker.join()
     page = walker.page
     await page.goto("/developer/clients/new")
     field = page.get_by_label("Redirect addresses")
