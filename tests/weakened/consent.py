@@ -258,11 +258,11 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/handlers/session.py",
-                '            raise not_signed_in(resources.settings, "Wrong username or password.")\n',
-                "            known = await resources.database.fetchrow(\n"
-                '                "find_user_by_name", credentials.username\n            )\n'
-                "            raise not_signed_in(\n                resources.settings,\n"
-                '                "Wrong password." if known else "Unknown user.",\n            )\n',
+                '        raise not_signed_in(resources.settings, "Wrong username or password.")\n',
+                "        known = await resources.database.fetchrow(\n"
+                '            "find_user_by_name", credentials.username\n        )\n'
+                "        raise not_signed_in(\n            resources.settings,\n"
+                '            "Wrong password." if known else "Unknown user.",\n        )\n',
             ),
         ),
         (f"{_ACCOUNTS}test_sessions.py",),
