@@ -22,6 +22,7 @@ _LONGEST: Final = (
     "tests/containers/",
     "tests/integration/test_wire_of_services.py",
     "tests/integration/test_backup.py",
+    "tests/integration/bus/test_sentinels.py",
 )
 """What takes more than a minute of one process, as measured, the longest first."""
 
