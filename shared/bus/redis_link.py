@@ -139,4 +139,5 @@ class RedisLink:
         except BaseException:
             connection.abort("refused")
             raise
+        self._topology.opened(address, connection)
         return connection

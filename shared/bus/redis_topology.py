@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Final, Protocol
 
 from shared.bus.errors import CommandError
-from shared.bus.redis_connection import Argument, connect
+from shared.bus.redis_connection import Argument, RedisConnection, connect
+from shared.bus.redis_sentinels import Panel, PrimaryWatch
 from shared.bus.redis_url import RedisAddress
 from shared.errors import StoreUnavailable
 
@@ -47,6 +47,10 @@ class Topology(Protocol):
         """Reads the replies to ``questions``. Raises ``StoreUnavailable`` where it is the wrong server."""
         ...
 
+    def opened(self, address: RedisAddress, connection: RedisConnection) -> None:
+        """A connection was made to the server that it named."""
+        ...
+
 
 class OneServer:
     """All keys are on one server."""
@@ -67,6 +71,9 @@ class OneServer:
     def answered(self, _replies: Sequence[Any]) -> None:
         """Nothing was asked."""
 
+    def opened(self, _address: RedisAddress, _connection: RedisConnection) -> None:
+        """It stays the right one."""
+
 
 class _Learned:
     """What others tell, and are asked for again whenever it turns out to be wrong; by one caller for all."""
@@ -84,6 +91,9 @@ class _Learned:
 
     def answered(self, _replies: Sequence[Any]) -> None:
         """Any server will do."""
+
+    def opened(self, _address: RedisAddress, _connection: RedisConnection) -> None:
+        """Its server says itself when it is no longer the right one."""
 
     async def _refresh(self, *, known: bool) -> None:
         """Asks, unless what is ``known`` may be true or was told a moment ago."""
@@ -111,7 +121,8 @@ class Sentinels(_Learned):
     def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
         """``sentinels``: all that are known; most of those that answer decide."""
         super().__init__()
-        self._sentinels = tuple(sentinels)
+        self._panel = Panel(sentinels)
+        self._watch = PrimaryWatch(sentinels)
         self._primary: RedisAddress | None = None
         self._problem = ""
 
@@ -136,42 +147,17 @@ class Sentinels(_Learned):
         if isinstance(role, list) and role[0] != b"master":
             raise StoreUnavailable("redis", "the server that the sentinels name is a replica")
 
-    async def _ask(self) -> bool:
-        votes: Counter[tuple[str, int]] = Counter()
-        asking = [asyncio.create_task(self._named_by(sentinel)) for sentinel in self._sentinels]
-        try:
-            for answer in asyncio.as_completed(asking):
-                try:
-                    named = await answer
-                except StoreUnavailable as error:
-                    self._problem = error.reason
-                    continue
-                votes[named] += 1
-                if votes[named] * 2 > len(asking):
-                    break
-        finally:
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-        if votes:
-            self._primary = self._sentinels[0].named(*votes.most_common(1)[0][0])
-        return bool(votes)
+    def opened(self, address: RedisAddress, connection: RedisConnection) -> None:
+        """The connection is ended when the sentinels name another server."""
+        self._watch.watch(address, connection)
 
-    async def _named_by(self, sentinel: RedisAddress) -> tuple[str, int]:
-        where = f"sentinel {sentinel.host}:{sentinel.port}"
-        question = (("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinel.primary or ""),)
-        try:
-            connection, (answer,) = await connect(
-                sentinel.sentinel(), client_name="latchkey-topology", patience=1, greet=question
-            )
-        except StoreUnavailable as error:
-            raise StoreUnavailable("redis", f"{where}: {error.reason}") from error
-        connection.abort("answered")
-        if isinstance(answer, CommandError):
-            raise StoreUnavailable("redis", f"{where}: {answer}")
-        if not answer:
-            raise StoreUnavailable("redis", f"{where} knows no primary by the name in the URL")
-        return answer[0].decode(), int(answer[1])
+    async def _ask(self) -> bool:
+        votes = await self._panel.votes()
+        self._panel.dismiss()
+        self._problem = self._panel.problem
+        if votes:
+            self._primary = votes.most_common(1)[0][0]
+        return bool(votes)
 
 
 class Cluster(_Learned):

@@ -110,6 +110,13 @@ class Watched:
         await until(self._agrees_to_fail_over, BEGIN_SECONDS)
         await until(self._has_failed_over, BEGIN_SECONDS)
 
+    async def name_second(self) -> None:
+        """Lets all sentinels name the second server as the primary, while the first goes on as one."""
+        await self.second.redis.execute("REPLICAOF", "NO", "ONE")
+        for sentinel in self.sentinels:
+            await sentinel.redis.execute("SENTINEL", "REMOVE", NAME)
+            await sentinel.redis.execute("SENTINEL", "MONITOR", NAME, "127.0.0.1", self.second.port, 2)
+
     async def _agrees_to_fail_over(self) -> bool:
         with suppress(CommandError):  # NOGOODSLAVE, INPROG: in a moment
             await self.sentinels[0].redis.execute("SENTINEL", "FAILOVER", NAME)

@@ -99,6 +99,16 @@ async def test_a_failover_costs_outages_and_no_errors(watched: Watched) -> None:
         assert await watched.second.redis.execute("GET", "lk:written-after") == b"1"
 
 
+async def test_a_primary_that_was_replaced_alive_is_left(watched: Watched) -> None:
+    """It goes on answering, but what is written there is thrown away: every connection goes to the one named now."""
+    async with working_bus(watched) as bus, test_stream_tail.Listener(bus).listening():
+        await watched.name_second()
+        await until(lambda: _is_left(watched.first), AGAIN_SECONDS)
+        await until(lambda: works(bus), AGAIN_SECONDS)
+        assert await watched.first.role() == b"master", "nobody sent us away"
+        assert len(await _our_connections(watched.second)) > len(await _our_connections(watched.first)) == 0
+
+
 async def test_a_replica_is_not_believed_whoever_names_it(watched: Watched) -> None:
     """Sentinels may be behind; a server that takes no writes is an outage."""
     topology = topology_of(parse_redis_url(watched.url()))
@@ -146,6 +156,10 @@ async def test_sentinels_that_are_not_there_are_an_outage() -> None:
 
 async def _is_replica(watched: Watched) -> bool:
     return await watched.first.role() == b"slave"
+
+
+async def _is_left(server: Server) -> bool:
+    return not await _our_connections(server)
 
 
 async def _our_connections(server: Server) -> list[str]:
