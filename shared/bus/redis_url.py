@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
@@ -84,18 +84,18 @@ def _parse_one(url: str) -> RedisAddress:
     path = parts.path.strip("/")
     address = RedisAddress(
         host=parts.hostname or "127.0.0.1",
-        port=parts.port or (_SENTINEL_PORT if variant == "sentinel" else _PORT),
+        port=_port(parts) or (_SENTINEL_PORT if variant == "sentinel" else _PORT),
         username=username,
         password=password,
         tls=ssl.create_default_context() if scheme == "rediss" else None,
         cluster=variant == "cluster",
     )
     if variant == "sentinel":
-        return _watched(address, path, parse_qs(parts.query))
+        return _watched(address, path, _parameters(parts.query))
     return replace(address, database=_number(path or "0"))
 
 
-def _watched(address: RedisAddress, path: str, query: dict[str, list[str]]) -> RedisAddress:
+def _watched(address: RedisAddress, path: str, given: dict[str, str]) -> RedisAddress:
     name, _, number = path.partition("/")
     if not name:
         raise ValueError(
@@ -105,9 +105,22 @@ def _watched(address: RedisAddress, path: str, query: dict[str, list[str]]) -> R
         address,
         database=_number(number or "0"),
         primary=unquote(name),
-        sentinel_username=query.get("sentinel_username", [None])[0],
-        sentinel_password=query.get("sentinel_password", [None])[0],
+        sentinel_username=given.get("sentinel_username"),
+        sentinel_password=given.get("sentinel_password"),
     )
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Percent-decoded like the rest of the URL: a ``+``, frequent in passwords, is no space here."""
+    pairs = [part.partition("=") for part in query.split("&")]
+    return {name: unquote(value) for name, _, value in pairs if value}
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:  # its words hold what stands there: part of a password that has an unescaped slash
+        raise ValueError("the port of a Redis URL is a number (and a / in a password is %2F)") from None
 
 
 def _number(text: str) -> int:

@@ -80,3 +80,21 @@ def test_a_password_is_not_shown() -> None:
     """Not in logs, not in traces."""
     assert "secret" not in repr(parse_redis_url("redis://u:secret@h"))
     assert "secret" not in repr(parse_redis_url("redis+sentinel://u:secret@h/m?sentinel_password=secret"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://user:secret/word@h", "redis+sentinel://user:secret/word@h/n", "redis://user:secret#word@h"],
+)
+def test_a_password_that_cuts_the_address_short_is_not_repeated(url: str) -> None:
+    """What is taken for a port then is its beginning; the message goes into logs."""
+    with pytest.raises(ValueError, match="port of a Redis URL") as raised:
+        parse_redis_url(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_the_login_of_the_sentinels_is_decoded_like_that_of_redis() -> None:
+    """A plus sign stays one."""
+    (address,) = parse_redis_url("redis+sentinel://u:a+b%2F@h/n?sentinel_username=s&sentinel_password=c+d%26")
+    assert address.login() == ("AUTH", "u", "a+b/")
+    assert address.sentinel().login() == ("AUTH", "s", "c+d&")
