@@ -16,6 +16,7 @@ from shared.errors import StoreUnavailable
 TICK_SECONDS: Final = 0.25
 CONNECT_SECONDS: Final = 1.0
 MOST_IN_FLIGHT: Final = 20_000
+BECAME_REPLICA: Final = "the server has become a replica"
 
 Argument = str | bytes | int
 Sink = asyncio.Future[Any]
@@ -31,7 +32,8 @@ class RedisConnection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, patience: float) -> None:
         """``patience``: seconds without any reply after which a server that owes one counts as gone."""
-        self.closed: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[str] = loop.create_future()
+        """Has the reason, once it is."""
         self.on_redirect: Callable[[], None] | None = None
         """Told when a node of a cluster says that a key is elsewhere."""
         self._loop = loop
@@ -108,7 +110,7 @@ class RedisConnection(asyncio.Protocol):
         if sink is not None and not sink.done():
             sink.set_exception(error_of(reply))
         if reply.code == "READONLY":  # it was the primary when we came
-            self.abort("the server has become a replica")
+            self.abort(BECAME_REPLICA)
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
@@ -126,7 +128,7 @@ class RedisConnection(asyncio.Protocol):
         if self._ticker is not None:
             self._ticker.cancel()
         if not self.closed.done():
-            self.closed.set_result(None)
+            self.closed.set_result(reason)
         sinks, self._sinks = self._sinks, deque()
         _fail(sinks, reason)
 

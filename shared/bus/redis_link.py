@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from shared.bus.redis_connection import Argument, RedisConnection, connect
+from shared.bus.redis_connection import BECAME_REPLICA, Argument, RedisConnection, connect
 from shared.bus.redis_topology import Key, Topology
 from shared.bus.supervisor import watched
 from shared.errors import StoreUnavailable
@@ -117,10 +117,14 @@ class RedisLink:
                 _log.info("redis_back", connection=self._client_name)
             self.connection, self._outage, pause = connection, "", SHORTEST_PAUSE
             self._attempted.set()
-            await connection.closed
+            reason = await connection.closed
             self._topology.suspect()
-            self._attempted.clear()
             self.connection = None
+            if reason == BECAME_REPLICA:  # it takes connections still: without a pause they would storm it
+                self._outage = reason
+                self._attempted.set()
+                await asyncio.sleep(LONGEST_PAUSE * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+            self._attempted.clear()
 
     async def _connect(self) -> RedisConnection:
         address = await self._topology.locate(self._key)

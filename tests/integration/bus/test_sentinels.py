@@ -128,6 +128,17 @@ async def test_a_demoted_primary_is_left_at_its_first_refusal(watched: Watched) 
     assert not connection.is_open
 
 
+async def test_a_replica_in_the_place_of_the_only_server_is_an_outage(watched: Watched) -> None:
+    """Asked again with pauses, not stormed with connections: so that the process can also be stopped."""
+    await until(lambda: _follows(watched.second), AGAIN_SECONDS)
+    async with bus_on(f"redis://127.0.0.1:{watched.second.port}") as bus:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await bus.redis.execute("SET", "x", "1")
+            with pytest.raises(StoreUnavailable):
+                await bus.health()
+
+
 async def test_a_primary_is_kept_while_no_sentinel_answers(watched: Watched) -> None:
     """And found again where the connection to it ends."""
     async with working_bus(watched) as bus:
@@ -167,3 +178,8 @@ async def _our_connections(server: Server) -> list[str]:
     clients: bytes = await server.redis.execute("CLIENT", "LIST", "TYPE", "normal")
     rows = [dict(part.split("=", 1) for part in line.split()) for line in clients.decode().splitlines()]
     return [row["name"] for row in rows if row["name"].startswith(("auth_api", "key_issuer"))]
+
+
+async def _follows(server: Server) -> bool:
+    told: bytes = await server.redis.execute("INFO", "replication")
+    return b"master_link_status:up" in told
