@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BLOCK_MS: Final = 2000
 PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 2
+BEYOND_ALL: Final = "18446744073709551615-0"
+"""Greater than the id of any entry: a member that asks for its own from here on is given none, at once."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -69,6 +71,8 @@ class GroupReader:
                 try:
                     connection = await self._joined()
                     answer = await connection.send(self._command(room))
+                    if not answer and not self._stopping:
+                        await self._show_up(connection)
                 except (StoreUnavailable, CommandError) as error:
                     # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
                     if backoff.fresh:
@@ -123,3 +127,11 @@ class GroupReader:
         except CommandError as error:
             if error.code != "BUSYGROUP":  # it is there already
                 raise
+        await self._show_up(connection)
+
+    async def _show_up(self, connection: RedisConnection) -> None:
+        """Is counted among the group's readers: before 7.2 Redis does not see a member that only waits."""
+        lane = self._lane
+        await connection.send(
+            ("XREADGROUP", "GROUP", lane.group, self._bus.instance, "STREAMS", lane.stream, BEYOND_ALL)
+        )

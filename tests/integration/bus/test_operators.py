@@ -139,3 +139,15 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(valkey: Valkey
 async def _letters(bus: Bus, number: int) -> bool:
     length: int = await bus.redis.execute("XLEN", "lk:{key_issuer:0}:dead")
     return length == number
+
+
+async def test_a_reader_that_only_waits_is_counted(valkey: Valkey) -> None:
+    """Before its first message, too, `bus status` knows who reads."""
+    async with open_bus(valkey) as bus, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
+
+        async def is_counted() -> bool:
+            status = await bus_status(bus.redis, bus.time.now())
+            (queue,) = [queue for queue in status.queues if queue.stream == Echo.queue]
+            return queue.consumers == 1
+
+        await until(is_counted)
