@@ -13,6 +13,7 @@ _PASSING: Final = (
     "CLUSTERDOWN",
     "MASTERDOWN",
     "READONLY",
+    "UNBLOCKED force",  # said to whoever waits in a read when a primary becomes a replica
     "OOM",
     "MISCONF",
     "TRYAGAIN",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus import Bus, CommandError
+from shared.bus import Bus, CoalescingRedis, CommandError
 from shared.bus.redis_topology import topology_of
 from shared.bus.redis_url import parse_redis_url
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -137,6 +137,18 @@ async def test_a_replica_in_the_place_of_the_only_server_is_an_outage(watched: W
                 await bus.redis.execute("SET", "x", "1")
             with pytest.raises(StoreUnavailable):
                 await bus.health()
+
+
+async def test_a_read_that_a_demotion_ends_is_an_outage(watched: Watched) -> None:
+    """UNBLOCKED, to whoever waited on a primary that is made a replica: no bug, and no word of one."""
+    connection = await watched.first.redis.connection_for(None)
+    waiting = connection.send(("XREAD", "BLOCK", 0, "STREAMS", "lk:x", "0"))
+    await watched.second.redis.execute("REPLICAOF", "NO", "ONE")
+    other = CoalescingRedis(f"redis://127.0.0.1:{watched.first.port}")
+    await other.execute("REPLICAOF", "127.0.0.1", watched.second.port)
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    await other.close()
 
 
 async def test_a_primary_is_kept_while_no_sentinel_answers(watched: Watched) -> None:
