@@ -73,7 +73,9 @@ def _parse_one(url: str) -> RedisAddress:
     parts = urlsplit(url)
     scheme, _, variant = parts.scheme.partition("+")
     if scheme not in ("redis", "rediss", "unix") or variant not in ("", "cluster", "sentinel"):
-        raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
+        raise ValueError(
+            "a Redis URL starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        )
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password is not None else None
     if scheme == "unix":
