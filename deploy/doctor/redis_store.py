@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploy.doctor.findings import Notes
+from deploy.doctor.sentinels import examine_replicas, examine_sentinels, sentinels_of
 from shared.bus import CoalescingRedis, CommandError
 from shared.bus.status import QueueStatus, bus_status
 from shared.errors import StoreUnavailable
@@ -25,14 +26,18 @@ async def examine_redis(url: str, now: int) -> list[Notes]:
     if not url:
         server.unknown("server", "not configured", "Set LATCHKEY_REDIS_URL.")
         return [server, streams]
-    client = CoalescingRedis(url)
+    client, sentinels = CoalescingRedis(url), sentinels_of(url)
     try:
+        if sentinels:
+            await examine_sentinels(server, sentinels)
         info = await _reach(client, server)
         if info is None:
             streams.unknown("all", "Redis was not reached")
         else:
             _examine_server(server, info)
             _examine_persistence(server, info, await _configured(client, "appendfsync"))
+            if sentinels:
+                examine_replicas(server, info, await _configured(client, "min-replicas-to-write"))
             await _examine_clock(client, server)
             await _examine_user(client, server)
             await _examine_streams(client, streams, now)

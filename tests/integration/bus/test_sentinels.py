@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.doctor.findings import Verdict
+from deploy.doctor.redis_store import examine_redis
 from shared.bus import Bus, CoalescingRedis, CommandError
 from shared.bus.redis_topology import topology_of
 from shared.bus.redis_url import parse_redis_url
@@ -149,6 +151,22 @@ async def test_a_read_that_a_demotion_ends_is_an_outage(watched: Watched) -> Non
     with pytest.raises(StoreUnavailable):
         await waiting
     await other.close()
+
+
+async def test_doctor_looks_at_sentinels_and_replicas(watched: Watched) -> None:
+    """What it takes to fail over, each with what to do where it is missing."""
+    await watched.safe()
+    watched.sentinels[2].kill()
+    (server, _) = await examine_redis(watched.url(), 0)
+    found = {finding.subject: finding for finding in server.findings}
+    names = [f"sentinel 127.0.0.1:{sentinel.port}" for sentinel in watched.sentinels]
+    assert found[names[0]].detail == f"names 127.0.0.1:{watched.first.port}"
+    assert found[names[2]].verdict is Verdict.PROBLEM
+    assert found["replicas"].verdict is Verdict.OK
+    assert "max-lag" in found["min-replicas-to-write"].advice
+    assert found["role"].detail == "master"
+    (unknown, _) = await examine_redis(watched.url("other"), 0)
+    assert "no primary by the name" in unknown.findings[0].detail
 
 
 async def test_a_primary_is_kept_while_no_sentinel_answers(watched: Watched) -> None:
