@@ -47,3 +47,14 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{/* A setting as it was written: YAML makes a boolean of `on`, and Helm a float of a million, which it prints as 1e+06. */}}
+{{- define "latchkey.setting" -}}
+{{- if kindIs "bool" . -}}
+{{ ternary "on" "off" . }}
+{{- else if and (kindIs "float64" .) (eq (float64 (int64 .)) .) -}}
+{{ int64 . }}
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,90 @@
+"""The chart as `helm` renders it. Collected where there is one, on PATH or named by LATCHKEY_HELM."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from deploy.cli.init import DEPLOY
+from tests.unit.helm import HELM
+
+CHART: Final = DEPLOY / "helm" / "latchkey"
+
+
+def _rendered(folder: Path, values: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """Every object, by kind and name. JSON is YAML, so a file of values may be JSON."""
+    assert HELM is not None
+    file = folder / "values.yaml"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    command = [HELM, "template", "lk", str(CHART), "--kube-version", "1.30.0", "--values", str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    objects = [one for one in yaml.safe_load_all(ended.stdout) if one]
+    found = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    assert len(found) == len(objects)
+    return found
+
+
+@pytest.mark.parametrize("keda", [True, False])
+@pytest.mark.parametrize("scaling", [True, False])
+def test_renders(tmp_path: Path, *, keda: bool, scaling: bool) -> None:
+    """Every way of scaling gives well-formed objects, of which those of ours run without rights."""
+    objects = _rendered(
+        tmp_path,
+        {
+            "keda": {"enabled": keda},
+            "keyIssuer": {"autoscaling": {"enabled": scaling}},
+            "serviceMonitor": {"enabled": True},
+            "tracing": {"endpoint": "http://collector:4318"},
+            "permissions": "x = 1",
+        },
+    )
+    kinds = {kind for kind, _name in objects}
+    assert {"Deployment", "Service", "Job", "NetworkPolicy", "PodDisruptionBudget", "Ingress"} <= kinds
+    assert ("ScaledObject" in kinds) == keda
+    assert ("HorizontalPodAutoscaler" in kinds) == (scaling and not keda)
+    for (kind, _name), one in objects.items():
+        if kind in ("Deployment", "Job"):
+            pod = one["spec"]["template"]["spec"]
+            (container,) = pod["containers"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_nobody_named_is_nobody_let_through(tmp_path: Path) -> None:
+    """Kubernetes reads a rule without peers as everybody: an empty list must leave the rule out."""
+    lists = ("ingressFrom", "metricsFrom", "verifyFrom", "postgresTo", "redisTo", "tracesTo")
+    values = {"networkPolicy": {name: [] for name in lists}, "tracing": {"endpoint": "http://c:4318"}}
+    policies = [one for (kind, _name), one in _rendered(tmp_path, values).items() if kind == "NetworkPolicy"]
+    assert len(policies) == 4
+    for policy in policies:
+        assert not policy["spec"].get("ingress")
+        opened = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+        assert opened == [53, 53]
+
+
+def test_only_key_issuer_is_asked_by_apis(tmp_path: Path) -> None:
+    """Those of `verifyFrom` reach key_issuer, also where nobody else is named."""
+    peer = {"podSelector": {"matchLabels": {"app": "api"}}}
+    values = {"networkPolicy": {"ingressFrom": [], "metricsFrom": [], "verifyFrom": [peer]}}
+    objects = _rendered(tmp_path, values)
+    (rule,) = objects["NetworkPolicy", "lk-key-issuer"]["spec"]["ingress"]
+    assert rule["from"] == [peer]
+    assert not objects["NetworkPolicy", "lk-auth-api"]["spec"].get("ingress")
+
+
+def test_settings_arrive_as_they_were_written(tmp_path: Path) -> None:
+    """Neither YAML's booleans nor Helm's floats get into a variable."""
+    settings = {"SIGN_UP_LIMIT": 1_000_000, "REGISTRATION": True, "THROTTLE": False, "SITE_NAME": "1e6"}
+    data = _rendered(tmp_path, {"settings": settings})["ConfigMap", "lk-settings"]["data"]
+    assert {name: data[f"LATCHKEY_{name}"] for name in settings} == {
+        "SIGN_UP_LIMIT": "1000000",
+        "REGISTRATION": "on",
+        "THROTTLE": "off",
+        "SITE_NAME": "1e6",
+    }
