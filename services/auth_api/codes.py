@@ -51,6 +51,8 @@ class StoredCode:
     """How often it was redeemed so far, released attempts included."""
     mismatches: int
     """How often its client (a public one: from this peer) sent it with a wrong redirect URI or verifier."""
+    spent: bool
+    """Whether it was redeemed, as far as is known now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,13 @@ async def store(
 
 async def find(resources: Resources, digest: str, *, mismatch_field: str) -> StoredCode | None:
     """What is kept of a code, or ``None`` where Redis knows nothing of it."""
-    found = await resources.bus.redis.execute("HMGET", code_key(digest), "record", "attempts", mismatch_field)
-    raw, attempts, mismatches = found
+    found = await resources.bus.redis.execute(
+        "HMGET", code_key(digest), "record", "attempts", mismatch_field, "state"
+    )
+    raw, attempts, mismatches, state = found
     if raw is None:
         return None
-    return StoredCode(CodeRecord.from_bytes(raw), int(attempts), int(mismatches or 0))
+    return StoredCode(CodeRecord.from_bytes(raw), int(attempts), int(mismatches or 0), state == b"spent")
 
 
 async def note_mismatch(resources: Resources, digest: str, *, mismatch_field: str) -> None:

@@ -148,6 +148,8 @@ async def _checked_code(resources: Resources, exchange: Exchange) -> StoredCode:
         await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
         raise
     if stored.mismatches >= MOST_MISMATCHES:
+        if stored.spent:  # a replay costs the key that the code gave, whatever was tried with the code since
+            raise await _refusal(resources, exchange, stored, "spent")
         raise unknown_code("the code is dead: too many requests with a wrong redirect_uri or code_verifier")
     return stored
 

@@ -169,6 +169,20 @@ async def test_ac_05_wrong_verifiers_are_refused_and_capped(
     assert "dead" in (await provider.causes(author, client))[0]
 
 
+async def test_ac_05_wrong_verifiers_hide_no_replay(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """A code that is spent and dead for its many wrong verifiers still costs its key when it comes back."""
+    client = await author.create_client()
+    code = await person.create_code(client, **PKCE)
+    key = (await provider.site.exchange(client, code, code_verifier=VERIFIER)).json()["access_token"]
+    for _ in range(6):
+        refused(await provider.site.exchange(client, code, code_verifier="B" * 43), "invalid_grant")
+    assert (await provider.issuer.verify(key)).status_code == 200
+    refused(await provider.site.exchange(client, code, code_verifier=VERIFIER), "invalid_grant")
+    assert (await provider.issuer.verify(key)).status_code == 401
+
+
 async def test_ac_05_a_thief_cannot_kill_the_code_of_a_public_client(
     provider: Provider, author: Person, person: Person
 ) -> None:
