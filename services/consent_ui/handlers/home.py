@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.access import list_access
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import find_visitor
 from services.consent_ui.views.keys import home_view
-from shared.contracts.apps import ListApps
-from shared.contracts.keys import ListKeys
 
 _NOTICES: Final = {
     "signed-out": "You are signed out.",
@@ -29,9 +27,6 @@ async def home(request: web.Request) -> web.Response:
     visitor = await find_visitor(request)
     if visitor is None:
         return resources.pages.respond("welcome.html", None, notice=notice)
-    apps, keys = await asyncio.gather(
-        resources.bus.request(ListApps(session=visitor.session)),
-        resources.bus.request(ListKeys(user_id=visitor.user.user_id)),
-    )
+    apps, keys = await list_access(resources, visitor)
     view = home_view(resources, visitor.user.username, apps.apps, keys.keys)
     return resources.pages.respond("home.html", view, visitor=visitor, notice=notice)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.access import list_access
 from services.consent_ui.display_names import readable
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.handlers.delivery import key_page
@@ -22,8 +22,7 @@ from services.consent_ui.views.moments import date_field
 from services.consent_ui.views.permissions import permission_lines
 from services.consent_ui.visitor import Visitor
 from shared.api_key import USER_KEY, MintedKey, mint_key
-from shared.contracts.apps import ListApps
-from shared.contracts.keys import KeyView, ListKeys, RevokeKey, RotateKey
+from shared.contracts.keys import KeyView, RevokeKey, RotateKey
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
@@ -149,10 +148,7 @@ def no_such_key() -> Problem:
 async def _find_key(request: web.Request, visitor: Visitor) -> tuple[KeyView, KeyLine]:
     resources = request.app[RESOURCES]
     key_id = key_id_in(request.match_info["keyID"])
-    keys, apps = await asyncio.gather(
-        resources.bus.request(ListKeys(user_id=visitor.user.user_id)),
-        resources.bus.request(ListApps(session=visitor.session)),
-    )
+    apps, keys = await list_access(resources, visitor)
     key = next((key for key in keys.keys if key.key_id == key_id), None)
     if key is None:
         raise no_such_key()

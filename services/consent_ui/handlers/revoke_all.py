@@ -9,13 +9,14 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.access import list_access
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.handlers.apps import DISCONNECT_SECONDS
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import signed_in
 from services.consent_ui.visitor import Visitor
-from shared.contracts.apps import DisconnectApp, ListApps
-from shared.contracts.keys import ListKeys, RevokeKey
+from shared.contracts.apps import DisconnectApp
+from shared.contracts.keys import RevokeKey
 from shared.errors import StoreUnavailable
 from shared.web.redirects import see_other
 
@@ -75,10 +76,7 @@ async def revoke_all(request: web.Request, visitor: Visitor) -> web.Response:
 
 
 async def _held(request: web.Request, visitor: Visitor) -> _Holdings:
-    bus = request.app[RESOURCES].bus
-    apps, keys = await asyncio.gather(
-        bus.request(ListApps(session=visitor.session)), bus.request(ListKeys(user_id=visitor.user.user_id))
-    )
+    apps, keys = await list_access(request.app[RESOURCES], visitor)
     client_ids = tuple(app.client_id for app in apps.apps)
     live = [key for key in keys.keys if key.status in _LIVE]
     return _Holdings(
