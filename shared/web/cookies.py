@@ -1,4 +1,4 @@
-"""The session cookie: its name, its attributes, and reading it back."""
+"""Our cookies, and the session's above all: their names, their attributes, and reading them back."""
 
 from __future__ import annotations
 
@@ -15,41 +15,48 @@ SESSION_SECONDS: Final = 90 * 24 * 3600
 _VALUE: Final = re.compile(r"[0-9A-Za-z]{43}")
 
 
+def cookie_name(settings: Settings, noun: str) -> str:
+    """``__Host-latchkey_<noun>`` on https, ``latchkey_<noun>`` else (browsers refuse the prefix there)."""
+    return f"__Host-latchkey_{noun}" if settings.secure else f"latchkey_{noun}"
+
+
+def read_cookie(request: web.Request, name: str) -> str:
+    """What the browser presents, empty where it presents nothing; never trusted before it is looked at."""
+    try:
+        return request.cookies.get(name, "")
+    except (CookieError, ValueError):
+        return ""
+
+
+def set_cookie(response: web.StreamResponse, settings: Settings, name: str, value: str, seconds: int) -> None:
+    """Hands the browser a cookie: host-only, unreadable to scripts, sent on top-level navigation only. 0 s: forget it."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
 def session_cookie_name(settings: Settings) -> str:
-    """``__Host-latchkey_session`` on https, ``latchkey_session`` else (browsers refuse the prefix there)."""
-    return "__Host-latchkey_session" if settings.secure else "latchkey_session"
+    """``__Host-latchkey_session`` on https, ``latchkey_session`` else."""
+    return cookie_name(settings, "session")
 
 
 def read_session_cookie(request: web.Request, settings: Settings) -> str | None:
     """The session id that the browser presents, or ``None``; never trusted before it is looked up."""
-    try:
-        value = request.cookies.get(session_cookie_name(settings))
-    except (CookieError, ValueError):
-        return None
-    return value if value is not None and _VALUE.fullmatch(value) else None
+    value = read_cookie(request, session_cookie_name(settings))
+    return value if _VALUE.fullmatch(value) else None
 
 
 def set_session_cookie(response: web.StreamResponse, settings: Settings, session_id: str) -> None:
-    """Hands the browser a session: host-only, unreadable to scripts, sent on top-level navigation only."""
-    response.set_cookie(
-        session_cookie_name(settings),
-        session_id,
-        max_age=SESSION_SECONDS,
-        path="/",
-        secure=settings.secure,
-        httponly=True,
-        samesite="Lax",
-    )
+    """Hands the browser a session."""
+    set_cookie(response, settings, session_cookie_name(settings), session_id, SESSION_SECONDS)
 
 
 def clear_session_cookie(response: web.StreamResponse, settings: Settings) -> None:
     """Makes the browser forget its session."""
-    response.set_cookie(
-        session_cookie_name(settings),
-        "",
-        max_age=0,
-        path="/",
-        secure=settings.secure,
-        httponly=True,
-        samesite="Lax",
-    )
+    set_cookie(response, settings, session_cookie_name(settings), "", 0)

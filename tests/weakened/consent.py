@@ -189,8 +189,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "shared/web/cookies.py",
-                '        max_age=SESSION_SECONDS,\n        path="/",\n        secure=settings.secure,\n        httponly=True,',
-                '        max_age=SESSION_SECONDS,\n        path="/",\n        secure=settings.secure,\n        httponly=False,',
+                "        httponly=True,",
+                "        httponly=False,",
             ),
         ),
         (f"{_ACCOUNTS}test_sessions.py",),
