@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from shared.bus.errors import CommandError
 from shared.bus.redis_connection import Argument, RedisConnection, connect
@@ -29,33 +30,29 @@ _SECOND: Final = frozenset({"XGROUP", "XINFO", "OBJECT", "MEMORY"})
 _SCRIPTS: Final = frozenset({"EVAL", "EVALSHA"})
 
 
-class Topology(Protocol):
+class Topology(ABC):
     """Knows where keys live."""
 
-    questions: tuple[tuple[Argument, ...], ...]
+    questions: tuple[tuple[Argument, ...], ...] = ()
     """What is asked on every new connection to a server that it named."""
 
+    @abstractmethod
     async def locate(self, key: Key) -> RedisAddress:
         """The server that holds a key. Raises ``StoreUnavailable`` where nobody can tell."""
-        ...
 
+    @abstractmethod
     def suspect(self) -> None:
         """What was told is wrong, or a server does not answer: ask again before the next answer."""
-        ...
 
-    def answered(self, replies: Sequence[Any]) -> None:
+    def answered(self, replies: Sequence[Any]) -> None:  # noqa: B027 - most have no questions
         """Reads the replies to ``questions``. Raises ``StoreUnavailable`` where it is the wrong server."""
-        ...
 
-    def opened(self, address: RedisAddress, connection: RedisConnection) -> None:
+    def opened(self, address: RedisAddress, connection: RedisConnection) -> None:  # noqa: B027 - most need not know
         """A connection was made to the server that it named."""
-        ...
 
 
-class OneServer:
+class OneServer(Topology):
     """All keys are on one server."""
-
-    questions: tuple[tuple[Argument, ...], ...] = ()
 
     def __init__(self, address: RedisAddress) -> None:
         """That one."""
@@ -68,17 +65,9 @@ class OneServer:
     def suspect(self) -> None:
         """There is nobody else to ask."""
 
-    def answered(self, _replies: Sequence[Any]) -> None:
-        """Nothing was asked."""
 
-    def opened(self, _address: RedisAddress, _connection: RedisConnection) -> None:
-        """It stays the right one."""
-
-
-class _Learned:
+class _Learned(Topology):
     """What others tell, and are asked for again whenever it turns out to be wrong; by one caller for all."""
-
-    questions: tuple[tuple[Argument, ...], ...] = ()
 
     def __init__(self) -> None:
         self._stale = True
@@ -88,12 +77,6 @@ class _Learned:
     def suspect(self) -> None:
         """It may be old."""
         self._stale = True
-
-    def answered(self, _replies: Sequence[Any]) -> None:
-        """Any server will do."""
-
-    def opened(self, _address: RedisAddress, _connection: RedisConnection) -> None:
-        """Its server says itself when it is no longer the right one."""
 
     async def _refresh(self, *, known: bool) -> None:
         """Asks, unless what is ``known`` may be true or was told a moment ago."""
@@ -108,15 +91,15 @@ class _Learned:
             finally:
                 self._asked = monotonic()
 
+    @abstractmethod
     async def _ask(self) -> bool:
         """Learns it; whether anybody told."""
-        raise NotImplementedError
 
 
 class Sentinels(_Learned):
     """The primary that the sentinels name. A server that says it is a replica is not it, whoever named it."""
 
-    questions: tuple[tuple[Argument, ...], ...] = (("ROLE",),)
+    questions = (("ROLE",),)
 
     def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
         """``sentinels``: all that are known; most of those that answer decide."""
@@ -124,7 +107,6 @@ class Sentinels(_Learned):
         self._panel = Panel(sentinels)
         self._watch = PrimaryWatch(sentinels)
         self._primary: RedisAddress | None = None
-        self._problem = ""
 
     async def locate(self, _key: Key) -> RedisAddress:
         """The primary; the last one known while no sentinel answers.
@@ -134,7 +116,7 @@ class Sentinels(_Learned):
         """
         await self._refresh(known=self._primary is not None)
         if self._primary is None:
-            raise StoreUnavailable("redis", self._problem)
+            raise StoreUnavailable("redis", self._panel.problem)
         return self._primary
 
     def answered(self, replies: Sequence[Any]) -> None:
@@ -154,7 +136,6 @@ class Sentinels(_Learned):
     async def _ask(self) -> bool:
         votes = await self._panel.votes()
         self._panel.dismiss()
-        self._problem = self._panel.problem
         if votes:
             self._primary = votes.most_common(1)[0][0]
         return bool(votes)
