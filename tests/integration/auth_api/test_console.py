@@ -19,6 +19,7 @@ from shared.contracts.clients import (
 )
 from shared.contracts.sessions import EndSession, ReadSession, StoreContinuation
 from shared.secret_tokens import digest_of
+from tests.harness.buses import started
 from tests.harness.site import CALLBACK, PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry
 
@@ -31,10 +32,10 @@ NOBODY = "0" * 64
 @pytest.fixture
 async def pages(registry: Registry) -> AsyncIterator[Bus]:
     """The bus as consent_ui has it."""
-    bus = Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
-    await bus.start()
-    yield bus
-    await bus.stop()
+    async with started(
+        Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
+    ) as bus:
+        yield bus
 
 
 def session_of(person: Person) -> str:

@@ -22,6 +22,7 @@ from shared.bus.status import bus_status
 from shared.clock import Clock, SystemClock
 from shared.errors import BusUnavailable
 from shared.failpoints import VARIABLE
+from tests.harness.buses import started
 from tests.harness.processes import REPOSITORY, clean_environ
 from tests.integration.bus.messages import Echo, EchoReply
 
@@ -87,19 +88,9 @@ async def open_bus(
 ) -> AsyncIterator[Bus]:
     """One end of the bus, whose server answers."""
     bus = Bus(valkey.url, source=source, high_water=high_water, clock=clock)
-
-    async def answers() -> bool:
-        with suppress(Exception):
-            await bus.ping()
-            return True
-        return False
-
-    await until(answers)
-    await bus.start()
-    try:
+    await until(lambda: answers(bus))
+    async with started(bus):
         yield bus
-    finally:
-        await bus.stop()
 
 
 @asynccontextmanager
@@ -144,6 +135,14 @@ def echoing(bus: Bus, claim_idle_ms: int = 15_000) -> Consumer:
 async def is_quiet(bus: Bus) -> bool:
     """Nothing waits anywhere."""
     return (await bus_status(bus.redis, SystemClock().now())).quiet
+
+
+async def answers(bus: Bus) -> bool:
+    """The server is there."""
+    with suppress(Exception):
+        await bus.ping()
+        return True
+    return False
 
 
 async def works(bus: Bus) -> bool:

@@ -26,9 +26,10 @@ from shared.bus.status import bus_status
 from shared.clock import SystemClock
 from shared.contracts.events import KeysNarrowed
 from shared.errors import StoreUnavailable
+from tests.harness.buses import started
 from tests.integration.bus import test_events, test_stream_tail
 from tests.integration.bus.cluster import Node, running_cluster, url_of
-from tests.integration.bus.conftest import STREAM, consuming, echoing, until
+from tests.integration.bus.conftest import STREAM, consuming, echoing, until, works
 from tests.integration.bus.messages import Echo, EchoReply
 
 pytestmark = pytest.mark.slow
@@ -44,13 +45,9 @@ async def nodes(tmp_path: Path) -> AsyncIterator[list[Node]]:
 @asynccontextmanager
 async def on_cluster(nodes: list[Node], source: str = "auth_api") -> AsyncIterator[Bus]:
     """One end of the bus."""
-    bus = Bus(url_of(nodes), source=source)
-    await bus.start()
-    await until(lambda: _is_healthy(bus), 30)
-    try:
+    async with started(Bus(url_of(nodes), source=source)) as bus:
+        await until(lambda: _is_healthy(bus), 30)
         yield bus
-    finally:
-        await bus.stop()
 
 
 async def test_everything_of_the_bus_stays_in_its_slots(
@@ -106,7 +103,7 @@ async def test_a_slot_that_moves_is_followed(nodes: list[Node]) -> None:
         on_cluster(nodes, "key_issuer") as theirs,
         consuming(echoing(theirs)),
     ):
-        await until(lambda: _works(ours), 30)
+        await until(lambda: works(ours), 30)
         await ours.redis.execute("SET", "lk:{key_issuer:0}:code:x", "kept")
         slot = slot_of(STREAM)
         source = next(n for n in range(3) if n * 16_384 // 3 <= slot < (n + 1) * 16_384 // 3)
@@ -119,7 +116,7 @@ async def test_a_slot_that_moves_is_followed(nodes: list[Node]) -> None:
         for node in (there, here, *nodes):
             await node.redis.execute("CLUSTER", "SETSLOT", slot, "NODE", await there.id())
         assert await ours.redis.execute("GET", "lk:{key_issuer:0}:code:x") == b"kept"
-        await until(lambda: _works(ours), 30)
+        await until(lambda: works(ours), 30)
 
 
 async def test_a_node_that_stalls_is_an_outage_of_its_slots_alone(nodes: list[Node]) -> None:
@@ -129,11 +126,11 @@ async def test_a_node_that_stalls_is_an_outage_of_its_slots_alone(nodes: list[No
         on_cluster(nodes, "key_issuer") as theirs,
         consuming(echoing(theirs)),
     ):
-        await until(lambda: _works(ours), 30)
+        await until(lambda: works(ours), 30)
         with pytest.raises(CommandError, match="CROSSSLOT"):
             await ours.redis.execute("MGET", "a", "b")
         await nodes[0].redis.execute("CLIENT", "PAUSE", 3000, "ALL")
-        await until(lambda: _works(ours), 30)
+        await until(lambda: works(ours), 30)
         event = KeysNarrowed(key_ids=("k",), on=1)
         await ours.redis.execute("XADD", names.event_stream(event.stream), "*", "d", event.to_wire())
 
@@ -147,12 +144,6 @@ async def test_a_cluster_that_is_not_there_is_an_outage() -> None:
     with pytest.raises(StoreUnavailable):
         await bus.request(Echo(text="x"))
     await bus.stop()
-
-
-async def _works(bus: Bus) -> bool:
-    with suppress(StoreUnavailable):
-        return (await bus.request(Echo(text="ok"), timeout=1)).text == "ok"
-    return False
 
 
 async def _is_healthy(bus: Bus) -> bool:

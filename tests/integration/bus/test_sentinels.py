@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from shared.bus import Bus, CoalescingRedis, CommandError
 from shared.bus.redis_topology import topology_of
 from shared.bus.redis_url import parse_redis_url
 from shared.errors import BusUnavailable, StoreUnavailable
+from tests.harness.buses import started
 from tests.integration.bus import test_stream_tail
-from tests.integration.bus.conftest import consuming, echoing, until
+from tests.integration.bus.conftest import consuming, echoing, until, works
 from tests.integration.bus.messages import Echo
 from tests.integration.bus.sentinels import Server, Watched, watched_redis
 
@@ -32,15 +33,9 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         yield watched
 
 
-@asynccontextmanager
-async def bus_on(url: str, source: str = "auth_api") -> AsyncIterator[Bus]:
+def bus_on(url: str, source: str = "auth_api") -> AbstractAsyncContextManager[Bus]:
     """One end of the bus."""
-    bus = Bus(url, source=source)
-    await bus.start()
-    try:
-        yield bus
-    finally:
-        await bus.stop()
+    return started(Bus(url, source=source))
 
 
 @asynccontextmanager
@@ -53,13 +48,6 @@ async def working_bus(watched: Watched) -> AsyncIterator[Bus]:
     ):
         await until(lambda: works(ours), AGAIN_SECONDS)
         yield ours
-
-
-async def works(bus: Bus) -> bool:
-    """Whether a request is answered."""
-    with suppress(StoreUnavailable):
-        return (await bus.request(Echo(text="ok"), timeout=1)).text == "ok"
-    return False
 
 
 async def test_a_primary_that_is_killed_is_followed_by_another(watched: Watched) -> None:

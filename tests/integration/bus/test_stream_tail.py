@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -14,8 +14,7 @@ from shared.bus.envelope import Envelope
 from shared.clock import SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
-from shared.errors import StoreUnavailable
-from tests.integration.bus.conftest import Valkey, open_bus, until
+from tests.integration.bus.conftest import Valkey, answers, open_bus, until
 
 STREAM = names.event_stream(KeysNarrowed.stream)
 
@@ -86,16 +85,9 @@ async def test_a_lost_connection_is_a_gap(valkey: Valkey) -> None:
         valkey.kill()
         valkey.start()
         await until(lambda: one.gaps >= 2)
-        await until(lambda: _answers(bus))
+        await until(lambda: answers(bus))
         await tell(bus, "b")
         await until(lambda: one.heard == ["a", "b"])
-
-
-async def _answers(bus: Bus) -> bool:
-    with suppress(StoreUnavailable):
-        await bus.ping()
-        return True
-    return False
 
 
 async def test_a_process_that_was_stopped_for_long_is_told_of_a_gap(valkey: Valkey) -> None:

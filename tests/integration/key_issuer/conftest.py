@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from shared.contracts.keys import IssueKey, IssueKeyReply
 from shared.database import Database, load_queries
 from shared.settings import Settings, load_settings
 from shared.web.server import serving
+from tests.harness.buses import started
 from tests.harness.stores import Servers, Stores, fresh_database, fresh_stores
 
 PEPPER = b"pepper-of-the-tests-0123456789abcdef"
@@ -221,15 +222,9 @@ class Desk:
         return key
 
 
-@asynccontextmanager
-async def open_bus(stores: Stores) -> AsyncIterator[Bus]:
+def open_bus(stores: Stores) -> AbstractAsyncContextManager[Bus]:
     """The bus as auth_api holds it."""
-    bus = Bus(stores.redis_url, source="auth_api", clock=SystemClock())
-    await bus.start()
-    try:
-        yield bus
-    finally:
-        await bus.stop()
+    return started(Bus(stores.redis_url, source="auth_api", clock=SystemClock()))
 
 
 @asynccontextmanager
