@@ -20,7 +20,7 @@ from shared.bus import Bus, Consumer, Delivery, EventConsumer, handler, names
 from shared.bus.backlog import HIGH_WATER
 from shared.bus.status import bus_status
 from shared.clock import Clock, SystemClock
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import VARIABLE
 from tests.harness.buses import started
 from tests.harness.processes import REPOSITORY, clean_environ
@@ -73,12 +73,13 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 async def until(is_so: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
-    """Polls until something is so."""
+    """Polls until something is so; a server that is not back yet is asked again."""
     async with asyncio.timeout(seconds):
         while True:
-            answer = is_so()
-            if await answer if inspect.isawaitable(answer) else answer:
-                return
+            with suppress(StoreUnavailable):
+                answer = is_so()
+                if await answer if inspect.isawaitable(answer) else answer:
+                    return
             await asyncio.sleep(0.02)
 
 
