@@ -3,20 +3,21 @@
 
 use oauth2::basic::{BasicClient, BasicErrorResponseType, BasicTokenResponse};
 use oauth2::{
-    reqwest::{blocking, redirect}, url::Url, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
-    DeviceAuthorizationUrl, EndpointNotSet, EndpointSet, IntrospectionUrl, PkceCodeChallenge,
+    url::Url, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    DeviceAuthorizationUrl, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IntrospectionUrl, PkceCodeChallenge,
     PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardDeviceAuthorizationResponse,
     TokenIntrospectionResponse, TokenResponse, TokenUrl,
 };
 use serde_json::{json, Value};
 use std::collections::HashMap;
 use std::io::{stdin, stdout, Write};
+use ureq::Agent;
 
 type Client = BasicClient<EndpointSet, EndpointSet, EndpointSet, EndpointNotSet, EndpointSet>;
 
 struct Player {
     setting: Value,
-    http: blocking::Client,
+    http: Agent,
 }
 
 fn read() -> Value {
@@ -42,6 +43,12 @@ fn ask_person(action: &str, place: Value) -> HashMap<String, String> {
 }
 
 impl Player {
+    /// What the crate asks for, sent as it is: no redirect is followed, an error is an answer.
+    fn send(&self, request: HttpRequest) -> Result<HttpResponse, ureq::Error> {
+        let (head, mut body) = self.http.run(request)?.into_parts();
+        Ok(HttpResponse::from_parts(head, body.read_to_vec()?))
+    }
+
     fn text(&self, name: &str) -> String {
         self.setting[name].as_str().expect("a text").to_string()
     }
@@ -91,7 +98,7 @@ impl Player {
         client
             .exchange_code(AuthorizationCode::new(code.to_string()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_string()))
-            .request(&self.http)
+            .request(&|request| self.send(request))
             .map_err(|error| match error {
                 RequestTokenError::ServerResponse(refusal) => refusal.error().clone(),
                 other => panic!("{other:?}"),
@@ -129,7 +136,7 @@ impl Player {
                 let token = self.linked(&client).expect("a key");
                 let found = client
                     .introspect(token.access_token())
-                    .request(&self.http)
+                    .request(&|request| self.send(request))
                     .expect("an introspection");
                 let id = found.client_id().map(|id| id.as_str());
                 with(with(told(&token), "active", json!(found.active())), "client_id", json!(id))
@@ -144,7 +151,7 @@ impl Player {
         let started: StandardDeviceAuthorizationResponse = client
             .exchange_device_code()
             .add_scope(Scope::new(self.text("scope")))
-            .request(&self.http)
+            .request(&|request| self.send(request))
             .expect("a device code");
         let complete = started.verification_uri_complete().expect("a complete address");
         let place = json!({
@@ -154,7 +161,7 @@ impl Player {
         ask_person("device", place);
         let token = client
             .exchange_device_access_token(&started)
-            .request(&self.http, std::thread::sleep, None)
+            .request(&|request| self.send(request), std::thread::sleep, None)
             .expect("a key");
         told(&token)
     }
@@ -171,7 +178,7 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
 }
 
 fn main() {
-    let http = blocking::Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
+    let http = Agent::config_builder().max_redirects(0).http_status_as_error(false).build().new_agent();
     let player = Player { setting: read(), http };
     let case = std::env::args().nth(1).expect("the name of a case");
     tell(json!({ "result": player.play(&case) }));
