@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from shared.process_end import exit_code
 from shared.web.admission import Refusal, plain_answer, refusal_of, served_by_path
 from shared.web.health import READINESS
+from shared.web.waiting import BACKLOG, stop_listening
 
 HEAD_SECONDS: Final = 10.0
 """A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
@@ -29,6 +30,8 @@ TAKING_SECONDS: Final = 20.0
 """A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
 DRAIN_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.05
+_ENDING: Final = -1.0
+"""The longest connection of a server that stops: every answer is its connection's last."""
 LARGEST_HEADER: Final = 16 * 1024
 
 _log = structlog.get_logger("latchkey.server")
@@ -152,8 +155,9 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serves an application; yields the port (a free one for 0); stops without losing a request at the end.
 
-    The stop: not ready any more, no new connections, for up to ``linger_seconds`` the open ones are served and told
-    to close (a proxy's pooled connections end cleanly), then up to ``drain_seconds`` for running requests, clean-up.
+    The stop: not ready any more, no new connections but those that wait already, for up to ``linger_seconds`` the open
+    ones are served and told to close (a proxy's pooled connections end cleanly), then up to ``drain_seconds`` for
+    running requests, clean-up.
 
     Args:
         listener: a bound socket to listen on, instead of ``host`` and ``port``.
@@ -176,25 +180,24 @@ async def serving(
     try:
         site: web.BaseSite
         if listener is None:
-            site = web.TCPSite(runner, host, port, backlog=1024)
+            site = web.TCPSite(runner, host, port, backlog=BACKLOG)
         else:
-            site = web.SockSite(runner, listener, backlog=1024)
+            site = web.SockSite(runner, listener, backlog=BACKLOG)
         await site.start()
         server: Any = runner.server
         server.longest_connection = longest_connection
         yield _port_of(runner)
         if READINESS in application:
             application[READINESS].draining = True
-        await site.stop()
-        await _linger(runner, linger_seconds)
+        server.longest_connection = _ENDING
+        await stop_listening(site, server)
+        await _linger(server, linger_seconds)
     finally:
         await runner.cleanup()
 
 
-async def _linger(runner: web.AppRunner, seconds: float) -> None:
+async def _linger(server: web.Server, seconds: float) -> None:
     """Serves what is connected until nobody is, or the time is up."""
-    server: Any = runner.server
-    server.longest_connection = -1.0
     deadline = asyncio.get_running_loop().time() + seconds
     while server.connections and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
