@@ -43,17 +43,19 @@ SELECT id, stream, type, body, traceparent, created_on FROM outbox
 WHERE published_on IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_BEGUN: Final = "(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
+"""What rows are compared with: a time that moves meanwhile cannot be looked up in an index, only asked of every row."""
 _MARK: Final = f"UPDATE outbox SET published_on = {_NOW} WHERE id = ANY($1::bigint[])"  # noqa: S608 - our own words
 _UNMARK: Final = f"""
 UPDATE outbox SET published_on = NULL
-WHERE published_on >= least((SELECT max(published_on) FROM outbox), {_NOW} - $1::bigint) - $2::bigint
+WHERE published_on >= least((SELECT max(published_on) FROM outbox), {_BEGUN} - $1::bigint) - $2::bigint
 """  # noqa: S608 - our own words
 _AGAIN: Final = """
 UPDATE outbox SET published_on = NULL
 WHERE id IN (SELECT id FROM outbox WHERE published_on IS NOT NULL AND stream = $1 ORDER BY published_on DESC LIMIT $2)
 """
 _PURGE: Final = f"""
-DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_NOW} - $1::bigint LIMIT $2)
+DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_BEGUN} - $1::bigint LIMIT $2)
 """  # noqa: S608 - our own words
 
 

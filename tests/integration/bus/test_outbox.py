@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.bus import Bus, OutboxRelay, Supervisor, names
+from shared.bus import Bus, OutboxRelay, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
 from shared.bus.outbox import outbox_status
 from shared.contracts.events import KeyRevoked, KeysNarrowed
@@ -161,6 +161,15 @@ async def test_a_relay_that_starts_tells_the_last_seconds_again(valkey: Valkey, 
         async with relaying(OutboxRelay(database, bus, SCHEMA)):
             await until(lambda: _has(bus, ["old", "young", "young"]))
             await until(lambda: _is_marked(database))
+
+
+@pytest.mark.parametrize("statement", [outbox._UNMARK, outbox._PURGE], ids=["start", "purge"])
+async def test_what_was_published_is_looked_up_by_its_time(database: Database, statement: str) -> None:
+    """A start and a purge read what they change, not a day of events: those of a busy site take longer than a statement may."""
+    async with database.connection() as connection:
+        await connection.execute("SET enable_seqscan = off")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", 1000, 1000))
+    assert "Index Cond: (published_on " in plan, plan
 
 
 @pytest.mark.parametrize("blow", [("FLUSHALL",), ("DEL", EVENTS)])
