@@ -20,6 +20,7 @@ from services.key_issuer.handlers.introspect import IntrospectHandler
 from services.key_issuer.handlers.report_leak import ReportLeakHandler
 from services.key_issuer.handlers.status import StatusHandler
 from services.key_issuer.handlers.verify import VerifyHandler
+from services.key_issuer.issuance import warm_up
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
@@ -108,6 +109,7 @@ class _Composition:
         events = make_event_consumer(self._bus, self._issuer)
         answering, background = Supervisor(), Supervisor()
         await self._database.start()
+        await warm_up(self._issuer)
         await self._bus.start()
         background.run("revocation tail", self._tail.run)
         background.run("outbox relay", self._relay.run)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +24,8 @@ from services.key_issuer.records import (
 )
 from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
+from shared.database import WARM_CONNECTIONS
+from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +73,21 @@ async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outco
         outcomes |= zip(round_of, answers, strict=True)
         sound = [sound[place] for place in later]
     return [outcomes[place] for place in range(len(commands))]
+
+
+async def warm_up(issuer: Issuer) -> None:
+    """Has PostgreSQL plan what each issue asks, on the connections that are open: an empty batch on each of them.
+
+    A process that replaces another is given a full batch at once; planning only then would cost its requesters' time.
+    """
+
+    async def nothing(rows: KeyRows) -> None:
+        await rows.lock_holdings({})
+        await rows.read_issue_facts([])
+        await rows.insert_keys([], issuer.peppers.current, issuer.clock.now())
+
+    with suppress(StoreUnavailable, asyncpg.PostgresError):  # the first command will tell
+        await asyncio.gather(*(in_transaction(issuer.database, nothing) for _ in range(WARM_CONNECTIONS)))
 
 
 async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:

@@ -241,6 +241,7 @@ def run(
             loop.add_signal_handler(number, stop.set)
         try:
             application = create_app()
+            _settle_garbage_collector()  # before the first request could wait for it
             server = serving(
                 application,
                 host,
@@ -250,7 +251,6 @@ def run(
                 longest_connection=longest_connection,
             )
             async with server as bound:
-                _settle_garbage_collector()
                 _log.info("listening", service=service, host=host, port=bound)
                 watch = asyncio.create_task(_tell_when_ready(application, on_ready))
                 await stop.wait()

@@ -9,7 +9,7 @@ import pytest
 
 from services.key_issuer.db.repository import key_rows
 from services.key_issuer.delivery import sweep
-from services.key_issuer.issuance import Malformed, issue_keys
+from services.key_issuer.issuance import Malformed, issue_keys, warm_up
 from services.key_issuer.revocation import revoke_code, revoke_holding
 from shared.contracts.events import KeyIssued, KeyRevoked, KeysNarrowed
 from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
@@ -36,6 +36,14 @@ async def test_a_key_is_a_row_an_event_and_a_line_in_the_audit(bench: Bench) -> 
     assert await bench.audit(key.key_id) == ["issued"]
     assert key.key_id in (await bench.told("key.issued"))[0]
     assert len(await bench.sql("SELECT FROM undelivered_keys")) == 1
+
+
+async def test_warming_up_makes_nothing(bench: Bench) -> None:
+    """The statements of an issue run with nothing to do: no row, no event, no line; later ones are as ever."""
+    await warm_up(bench.issuer)
+    for table in ("api_keys", "holdings", "outbox", "audit"):
+        assert (await bench.sql(f"SELECT count(*) FROM {table}"))[0]["count"] == 0
+    assert (await bench.issue(command(mint())))[0].outcome == "issued"
 
 
 async def test_a_batch_is_answered_in_order(bench: Bench) -> None:
