@@ -178,11 +178,7 @@ async def serving(
     )
     await runner.setup()
     try:
-        site: web.BaseSite
-        if listener is None:
-            site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-        else:
-            site = web.SockSite(runner, listener, backlog=BACKLOG)
+        site = _site(runner, host, port, listener)
         await site.start()
         server: Any = runner.server
         server.longest_connection = longest_connection
@@ -194,6 +190,12 @@ async def serving(
         await _linger(server, linger_seconds)
     finally:
         await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, host: str, port: int, listener: socket.socket | None) -> web.BaseSite:
+    if listener is None:
+        return web.TCPSite(runner, host, port, backlog=BACKLOG)
+    return web.SockSite(runner, listener, backlog=BACKLOG)
 
 
 async def _linger(server: web.Server, seconds: float) -> None:
