@@ -108,7 +108,6 @@ class _Composition:
         commands = make_consumer(self._bus, self._issuer)
         events = make_event_consumer(self._bus, self._issuer)
         answering, background = Supervisor(), Supervisor()
-        await self._database.start()
         await warm_up(self._issuer)
         await self._bus.start()
         background.run("revocation tail", self._tail.run)

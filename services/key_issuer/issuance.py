@@ -76,9 +76,9 @@ async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outco
 
 
 async def warm_up(issuer: Issuer) -> None:
-    """Has PostgreSQL plan what each issue asks, on the connections that are open: an empty batch on each of them.
+    """Opens some connections, if PostgreSQL answers, and has it plan on each what an issue asks: an empty batch.
 
-    A process that replaces another is given a full batch at once; planning only then would cost its requesters' time.
+    A process that replaces another is given a full batch at once; doing so only then would cost its requesters' time.
     """
 
     async def nothing(rows: KeyRows) -> None:
