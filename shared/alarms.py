@@ -91,8 +91,12 @@ class Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """A cancellation of ours becomes ``TimeoutError``; one that somebody else asked for too goes on."""
-        self._alarm.cancel()
-        if self._over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        alarm, task = self._alarm, self._task
+        # The alarm knows its limit: left in a circle they would keep the task, and a key in its answer, until the
+        # garbage collector comes by.
+        del self._alarm, self._task
+        alarm.cancel()
+        if self._over and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _end(self) -> None:

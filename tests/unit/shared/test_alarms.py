@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import ExitStack
 from functools import partial
 
@@ -70,6 +72,31 @@ async def test_a_limit_ends_what_takes_too_long() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_limit_keeps_nothing_that_is_over() -> None:
+    """What a task held is gone with it, before any garbage collector looks: it may have been a key."""
+
+    class Answer:
+        """Something to watch."""
+
+    alarms = Alarms()
+    held: list[weakref.ref[Answer]] = []
+
+    async def work() -> Answer:
+        with alarms.limit(60):
+            answer = Answer()
+            held.append(weakref.ref(answer))
+            await asyncio.sleep(0)
+            return answer
+
+    gc.disable()
+    try:
+        await asyncio.create_task(work())
+        await asyncio.sleep(0)
+        assert [reference() for reference in held] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_an_error_inside_a_limit_is_its_own() -> None:
