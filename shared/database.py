@@ -66,7 +66,7 @@ def load_queries(path: Path) -> Queries:
 def _named_outages() -> Iterator[None]:
     try:
         yield
-    except asyncpg.UndefinedTableError as error:
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
         # A server that runs but was not migrated yet is, to a caller, a store that is not ready.
         raise StoreUnavailable("postgres", f"not migrated: {error}") from error
     except _OUTAGES as error:

@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from services.key_issuer import rules
-from services.key_issuer.db.repository import KeyRows, in_transaction
+from services.key_issuer.db.repository import KeyRows, in_transaction, issue_unknown_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import (
     LIVE_KEYS_PER_HOLDING,
@@ -80,14 +80,13 @@ async def warm_up(issuer: Issuer) -> None:
 
     A process that replaces another is given a full batch at once; doing so only then would cost its requesters' time.
     """
-
-    async def nothing(rows: KeyRows) -> None:
-        await rows.lock_holdings({})
-        await rows.read_issue_facts([])
-        await rows.insert_keys([], issuer.peppers.current, issuer.clock.now())
-
     with suppress(StoreUnavailable, asyncpg.PostgresError):  # the first command will tell
-        await asyncio.gather(*(in_transaction(issuer.database, nothing) for _ in range(WARM_CONNECTIONS)))
+        await asyncio.gather(
+            *(
+                issue_unknown_keys(issuer.database, [], issuer.peppers.current, issuer.clock.now())
+                for _ in range(WARM_CONNECTIONS)
+            )
+        )
 
 
 async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
@@ -101,6 +100,27 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Out
 
 
 async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
+    replies = await _issue_unknown(issuer, commands)
+    if replies is None:
+        replies = await _issue_known(issuer, commands)
+    await failpoint("key_issuer.issue.committed")
+    return replies
+
+
+async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply] | None:
+    """What nearly every batch is: keys that nobody has heard of. ``None`` where one of them is none; nothing is made."""
+    now = issuer.clock.now()
+    rows = _new_keys(issuer, [(command, None) for command in commands])
+    narrowed = await issue_unknown_keys(issuer.database, rows, issuer.peppers.current, now)
+    if narrowed is None:
+        return None
+    issuer.announce(narrowed)
+    return [_issued(command, now) for command in commands]
+
+
+async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
+    """Step by step, with a judgement on each: a code that comes back, a second delivery, a withdrawn consent."""
+
     async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
         batch = _Batch(issuer, rows, commands)
         replies = await batch.run()
@@ -109,8 +129,16 @@ async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
 
     replies, narrowed = await in_transaction(issuer.database, work)
     issuer.announce(narrowed)
-    await failpoint("key_issuer.issue.committed")
     return replies
+
+
+def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKey]:
+    """The rows of keys that are made together, each with the reason for which it is born dead, if any."""
+    surplus = rules.surplus_at_birth([command for command, end in made if end is None])
+    return [
+        NewKey(command, issuer.peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
+        for command, end in made
+    ]
 
 
 class _Batch:
@@ -127,7 +155,7 @@ class _Batch:
         self.narrowed: list[str] = []
 
     async def run(self) -> list[IssueKeyReply]:
-        """Locks, reads, judges, writes: four statements where nothing is unusual."""
+        """Locks, reads, judges, writes."""
         holdings = await self._rows.lock_holdings(rules.holdings_of(self._commands))
         facts = await self._rows.read_issue_facts(self._commands)
         replies = [
@@ -177,13 +205,8 @@ class _Batch:
             self.narrowed += await self._rows.end_keys(live, reason, self._now)
 
     async def _insert(self) -> None:
-        surplus = rules.surplus_at_birth([command for command, end in self._make if end is None])
-        peppers = self._issuer.peppers
-        rows = [
-            NewKey(command, peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
-            for command, end in self._make
-        ]
-        await self._rows.insert_keys(rows, peppers.current, self._now)
+        rows = _new_keys(self._issuer, self._make)
+        await self._rows.insert_keys(rows, self._issuer.peppers.current, self._now)
 
     async def _evict(self, holdings: Mapping[tuple[int, str], Holding]) -> None:
         full = [

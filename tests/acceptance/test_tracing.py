@@ -80,9 +80,11 @@ async def test_one_trace_from_the_token_request_to_the_issuers_transaction(
     code = await person.create_code(client)
     trace_id, headers = new_traceparent()
     await exchange(traced_site, client, code, headers)
-    spans = await collector.until(trace_id, TOKEN, "send key.issue", "process key.issue", "transaction keys")
-    assert caused_by(spans, "transaction keys") == [
-        "transaction keys",
+    spans = await collector.until(
+        trace_id, TOKEN, "send key.issue", "process key.issue", "issue_unknown_keys keys"
+    )
+    assert caused_by(spans, "issue_unknown_keys keys") == [
+        "issue_unknown_keys keys",
         "process key.issue",
         "send key.issue",
         TOKEN,
@@ -91,7 +93,7 @@ async def test_one_trace_from_the_token_request_to_the_issuers_transaction(
     assert shape[TOKEN] == ("latchkey-auth-api", "server")
     assert shape["send key.issue"] == ("latchkey-auth-api", "producer")
     assert shape["process key.issue"] == ("latchkey-key-issuer", "consumer")
-    assert shape["transaction keys"] == ("latchkey-key-issuer", "client")
+    assert shape["issue_unknown_keys keys"] == ("latchkey-key-issuer", "client")
     first = next(span for span in spans if span.name == TOKEN)
     assert first.parent_id == headers["traceparent"].split("-")[2]
     assert first.attributes["http.response.status_code"] == "200"
@@ -114,8 +116,8 @@ async def test_each_message_of_a_batch_is_in_the_trace_of_its_own_request(
         )
     )
     for trace_id, _ in traces:
-        spans = await collector.until(trace_id, TOKEN, "transaction keys")
-        assert caused_by(spans, "transaction keys")[-1] == TOKEN
+        spans = await collector.until(trace_id, TOKEN, "issue_unknown_keys keys")
+        assert caused_by(spans, "issue_unknown_keys keys")[-1] == TOKEN
         assert [span.name for span in spans].count("process key.issue") == 1
 
 
@@ -170,7 +172,7 @@ async def test_nothing_secret_reaches_the_collector(collector: Collector, traced
     last, headers = new_traceparent()
     await traced_site.http.request(f"{mark.upper()}", f"/api/v1/status?echo={mark}", headers=headers)
     await person.http.delete(f"/api/v1/keys/{token['keyID']}", headers=headers)
-    await collector.until(trace_id, "transaction keys")
+    await collector.until(trace_id, "issue_unknown_keys keys")
     await collector.until(last, "DELETE /api/v1/keys/{keyID}", "transaction keys")
     cookies = [cookie.value for cookie in person.http.cookies.jar if cookie.value]
     secrets_known = [

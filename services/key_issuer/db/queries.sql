@@ -59,60 +59,18 @@ LEFT JOIN principal_voids AS person ON person.kind = 'u' AND person.name = given
 LEFT JOIN principal_voids AS client ON client.kind = 'c' AND client.name = given.client_id
 WHERE coalesce(same.key_id, other.key_id, person.name, client.name) IS NOT NULL OR replayed.code_digest IS NOT NULL;
 
+-- name: issue_unknown_keys
+-- Makes keys of which nothing is known, all in one statement: null where something is, else whom they pushed out.
+SELECT issue_unknown_keys($1::json, $2, $3, $4);
+
 -- name: insert_keys
 -- Makes rows, live or already ended, each waiting for its delivery, with its lines in the audit and its events.
 -- One JSON array of objects: fourteen SQL arrays cost the driver a fifth of an issue.
-WITH given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($1::json) AS given (
-        key_id text, digest text, code_digest text, attempt integer, user_id bigint, username text, client_id text,
-        identifier text, permissions text, origin text, consented_on bigint, expires_on bigint, end_reason text,
-        event text
-    )
-), made AS (
-    INSERT INTO api_keys (
-        key_id, digest, code_digest, attempt, user_id, username, client_id, identifier, permissions, origin,
-        consented_on, expires_on, status, end_reason, ended_on, undelivered, pepper_version, created_on
-    )
-    SELECT
-        key_id, decode(digest, 'hex'), decode(code_digest, 'hex'), attempt, user_id, username, client_id, identifier,
-        string_to_array(permissions, ' '), origin, consented_on, expires_on,
-        CASE WHEN end_reason IS NULL THEN 'active' ELSE 'revoked' END, end_reason,
-        CASE WHEN end_reason IS NOT NULL THEN $3::bigint END, end_reason IS NOT NULL, $2::integer, $3::bigint
-    FROM given
-), waiting AS (
-    INSERT INTO undelivered_keys (key_id, created_on)
-    SELECT key_id, (extract(epoch FROM now()) * 1000)::bigint FROM given WHERE end_reason IS NULL
-), told AS (
-    INSERT INTO outbox (stream, type, body, created_on)
-    SELECT 'events.keys', 'key.issued', convert_to(event, 'UTF8'), $3::bigint FROM given
-    UNION ALL
-    SELECT
-        'events.keys', 'key.revoked', convert_to(json_build_object(
-            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', end_reason, 'on', $3::bigint
-        )::text, 'UTF8'), $3::bigint
-    FROM given WHERE end_reason IS NOT NULL
-)
-INSERT INTO audit (key_id, event, reason, happened_on)
-SELECT key_id, 'issued', origin, $3::bigint FROM given
-UNION ALL
-SELECT key_id, 'revoked', end_reason, $3::bigint FROM given WHERE end_reason IS NOT NULL;
+SELECT insert_keys(ARRAY(SELECT json_populate_recordset(NULL::new_key, $1::json)), $2, $3);
 
 -- name: lock_surplus_keys
 -- The live keys of holdings beyond their newest ones, locked.
-SELECT key_id FROM api_keys
-WHERE key_id = ANY (ARRAY(
-    SELECT surplus.key_id
-    FROM unnest($1::bigint[], $2::text[]) AS given (user_id, client_id)
-    CROSS JOIN LATERAL (
-        SELECT key_id FROM api_keys AS held
-        WHERE held.user_id = given.user_id AND held.client_id = given.client_id AND held.status <> 'revoked'
-            AND (held.expires_on IS NULL OR held.expires_on > $3::bigint)
-        ORDER BY held.number DESC
-        OFFSET $4::integer
-    ) AS surplus
-)) AND status <> 'revoked'
-ORDER BY key_id
-FOR UPDATE;
+SELECT lock_surplus_keys($1, $2, $3, $4);
 
 -- name: lock_live_keys
 -- Of these keys those that have not ended, locked.
@@ -169,34 +127,8 @@ FOR UPDATE OF keys, waiting SKIP LOCKED;
 SELECT client_id, key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND client_id IS NOT NULL;
 
 -- name: end_keys
--- Revokes keys that this transaction has locked: once each, with their line in the audit and their event, and one
--- broadcast to forget them all.
-WITH ended AS (
-    UPDATE api_keys AS keys SET
-        status = 'revoked', epoch = epoch + 1, ended_on = $2::bigint, end_reason = $3::text,
-        undelivered = EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
-    WHERE key_id = ANY ($1::text[]) AND status <> 'revoked'
-    RETURNING key_id, user_id, client_id
-), arrived AS (
-    DELETE FROM undelivered_keys WHERE key_id IN (SELECT key_id FROM ended)
-), told AS (
-    INSERT INTO audit (key_id, event, reason, happened_on)
-    SELECT key_id, 'revoked', $3::text, $2::bigint FROM ended
-), published AS (
-    INSERT INTO outbox (stream, type, body, created_on)
-    SELECT
-        'events.keys', 'key.revoked', convert_to(json_build_object(
-            'key_id', key_id, 'user_id', user_id, 'client_id', client_id, 'reason', $3::text, 'on', $2::bigint
-        )::text, 'UTF8'), $2::bigint
-    FROM ended
-    UNION ALL
-    SELECT
-        'revocations', 'keys.narrowed',
-        convert_to(json_build_object('key_ids', json_agg(key_id), 'on', $2::bigint)::text, 'UTF8'), $2::bigint
-    FROM ended
-    HAVING count(*) > 0
-)
-SELECT key_id FROM ended;
+-- Revokes keys that this transaction has locked; the ids of those that had not ended before.
+SELECT end_keys($1, $2, $3);
 
 -- name: release_codes
 -- Takes the code from rows of a superseded attempt, so that the next attempt's row can have it.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 import orjson
 
-from services.key_issuer.records import OWN_KEYS, Holding, IssueFacts, NewKey
+from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, Holding, IssueFacts, NewKey
 from shared.contracts.base import Event
 from shared.contracts.events import KeyIssued
 from shared.contracts.keys import IssueKey
@@ -100,8 +100,7 @@ class KeyRows:
 
     async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
         """Makes the rows, with their events; one with an ``end_reason`` is revoked from the start."""
-        given = orjson.dumps([_row_of(row, now) for row in rows]).decode()
-        await self.execute("insert_keys", given, pepper_version, now)
+        await self.execute("insert_keys", _as_json(rows, now), pepper_version, now)
 
     async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
         """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
@@ -121,6 +120,27 @@ class KeyRows:
                 [event.to_wire() for event in events],
                 now,
             )
+
+
+async def issue_unknown_keys(
+    database: Database, rows: Sequence[NewKey], pepper_version: int, now: int
+) -> list[str] | None:
+    """Makes rows in one statement, and ends older keys that must make room for them: the ids of those.
+
+    ``None``, and nothing is made, where something is known of one of them or another transaction got in the way.
+
+    Raises:
+        StoreUnavailable: PostgreSQL does not answer; maybe they are made.
+        asyncpg.PostgresError: one of them cannot be made.
+    """
+    given = _as_json(rows, now)
+    try:
+        found: list[str] | None = await database.fetchval(
+            "issue_unknown_keys", given, pepper_version, now, LIVE_KEYS_PER_HOLDING
+        )
+    except _COLLISIONS:
+        return None
+    return found
 
 
 @asynccontextmanager
@@ -155,8 +175,13 @@ def code_bytes(code_digest: str | None) -> bytes | None:
     return None if code_digest is None else bytes.fromhex(code_digest)
 
 
+def _as_json(rows: Sequence[NewKey], now: int) -> str:
+    """Keys as the type ``new_key`` of the schema reads them."""
+    return orjson.dumps([_row_of(row, now) for row in rows]).decode()
+
+
 def _row_of(row: NewKey, now: int) -> dict[str, object]:
-    """A key as the query ``insert_keys`` reads it; digests in hex."""
+    """One key; digests in hex."""
     command = row.command
     return {
         "key_id": command.key_id,

@@ -68,16 +68,21 @@ async def crashed(
         yield stores, bench
 
 
-async def issue(servers: Servers, failpoint: str, rows_then: int) -> None:
-    """Dies while it makes three keys; the next process makes what is missing, and each is there once."""
-    keys = [mint() for _ in range(3)]
+async def issue(servers: Servers, failpoint: str, *, earlier: int, made: int) -> None:
+    """Dies while it makes three keys; the next process makes what is missing, and each is there once.
 
-    async def ask(bus: Bus, _bench: Bench) -> None:
-        for key in keys:
-            await bus.send(command(key))
+    ``earlier``: attempts at the same codes that nobody received. ``made``: what is committed when it dies.
+    """
+    keys = [(mint(), mint().digest) for _ in range(3)]
+
+    async def ask(bus: Bus, bench: Bench) -> None:
+        for _, code_digest in keys[:earlier]:
+            await bench.issue(command(mint(), code_digest=code_digest))
+        for key, code_digest in keys:
+            await bus.send(command(key, code_digest=code_digest, attempt=2))
 
     async with crashed(servers, failpoint, ask) as (stores, bench):
-        assert len(await bench.sql("SELECT FROM api_keys")) == rows_then
+        assert len(await bench.sql("SELECT FROM api_keys")) == earlier + made
         async with open_desk(stores) as desk:
 
             async def is_settled() -> bool:
@@ -85,10 +90,11 @@ async def issue(servers: Servers, failpoint: str, rows_then: int) -> None:
                 return int(length) == 0
 
             await until(is_settled, TAKE_OVER_SECONDS)
-            for key in keys:
+            for key, _ in keys:
                 assert await desk.check(key.token) == 200
                 assert await bench.audit(key.key_id) == ["issued"]
-            assert len(await bench.told("key.issued")) == 3
+            assert len(await bench.told("key.issued")) == earlier + 3
+            assert len(await bench.told("key.revoked")) == earlier
 
 
 async def revoke(servers: Servers, failpoint: str) -> None:
@@ -113,11 +119,11 @@ async def revoke(servers: Servers, failpoint: str) -> None:
 
 
 async def test_s5_a_commit_whose_answer_is_lost_is_found_again(bench: Bench) -> None:
-    """The connection dies in place of the answer to COMMIT: nobody knows, so it is an outage, and asking again tells."""
+    """The connection dies in place of the answer that it is committed: so it is an outage, and asking again tells."""
     order = command(mint())
     ending = RevokeKey(key_id=order.key_id, user_id=order.user_id, reason="owner")
     async with gate_to(bench.url) as gate, open_bench(gate.url) as issuing:
-        gate.cut_after(b"COMMIT")
+        gate.cut_after(order.key_id.encode())
         with pytest.raises(StoreUnavailable):
             await issue_keys(issuing.issuer, [order])
         (reply,) = await issuing.issue(order)
@@ -134,7 +140,7 @@ async def test_s5_a_commit_whose_answer_is_lost_is_found_again(bench: Bench) -> 
 async def test_a_process_that_dies_leaves_nothing_undone_and_nothing_twice(servers: Servers) -> None:
     """S5 and S6 of the kill matrix: between INSERT and COMMIT, between COMMIT and reply, before the announcement."""
     await asyncio.gather(
-        issue(servers, "key_issuer.issue.inserted", 0),
-        issue(servers, "key_issuer.issue.committed", 3),
+        issue(servers, "key_issuer.issue.inserted", earlier=3, made=0),
+        issue(servers, "key_issuer.issue.committed", earlier=0, made=3),
         revoke(servers, "key_issuer.revoke.committed"),
     )

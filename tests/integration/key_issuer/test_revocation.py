@@ -138,9 +138,7 @@ async def test_a_withdrawal_waits_for_the_issues_that_run(bench: Bench, whose: d
         sql = bench.issuer.database.sql
         await connection.fetch(sql["lock_holdings"], [2], ["CXFervidex"], [1])
         withdrawing = asyncio.create_task(revoke_holding(bench.issuer, holding))
-        async with asyncio.timeout(5):
-            while not await bench.sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
-                await asyncio.sleep(0.01)
+        await _waiting(bench, "locktype = 'advisory'")
         await connection.execute(
             "INSERT INTO api_keys (key_id, digest, pepper_version, user_id, username, client_id, identifier,"
             " permissions, origin, consented_on, created_on)"
@@ -151,6 +149,47 @@ async def test_a_withdrawal_waits_for_the_issues_that_run(bench: Bench, whose: d
         )
         assert not withdrawing.done()
     assert (await withdrawing).revoked == (order.key_id,)
+
+
+@pytest.mark.parametrize("whose", [("u", "2"), ("c", "CXFervidex")])
+async def test_an_issue_that_waited_for_a_withdrawal_sees_it(bench: Bench, whose: tuple[str, str]) -> None:
+    """What was withdrawn while it waited for its turn gives no key, although its statement had begun before."""
+    now = bench.clock.now()
+    sql = bench.issuer.database.sql
+    async with bench.issuer.database.transaction() as connection:
+        await connection.execute(sql["await_running_issues"])
+        issuing = asyncio.create_task(bench.issue(command(mint(), consented_on=now)))
+        await _waiting(bench, "locktype = 'advisory'")
+        await connection.execute(sql["void_principal"], *whose, now)
+        assert not issuing.done()
+    (reply,) = await issuing
+    assert reply.outcome == "consent_withdrawn"
+    assert await bench.sql("SELECT FROM api_keys") == []
+
+
+async def test_an_issue_that_waited_for_a_replay_sees_it(bench: Bench) -> None:
+    """The code came back while the issue waited for the holding: the key is born dead."""
+    order = command(mint())
+    assert order.code_digest is not None
+    sql = bench.issuer.database.sql
+    async with bench.issuer.database.transaction() as connection:
+        await connection.execute(sql["void_holding"], 2, "CXFervidex", 0)
+        issuing = asyncio.create_task(bench.issue(order))
+        await _waiting(bench, "locktype = 'transactionid'")
+        await connection.execute(
+            sql["mark_replayed_code"], bytes.fromhex(order.code_digest), bench.clock.now()
+        )
+        assert not issuing.done()
+    (reply,) = await issuing
+    assert reply.outcome == "code_already_used"
+    assert await bench.status(order.key_id) == "revoked:code_replayed"
+
+
+async def _waiting(bench: Bench, lock: str) -> None:
+    """Until somebody waits for such a lock."""
+    async with asyncio.timeout(5):
+        while not await bench.sql(f"SELECT FROM pg_locks WHERE {lock} AND NOT granted"):
+            await asyncio.sleep(0.01)
 
 
 async def test_issuing_and_withdrawing_race_without_a_survivor(bench: Bench) -> None:
