@@ -13,7 +13,7 @@ from shared.contracts.keys import ConfirmDelivery
 from shared.errors import StoreUnavailable
 
 BATCH: Final = 256
-BATCH_SECONDS: Final = 0.005
+BATCH_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 1.0
 MOST_WAITING: Final = 50_000
 """What is kept while the bus is down; keys beyond it stay pending until their first use."""

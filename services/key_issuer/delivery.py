@@ -24,12 +24,10 @@ _log = structlog.get_logger(__name__)
 
 async def confirm_deliveries(issuer: Issuer, key_ids: Sequence[str]) -> None:
     """These keys are in the hands they were made for; unknown and confirmed ones change nothing."""
-    database = issuer.database
-    await database.execute("confirm_deliveries", list(key_ids))
-    # Rows that another transaction held were left out, lest two wait for each other; should that transaction
-    # have been rolled back, its row would wait for ever.
-    for row in await database.fetch("find_unconfirmed", list(key_ids)):
-        await database.execute("confirm_delivery", row["key_id"])
+    # Rows that another transaction holds are left out, lest two wait for each other; should that transaction be rolled
+    # back, its row would wait for ever.
+    for row in await issuer.database.fetch("confirm_deliveries", list(key_ids)):
+        await issuer.database.execute("confirm_delivery", row["key_id"])
 
 
 Report = Callable[[Sequence[str]], Awaitable[None]]

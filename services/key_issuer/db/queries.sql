@@ -147,14 +147,15 @@ INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT 
 DELETE FROM replayed_codes WHERE marked_on < $1;
 
 -- name: confirm_deliveries
--- These keys have reached whoever asked for them; rows that another transaction holds are left for a second look.
-DELETE FROM undelivered_keys WHERE key_id IN (
-    SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
-);
-
--- name: find_unconfirmed
--- Of these keys those that still wait.
-SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]);
+-- These keys have reached whoever asked for them. Rows that another transaction holds are left out, and told.
+WITH confirmed AS (
+    DELETE FROM undelivered_keys WHERE key_id IN (
+        SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
+    )
+    RETURNING key_id
+)
+SELECT key_id FROM undelivered_keys
+WHERE key_id = ANY ($1::text[]) AND key_id <> ALL (ARRAY(SELECT key_id FROM confirmed));
 
 -- name: confirm_delivery
 -- This key has reached whoever asked for it.
