@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from shared.frozen import frozen
 from shared.secret_tokens import BASE62, RandomBytes, digest_of, random_base62
 
 KID_LENGTH = 16
@@ -29,7 +30,7 @@ _SHAPE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MintedKey:
     """A new key: the clear text for one answer, the id and the digest for everybody else."""
 

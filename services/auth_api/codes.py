@@ -15,6 +15,7 @@ from services.auth_api import code_scripts
 from services.auth_api.oauth.authorization_code import CodeRecord
 from services.auth_api.resources import Resources
 from shared.bus import Bus, names
+from shared.frozen import frozen
 
 SLOT: Final = names.commands("key_issuer").removesuffix(":commands")
 TOMBSTONE_MS: Final = 20 * 60_000
@@ -42,7 +43,7 @@ RedeemOutcome = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredCode:
     """A code as it is kept."""
 
@@ -65,7 +66,7 @@ class Decision:
     lifetime_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One try to redeem a code."""
 

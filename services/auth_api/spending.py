@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from services.auth_api import codes
@@ -16,6 +16,7 @@ from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
+from shared.frozen import frozen
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -32,7 +33,7 @@ _CAUSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spending:
     """A code that passed every check, and the key that is to come out of it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from services.auth_api import codes
@@ -37,6 +36,7 @@ from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.frozen import frozen
 from shared.secret_tokens import digest_of
 
 _TRIES: Final = 3
@@ -48,7 +48,7 @@ _CAUSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exchange:
     """One token request of an authenticated client."""
 

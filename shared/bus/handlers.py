@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.base import Command, Event
+from shared.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """What a handler may want to know of the message besides its body. Times by the clock of Redis."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
 
 from services.auth_api.oauth.errors import OAuthError, invalid_grant
 from services.auth_api.oauth.pkce import check_verifier
+from shared.frozen import frozen
 
 CodeKind = Literal["code", "device", "file"]
 
@@ -23,7 +23,7 @@ per peer and those of a confidential one, which has authenticated, per code.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeRecord:
     """What a code stands for: fixed when the person consents, never changed. Times are Unix milliseconds."""
 
@@ -51,10 +51,10 @@ class CodeRecord:
         try:
             return cls(**values)
         except TypeError:
-            return cls(**{name: value for name, value in values.items() if name in cls.__slots__})
+            return cls(**{name: value for name, value in values.items() if name in cls.__annotations__})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redemption:
     """What the token request says about the code that it presents."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from services.auth_api.oauth.scope import format_scope
+from shared.frozen import frozen
 
 GRANTED: Final = "Your API key."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IssuedKey:
     """A key that was just issued, in clear for this one answer."""
 
