@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from deploy.service_table import load_service
 from shared.metrics import Metrics
 from shared.settings import Settings
 from shared.web.body import LARGEST_BODY
@@ -36,12 +36,6 @@ def service_for(path: str) -> str:
     if path in ("/api", "/.well-known") or path.startswith(("/api/", "/.well-known/")):
         return "auth_api"
     return "consent_ui"
-
-
-def load_service(name: str) -> Callable[[Settings], web.Application]:
-    """The composition root of a service."""
-    create_app: Callable[[Settings], web.Application] = import_module(f"services.{name}.app").create_app
-    return create_app
 
 
 def create_app(settings: Settings) -> web.Application:

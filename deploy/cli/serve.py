@@ -7,12 +7,11 @@ from typing import Final
 
 import click
 
-from deploy.all_in_one import load_service
-from deploy.service_table import NEEDS, PORTS
-from deploy.workers import Supervisor, Waits
+from deploy.service_table import NEEDS, PORTS, load_service
+from deploy.workers.process import Waits
+from deploy.workers.supervisor import Supervisor
 from shared.logs import configure_logging
 from shared.settings import load_settings
-from shared.web.server import run
 
 _LINGER_SECONDS: Final = 5.0
 
@@ -66,6 +65,9 @@ def serve(
     if workers > 1:
         waits = Waits(_LINGER_SECONDS if linger is None else linger, connection_age)
         context.exit(Supervisor(service, host, port, workers, waits).run())
+    # Here, not above: who starts workers serves nothing and needs none of it.
+    from shared.web.server import run
+
     create_app = load_service(service)
     context.exit(
         run(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from deploy.embedded.account import Account
 from deploy.embedded.errors import EmbeddedError
+from deploy.parent import end_with_parent
 
 _POLL_SECONDS: Final = 0.05
-_PR_SET_PDEATHSIG: Final = 1
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -128,21 +126,3 @@ def command_of(pid: int) -> str:
 
 def _identity(account: Account | None) -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
-
-
-def end_with_parent(stop: int) -> Callable[[], None] | None:
-    """What a child of this process calls before it becomes a program: on Linux it gets ``stop`` when we are gone.
-
-    Elsewhere there is no such call: the next start stops the orphan.
-    """
-    if sys.platform != "linux":
-        return None
-    libc, parent = ctypes.CDLL(None), os.getpid()
-
-    def ask() -> None:
-        signal.signal(stop, signal.SIG_DFL)  # our own handler would swallow it, until the program begins
-        libc.prctl(_PR_SET_PDEATHSIG, stop)
-        if os.getppid() != parent:  # gone before we asked: nobody will tell
-            os.kill(os.getpid(), stop)
-
-    return ask

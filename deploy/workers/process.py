@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.embedded.process import end_with_parent
+from deploy.parent import end_with_parent
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 

@@ -11,16 +11,15 @@ import socket
 import sys
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from deploy.all_in_one import load_service
-from deploy.service_table import NEEDS
+from deploy.service_table import NEEDS, load_service
 from deploy.workers.process import Waits
-from deploy.workers.shared_metrics import share_metrics
 from shared.logs import configure_logging
 from shared.settings import ConfigurationError, load_settings
-from shared.web.server import run
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _BAD_CONFIGURATION = 78
 
@@ -36,6 +35,9 @@ def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, f
         print(error, file=sys.stderr)  # noqa: T201 - there is no logging without a configuration
         return _BAD_CONFIGURATION
     configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
+    from deploy.workers.shared_metrics import share_metrics
+    from shared.web.server import run
+
     make = load_service(service)
 
     def create_app() -> web.Application:
