@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Final
 
 import click
 
 from deploy.cli import exit_codes
+from shared.garbage import made_to_stay
 
 COMMANDS: Final = {
     # name: (where its click command is, what --help says of it)
@@ -44,7 +46,8 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        with made_to_stay() if __name__ == "__main__" else nullcontext():  # a test's process is not ours
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from deploy.service_table import NEEDS, load_service
 from deploy.workers.process import Waits
+from shared.garbage import made_to_stay
 from shared.logs import configure_logging
 from shared.settings import ConfigurationError, load_settings
 
@@ -35,10 +36,11 @@ def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, f
         print(error, file=sys.stderr)  # noqa: T201 - there is no logging without a configuration
         return _BAD_CONFIGURATION
     configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
-    from deploy.workers.shared_metrics import share_metrics
-    from shared.web.server import run
+    with made_to_stay():
+        from deploy.workers.shared_metrics import share_metrics
+        from shared.web.server import run
 
-    make = load_service(service)
+        make = load_service(service)
 
     def create_app() -> web.Application:
         application = make(settings)
