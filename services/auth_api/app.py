@@ -17,7 +17,8 @@ from services.auth_api.passwords import PasswordHasher
 from services.auth_api.releases import Releases
 from services.auth_api.resources import RESOURCES, Resources
 from shared.audit_purge import AuditPurge
-from shared.bus import Consumer, Janitor, OutboxRelay, Supervisor
+from shared.bus import Consumer, Janitor, Supervisor
+from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock, SystemClock
 from shared.database import load_queries
 from shared.metrics import Metrics

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from services.auth_api.delivery import Deliveries
     from services.auth_api.passwords import PasswordHasher
     from services.auth_api.releases import Releases
-    from shared.bus import Bus, OutboxRelay
+    from shared.bus import Bus
+    from shared.bus.outbox import OutboxRelay
     from shared.clock import Clock
     from shared.database import Database
     from shared.metrics import Metrics

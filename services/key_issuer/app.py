@@ -27,7 +27,8 @@ from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
 from shared.audit_purge import AuditPurge
-from shared.bus import Janitor, OutboxRelay, StreamTail, Supervisor
+from shared.bus import Janitor, StreamTail, Supervisor
+from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed

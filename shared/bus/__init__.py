@@ -1,11 +1,13 @@
-"""The bus on Redis streams: owns the envelope, requests and replies, consumers, the outbox and its relay, and their repair."""
+"""The bus on Redis streams: owns the envelope, requests and replies, consumers, the outbox and its relay, and their repair.
+
+The relay is imported from its module: it alone brings PostgreSQL along, which not every service has.
+"""
 
 from shared.bus.bus import Bus
 from shared.bus.consumer import Consumer, EventConsumer
 from shared.bus.errors import CommandError, MessageTooLarge, RemoteFailure
 from shared.bus.handlers import Delivery, Handler, Refusal, handler
 from shared.bus.janitor import Janitor
-from shared.bus.outbox import OutboxRelay
 from shared.bus.redis_client import CoalescingRedis
 from shared.bus.requests import PreparedRequest
 from shared.bus.scripts import Script
@@ -23,7 +25,6 @@ __all__ = [
     "Handler",
     "Janitor",
     "MessageTooLarge",
-    "OutboxRelay",
     "PreparedRequest",
     "Refusal",
     "RemoteFailure",

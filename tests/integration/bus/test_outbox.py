@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.bus import Bus, OutboxRelay, Supervisor, names, outbox
+from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
-from shared.bus.outbox import outbox_status
+from shared.bus.outbox import OutboxRelay, outbox_status
 from shared.contracts.events import KeyRevoked, KeysNarrowed
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
