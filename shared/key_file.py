@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import configparser
-import json
 import re
-import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable
-from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
-
-import yaml
 
 PLACEHOLDERS: Final = ("%%API_KEY%%", "%%TACHI_KEY%%")
 LARGEST_TEMPLATE: Final = 10_000
 """In bytes of UTF-8."""
 LONGEST_FILENAME: Final = 80
-_DEEPEST_YAML: Final = 100
+PARSED: Final = frozenset({"json", "toml", "yaml", "yml", "ini"})
+"""The endings of names whose files are parsed."""
 
 # Looks ahead, so that two which share characters (%%API_KEY%%API_KEY%%) count as two.
 _PLACEHOLDER: Final = re.compile("(?=(" + "|".join(map(re.escape, PLACEHOLDERS)) + "))")
@@ -58,8 +52,13 @@ def template_problem(template: str, filename: str | None) -> str | None:
     if len(_PLACEHOLDER.findall(template)) != 1:
         return f"must hold {PLACEHOLDERS[0]} (or {PLACEHOLDERS[1]}) exactly once"
     suffix = "" if filename is None else filename.rpartition(".")[2].lower()
-    values_of = _FORMATS.get(suffix)
-    return None if values_of is None else _format_problem(template, suffix.upper(), values_of)
+    if suffix not in PARSED:
+        return None
+    # Here: a process that meets no such file loads no parser.
+    from shared.key_file_formats import format_problem
+
+    _, content = render_key_file(template, None, "", _SAMPLE_KEY)
+    return format_problem(suffix, content, _SAMPLE_KEY)
 
 
 def filename_problem(filename: str) -> str | None:
@@ -97,65 +96,3 @@ def is_control(character: str) -> bool:
 def is_invisible(character: str) -> bool:
     """Whether this shows nothing or turns the direction of what follows (zero-width, bidirectional, private use)."""
     return unicodedata.category(character) in ("Cf", "Cs", "Co")
-
-
-def _format_problem(template: str, format_name: str, values_of: Callable[[str], Iterable[str]]) -> str | None:
-    _, content = render_key_file(template, None, "", _SAMPLE_KEY)
-    try:
-        holding = sum(_SAMPLE_KEY in value for value in values_of(content))
-    except RecursionError:
-        return f"is nested too deeply for {format_name}"
-    except (ValueError, configparser.Error, yaml.YAMLError):
-        return f"is no well-formed {format_name} once a key is in it, as the file name promises"
-    if holding != 1:
-        return f"must hold the key in exactly one value of the {format_name}, not in a name or a comment"
-    return None
-
-
-def _json_values(content: str) -> Iterable[str]:
-    return _texts(json.loads(content))
-
-
-def _toml_values(content: str) -> Iterable[str]:
-    return _texts(tomllib.loads(content))
-
-
-def _yaml_values(content: str) -> Iterable[str]:
-    # The parser's time grows with the square of the open brackets: ten thousand would take it seconds.
-    if _most_open_brackets(content) > _DEEPEST_YAML:
-        raise RecursionError
-    # Events only: nothing is constructed, and an alias costs nothing however often it is expanded.
-    events = yaml.parse(content, Loader=yaml.SafeLoader)
-    return [event.value for event in events if isinstance(event, yaml.ScalarEvent)]
-
-
-def _most_open_brackets(content: str) -> int:
-    """How many were open at once, also where they are but text: more than any document needs."""
-    steps = ((character in "[{") - (character in "]}") for character in content)
-    return max(accumulate(steps, initial=0))
-
-
-def _ini_values(content: str) -> Iterable[str]:
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
-    parser.read_string(content)
-    return [value for name in parser.sections() for value in parser[name].values()]
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-_FORMATS: Final[dict[str, Callable[[str], Iterable[str]]]] = {
-    "json": _json_values,
-    "toml": _toml_values,
-    "yaml": _yaml_values,
-    "yml": _yaml_values,
-    "ini": _ini_values,
-}

@@ -64,7 +64,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "shared/key_file.py",
-                "    return None if values_of is None else _format_problem(template, suffix.upper(), values_of)\n",
+                "    return format_problem(suffix, content, _SAMPLE_KEY)\n",
                 "    return None\n",
             ),
         ),

@@ -10,7 +10,9 @@ from email.message import Message
 import pytest
 import yaml
 
+from shared import key_file_formats
 from shared.key_file import (
+    PARSED,
     content_disposition,
     filename_problem,
     render_key_file,
@@ -152,3 +154,8 @@ def test_ac_43_the_header_has_one_name_whatever_it_is(name: str) -> None:
     message["Content-Disposition"] = header
     assert message.get_filename() == safe_ascii(name)
     assert set(safe_ascii(name)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def test_every_parsed_ending_has_its_parser() -> None:
+    """The names that promise a format, and the formats, are told apart only to load no parser for nothing."""
+    assert frozenset(key_file_formats.PARSERS) == PARSED
