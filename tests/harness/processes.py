@@ -77,11 +77,15 @@ class RunningServices:
 
 
 def clean_environ(added: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This environment without anything of Latchkey's own configuration, plus ``added``."""
+    """This environment without anything of Latchkey's own configuration, plus ``added``.
+
+    And without certificate authorities, which no store or site of a test needs: aiohttp reads all of them, twice, in
+    each process that imports it, and that is a tenth of a service's start.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
     if "LATCHKEY_VENV" in os.environ:
         kept["LATCHKEY_VENV"] = os.environ["LATCHKEY_VENV"]
-    return kept | dict(added or {})
+    return kept | {"SSL_CERT_FILE": os.devnull} | dict(added or {})
 
 
 def command(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> str:
