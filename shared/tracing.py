@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from shared.bus import Bus
     from shared.database import Database
     from shared.spans import Spans

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from services.auth_api.app import make_resources
+from services.auth_api.composition import make_resources
 from services.auth_api.resources import Resources
 from shared.clock import SystemClock
 from shared.logs import configure_logging

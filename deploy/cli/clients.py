@@ -10,6 +10,7 @@ import click
 
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
 from services.auth_api.client import OPERATOR, Client
+from services.auth_api.client_document import client_document
 from services.auth_api.client_fields import CHOSEN_ID
 from services.auth_api.clients import (
     UnknownClientError,
@@ -18,7 +19,6 @@ from services.auth_api.clients import (
     delete_client,
 )
 from services.auth_api.db.repository import ClientIdTakenError, client_of
-from services.auth_api.handlers.clients import client_document
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from services.auth_api.app import SERVICE, create_app
+from services.auth_api.app import create_app
+from services.auth_api.composition import SERVICE
 from shared.web.program import run_program
 
 _NEED: Final = frozenset({"auth_api_database_url", "redis_url", "secrets"})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.auth_api.attempts import AttemptRecorder
@@ -45,6 +43,3 @@ class Resources:
     """Gives codes back whose exchange ended in 503."""
     attempts: AttemptRecorder
     """The flight recorder of the clients."""
-
-
-RESOURCES: Final = web.AppKey("resources", Resources)

@@ -24,7 +24,7 @@ from services.auth_api.handlers import (
 from services.auth_api.handlers.api_document import api_document
 from services.auth_api.handlers.form_failures import form_failure
 from services.auth_api.handlers.oauth_edge import oauth_failure, open_failure, preflight, token_failure
-from shared.web.failures import Surface
+from shared.web.surfaces import Surface
 
 SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/oauth/token", token_failure),

@@ -12,7 +12,8 @@ from services.consent_ui.pages import Pages
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import Refusal
 from shared.web.edge import request_id_of
-from shared.web.failures import Failure, Surface
+from shared.web.failures import Failure
+from shared.web.surfaces import Surface
 
 HOME: Final = ("Go to the start page", "/")
 

@@ -38,8 +38,8 @@ from shared.metrics import Metrics
 from shared.settings import Settings
 from shared.tracing import make_bus, make_database, spans_of, trace_requests
 from shared.web.edge import make_application
-from shared.web.failures import oauth_surface
 from shared.web.health import add_health
+from shared.web.surfaces import oauth_surface
 
 SERVICE: Final = "key_issuer"
 STOP_SECONDS: Final = 20.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from http.cookies import CookieError
-from typing import Final
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Final
 
 from shared.settings import Settings
+
+if TYPE_CHECKING:  # the commands on accounts know of sessions and not of HTTP
+    from aiohttp import web
 
 SESSION_SECONDS: Final = 90 * 24 * 3600
 """The absolute lifetime of a session; the idle one is kept on the server."""

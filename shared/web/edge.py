@@ -16,7 +16,8 @@ from shared.correlation import correlation, new_request_id
 from shared.errors import StoreUnavailable
 from shared.metrics import Metrics
 from shared.web.body import LARGEST_BODY
-from shared.web.failures import Failure, Problem, Surface, problem_surface
+from shared.web.failures import Failure, Problem
+from shared.web.surfaces import Surface, problem_surface
 
 DEADLINE_SECONDS: Final = 3.6
 """Every answer, also a refusal for a store that hangs, is out within 4 s."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.auth_api.attempts import read_attempts
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
-from services.auth_api.resources import RESOURCES
 from shared.contracts.clients import Attempt
 from shared.web.body import json_response
 from shared.web.failures import Problem

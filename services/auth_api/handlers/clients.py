@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.auth_api.client import Client
+from services.auth_api.client_document import client_document
 from services.auth_api.clients import (
     LONGEST_OVERLAP,
     PublicClientError,
@@ -21,8 +21,8 @@ from services.auth_api.clients import (
     reset_secret,
     update_client,
 )
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
-from services.auth_api.resources import RESOURCES
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields, FieldError
 from shared.secret_tokens import digest_of
@@ -168,30 +168,6 @@ async def delete(request: web.Request) -> web.Response:
     except UnknownClientError:
         raise Problem(404, _UNKNOWN) from None
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
-
-
-_NO_SECRET: Final = "no secret to show"  # noqa: S105 - says that there is none
-
-
-def client_document(client: Client, *, secret: str | None = _NO_SECRET) -> dict[str, Any]:
-    """A client as integrators see it; with ``secret`` (``None`` for a public client) as its author does once."""
-    shown = {} if secret is _NO_SECRET else {"clientSecret": secret}
-    return {
-        "clientID": client.client_id,
-        **shown,
-        "name": client.name,
-        "author": client.author_id,
-        "redirectUri": client.redirect_uris[0] if client.redirect_uris else None,
-        "redirectUris": list(client.redirect_uris),
-        "requestedPermissions": list(client.requested_permissions),
-        "apiKeyFormat": client.api_key_format,
-        "apiKeyFilename": client.api_key_filename,
-        "webhookUri": client.webhook_uri,
-        "homepage": client.homepage,
-        "description": client.description,
-        "public": client.public,
-        "createdOn": client.created_on,
-    }
 
 
 def _fields(body: NewClient | ClientChanges) -> tuple[dict[str, Any], str]:

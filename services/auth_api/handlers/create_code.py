@@ -6,9 +6,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.auth_api.code_creation import create_code
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.handlers.signed_in import signed_in
-from services.auth_api.resources import RESOURCES
 from shared.web.body import read_json
 from shared.web.edge import request_id_of
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from services.auth_api.client import Client
 from services.auth_api.client_access import name_client
 from services.auth_api.device_codes import start_device
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
@@ -22,7 +23,7 @@ from services.auth_api.oauth.device import KNOWN
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.scope import narrow, parse_scope
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.resources import Resources
 from shared.web.edge import request_id_of
 from shared.web.peer import peer_of
 

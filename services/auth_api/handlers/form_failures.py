@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
-from services.auth_api.resources import RESOURCES
 from shared.web.edge import request_id_of
-from shared.web.failures import Failure, problem_surface
+from shared.web.failures import Failure
 from shared.web.redirects import see_other
+from shared.web.surfaces import problem_surface
 from shared.web.typed_username import keep_typed_username
 
 _PAGES: Final[Mapping[str, str]] = {"/api/v1/session": "/login", "/api/v1/users": "/sign-up"}

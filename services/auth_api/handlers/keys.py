@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.auth_api.client_fields import is_plain, permission_errors
 from services.auth_api.db.repository import ClientGoneError
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.personal_keys import (
     ConsentWithdrawnError,
@@ -23,7 +24,7 @@ from services.auth_api.personal_keys import (
     revoke_key,
     rotate_key,
 )
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.resources import Resources
 from shared.api_key import KID_LENGTH
 from shared.contracts.clients import FieldError
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView

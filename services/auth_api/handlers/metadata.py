@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 from aiohttp import web
 
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import CROSS_ORIGIN
 from services.auth_api.oauth.metadata import metadata as document
-from services.auth_api.resources import RESOURCES
 from shared.web.body import JSON
 
 

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from services.auth_api.client import Client
 from services.auth_api.client_access import authenticate_client
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token_response import enveloped_error
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.resources import Resources
 from shared.web.body import (
     FORM,
     JSON,
@@ -27,8 +28,9 @@ from shared.web.body import (
     require_media_type,
 )
 from shared.web.edge import request_id_of
-from shared.web.failures import Failure, Problem, oauth_error_body
+from shared.web.failures import Failure, Problem
 from shared.web.peer import peer_of
+from shared.web.surfaces import oauth_error_body
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1: what holds a key, or might have, is kept by nobody on the way."""

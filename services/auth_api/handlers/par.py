@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.client import Client
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
@@ -25,7 +26,7 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pushed_request import KNOWN, check_pushable
 from services.auth_api.pushed_requests import push
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.resources import Resources
 from shared.web.edge import request_id_of
 
 _STEP: Final = "par"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.auth_api.client_registration import register_client
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.oauth.client_registration import read_registration, registration_response
-from services.auth_api.resources import RESOURCES
 from shared.api_key import mint_client_secret
 from shared.secret_tokens import digest_of
 from shared.web.body import read_json_object

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
@@ -14,7 +15,6 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.resources import RESOURCES
 from services.auth_api.token_revocation import revoke_token
 from shared.web.edge import request_id_of
 

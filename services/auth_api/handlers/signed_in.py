@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.resources import RESOURCES
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.sessions import read_session
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import digest_of

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from services.auth_api.client import Client
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     CROSS_ORIGIN,
     NO_STORE,
@@ -23,7 +24,7 @@ from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token_request import KNOWN, read_token_request
 from services.auth_api.oauth.token_response import IssuedKey, enveloped, token_response
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.resources import Resources
 from services.auth_api.token_exchange import exchange_code, new_exchange
 from shared.errors import StoreUnavailable
 from shared.web.body import JSON

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from services.auth_api.accounts import password_problem, sign_up, username_problem
 from services.auth_api.db.repository import UsernameTakenError
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import read_credentials
 from services.auth_api.handlers.session import answer_with_session
-from services.auth_api.resources import RESOURCES
 from shared.contracts.clients import FieldError
 from shared.web.body import refused_fields
 from shared.web.failures import Problem

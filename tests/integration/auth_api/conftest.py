@@ -12,7 +12,8 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from services.auth_api.app import create_app
-from services.auth_api.resources import RESOURCES, Resources
+from services.auth_api.handlers.application import RESOURCES
+from services.auth_api.resources import Resources
 from services.key_issuer.app import create_app as create_issuer
 from shared.settings import load_settings
 from shared.web.server import serving

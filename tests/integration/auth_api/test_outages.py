@@ -15,7 +15,7 @@ import pytest
 from deploy.embedded.ports import free_port
 from services.auth_api.accounts import Account
 from services.auth_api.app import create_app
-from services.auth_api.resources import RESOURCES
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.sessions import start_session
 from shared.settings import load_settings
 from shared.web.server import serving

@@ -32,7 +32,7 @@ from services.auth_api.oauth.redirect_uri import (
 from services.auth_api.oauth.scope import format_scope, narrow, parse_scope
 from services.auth_api.oauth.token_request import KNOWN, read_token_request
 from shared.redirect_location import append_parameters
-from shared.web.failures import description
+from shared.web.surfaces import description
 from tests.unit.oauth.test_authorization_request import Asking
 
 REGISTERED = ("https://client.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb")

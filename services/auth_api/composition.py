@@ -1,0 +1,55 @@
+"""What the use cases stand on, made: by the service for its life, by the command line for one command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from services.auth_api.attempts import AttemptRecorder
+from services.auth_api.client_directory import ClientDirectory
+from services.auth_api.db.repository import QUERIES, SCHEMA
+from services.auth_api.delivery import Deliveries
+from services.auth_api.metrics import AuthMetrics
+from services.auth_api.passwords import PasswordHasher
+from services.auth_api.releases import Releases
+from services.auth_api.resources import Resources
+from shared.bus.outbox import OutboxRelay
+from shared.clock import Clock
+from shared.database import load_queries
+from shared.metrics import Metrics
+from shared.permissions import load_permissions
+from shared.settings import Settings
+from shared.tracing import make_bus, make_database
+
+if TYPE_CHECKING:
+    from shared.spans import Spans
+
+SERVICE: Final = "auth_api"
+
+
+def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
+    """What the use cases stand on; nothing is opened yet."""
+    metrics = Metrics(SERVICE)
+    bus = make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics)
+    passwords = PasswordHasher()
+    AuthMetrics(metrics).password_jobs.set_function(lambda: passwords.jobs)
+    database = make_database(
+        settings.auth_api_database_url,
+        spans=spans,
+        schema=SCHEMA,
+        queries=load_queries(QUERIES),
+        application_name="latchkey-auth-api",
+    )
+    return Resources(
+        settings=settings,
+        clock=clock,
+        database=database,
+        bus=bus,
+        catalogue=load_permissions(settings.permissions_file),
+        metrics=metrics,
+        passwords=passwords,
+        clients=ClientDirectory(database, clock),
+        outbox=OutboxRelay(database, bus, SCHEMA),
+        deliveries=Deliveries(bus),
+        releases=Releases(bus),
+        attempts=AttemptRecorder(bus, clock),
+    )
