@@ -73,18 +73,19 @@ def _said(process: RunningProcess, event: str, times: int = 1) -> Callable[[], b
 
 
 async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> None:
-    """Under load the workers of each service are replaced in turn (SIGHUP): every request is answered with 200."""
+    """Under load the workers of all services are replaced, each one's in turn (SIGHUP): every request is answered with 200."""
     async with fronting(services.urls, PORT) as url, crowd_at(url, people=9) as crowd:
         async with burst(crowd, checks=4) as found:
+            before = {name: set(_workers(process)) for name, process in services.processes.items()}
             for process in services.processes.values():
-                before = set(_workers(process))
                 os.kill(process.pid, signal.SIGHUP)
+            for name, process in services.processes.items():
                 done = _said(process, "rolling_restart_done")
                 await asyncio.to_thread(
                     process.wait_until, done, "the workers were replaced", PATIENCE_SECONDS
                 )
-                assert before.isdisjoint(
-                    worker for worker in _workers(process) if not _is_leaving(process, worker, before)
+                assert before[name].isdisjoint(
+                    worker for worker in _workers(process) if not _is_leaving(process, worker, before[name])
                 )
         assert found.failures == {}, found.answers
         assert found.answers["exchange 200"] > 20
