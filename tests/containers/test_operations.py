@@ -107,8 +107,7 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
             await asyncio.sleep(1)
             for step in (_make_known, _make_current):
                 await asyncio.to_thread(step, deployment)
-                for service in OURS:
-                    await asyncio.to_thread(_roll, deployment, service)
+                await asyncio.to_thread(_roll, deployment)
         print(f"rolling restarts: {dict(found.answers)}")  # noqa: T201 - the numbers of the run
         assert found.failures == {}, found.answers
         assert found.answers["exchange 200"] > 50
@@ -151,12 +150,20 @@ def _make_current(deployment: Deployment) -> None:
         file.write_text(f"{new},{old}\n", encoding="utf-8")
 
 
-def _roll(deployment: Deployment, service: str) -> None:
-    """Replaces a service's workers and waits until that is done."""
-    (container,) = deployment.containers(service)
-    before = _rolled(deployment, container)
-    run("docker", "kill", "-s", "HUP", container)
-    wait_until(lambda: _rolled(deployment, container) > before, f"{service} rolled", 90.0)
+def _roll(deployment: Deployment) -> None:
+    """Replaces the workers of all services, at the same time, and waits until that is done."""
+    before = {
+        container: _rolled(deployment, container)
+        for service in OURS
+        for container in deployment.containers(service)
+    }
+    for container in before:
+        run("docker", "kill", "-s", "HUP", container)
+
+    def all_rolled() -> bool:
+        return all(_rolled(deployment, container) > count for container, count in before.items())
+
+    wait_until(all_rolled, "all services rolled", 90.0)
 
 
 async def test_everything_restarted_finds_the_key_still_good(
