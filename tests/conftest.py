@@ -13,13 +13,11 @@ from typing import Final
 import hypothesis
 import pytest
 import structlog
-from playwright.async_api import Browser, BrowserContext, Page
 
 from services.auth_api import passwords
 from shared.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
-from tests.harness.browser import running_chromium
 from tests.harness.distribution import ByFile, long_first
 from tests.harness.processes import RunningServices, running_services
 from tests.harness.routing import routed_site
@@ -180,24 +178,3 @@ async def processes_site(processes: RunningServices) -> AsyncIterator[Site]:
     """Those processes as people and programs see them, behind a proxy that routes by path."""
     async with routed_site(processes.public_url, processes.urls) as site:
         yield site
-
-
-@pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """A real browser; skips, but fails in CI, where there is none."""
-    async with running_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
-    """A person's browser, without any cookie yet."""
-    context = await chromium.new_context()
-    yield context
-    await context.close()
-
-
-@pytest.fixture
-async def page(context: BrowserContext) -> Page:
-    """An empty page in it."""
-    return await context.new_page()

@@ -9,11 +9,19 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.integrator import Integrator, running_integrator
 from tests.browser.walking import Walker
+from tests.harness.browser import running_chromium
 from tests.harness.stack import Stack
 
 expect.set_options(timeout=15_000)  # a busy machine is no broken page
 
 NewWalker = Callable[..., Awaitable[Walker]]
+
+
+@pytest.fixture(scope="package")
+async def chromium() -> AsyncIterator[Browser]:
+    """A real browser for all tests of this folder; skips, but fails in CI, where there is none."""
+    async with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(params=[True, False], ids=["script", "no-script"])
