@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from deploy.embedded.ports import free_port
@@ -131,6 +132,16 @@ class Deployment:
         """The same of our services, found out by their own health check, without waiting for the engine to run it."""
         return self._wait_until_all(self._is_ready, OURS, START_SECONDS)
 
+    def wait_until_answering(self) -> float:
+        """Until the proxy has found our services."""
+        return wait_until(self._answers, "the start page", 30.0)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(self.url, trust_env=False).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def _wait_until_all(
         self, is_well: Callable[[str, str], bool], services: Sequence[str], seconds: float
     ) -> float:
@@ -154,7 +165,8 @@ def deployed(folder: Path) -> Iterator[Deployment]:
     run(str(deployment.folder / "latchkey"), "init", environ=_with_environment_of_ours())
     try:
         deployment.compose("up", "-d", "--build", seconds=BUILD_SECONDS)
-        deployment.wait_until_healthy()
+        deployment.wait_until_ready()
+        deployment.wait_until_answering()
         yield deployment
     except BaseException:
         print(deployment.compose("logs", "--no-color", "--tail", "60"))  # noqa: T201 - pytest shows it

@@ -180,7 +180,7 @@ async def test_everything_restarted_finds_the_key_still_good(
         for step in steps:
             await asyncio.to_thread(deployment.compose, *step)
         await asyncio.to_thread(deployment.wait_until_ready)
-        await asyncio.to_thread(_answers, deployment)
+        await asyncio.to_thread(deployment.wait_until_answering)
         assert (await deployed_site.verify(kept, "customise_score")).status_code == httpx.codes.OK
         assert (await deployed_site.verify(revoked)).status_code == httpx.codes.UNAUTHORIZED
         assert (await author.http.get("/api/v1/session")).status_code == httpx.codes.OK
@@ -204,7 +204,7 @@ async def test_a_backup_restores_what_was_there(deployment: Deployment, deployed
     await asyncio.to_thread(run, "sh", "-c", restore)
     await asyncio.to_thread(deployment.compose, "start", *OURS)
     await asyncio.to_thread(deployment.wait_until_ready)
-    await asyncio.to_thread(_answers, deployment)
+    await asyncio.to_thread(deployment.wait_until_answering)
     assert (await deployed_site.verify(kept, "customise_score")).status_code == httpx.codes.OK
     assert (await deployed_site.verify(later)).status_code == httpx.codes.UNAUTHORIZED
     report = await asyncio.to_thread(deployment.operator, "doctor")
@@ -254,15 +254,3 @@ def _quiet_bus(deployment: Deployment) -> str:
 
     wait_until(quiet, "a quiet bus", 60.0)
     return said
-
-
-def _answers(deployment: Deployment) -> None:
-    """Polls until the proxy has found the services again."""
-
-    def up() -> bool:
-        try:
-            return httpx.get(deployment.url, trust_env=False).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-    wait_until(up, "the start page", 30.0)
