@@ -1,4 +1,4 @@
-"""The conversation with a client program: it says where the person is to go, the person goes, it tells its result."""
+"""The conversation with a client program: it is told a case, says where the person is to go, tells its result."""
 
 from __future__ import annotations
 
@@ -16,25 +16,50 @@ from tests.interop.libraries import Command
 SECONDS: Final = 60.0
 
 
-async def play(
-    command: Command, case: str, setting: Mapping[str, str | None], person: Person
-) -> dict[str, Any]:
-    """Plays a case with a client program; what it tells of it in the end."""
+class Players:
+    """Client programs, each kept for the next case of its library: most take longer to start than to play one."""
+
+    def __init__(self) -> None:
+        """None has been started yet."""
+        self._programs: dict[Command, Process] = {}
+
+    async def play(
+        self, command: Command, case: str, setting: Mapping[str, str | None], person: Person
+    ) -> dict[str, Any]:
+        """Plays a case with a client program; what it tells of it in the end. One that fails is not asked again."""
+        program = self._programs.pop(command, None) or await _started(command)
+        try:
+            async with asyncio.timeout(SECONDS):
+                result = await _converse(program, case, setting, person)
+        except BaseException:
+            await _ended(program)
+            raise
+        self._programs[command] = program
+        return result
+
+    async def close(self) -> None:
+        """Ends them all."""
+        for program in self._programs.values():
+            await _ended(program)
+
+
+async def _started(command: Command) -> Process:
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    program = await asyncio.create_subprocess_exec(
-        *command, case, cwd=REPOSITORY, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=REPOSITORY, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    try:
-        async with asyncio.timeout(SECONDS):
-            return await _converse(program, setting, person)
-    finally:
-        if program.returncode is None:
-            program.kill()
-        await program.communicate()
 
 
-async def _converse(program: Process, setting: Mapping[str, str | None], person: Person) -> dict[str, Any]:
-    await _tell(program, setting)
+async def _ended(program: Process) -> None:
+    if program.returncode is None:
+        program.kill()
+    await program.communicate()
+
+
+async def _converse(
+    program: Process, case: str, setting: Mapping[str, str | None], person: Person
+) -> dict[str, Any]:
+    await _tell(program, {"case": case, **setting})
     while True:
         line = await _read(program)
         message: dict[str, Any] = json.loads(line)

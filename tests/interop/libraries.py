@@ -37,7 +37,7 @@ class Library:
     language: str
     cases: tuple[str, ...]
     build: Callable[[], Command]
-    """Makes the client program, or finds it made; the command that the case's name is added to."""
+    """Makes the client program, or finds it made; the command that starts it."""
 
 
 def _python(module: str) -> Callable[[], Command]:

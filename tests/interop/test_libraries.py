@@ -13,7 +13,7 @@ import pytest
 from tests.harness.backends import new_folder
 from tests.harness.people import Account, Person
 from tests.harness.processes import running_up
-from tests.interop.conversation import play
+from tests.interop.conversation import Players
 from tests.interop.libraries import LIBRARIES, CannotBuildError, Command, Library
 
 REDIRECT_URI = "http://127.0.0.1:9/tachi-auth-callback"
@@ -65,6 +65,14 @@ async def person(latchkey: str) -> AsyncIterator[Person]:
         yield somebody
 
 
+@pytest.fixture(scope="module")
+async def players() -> AsyncIterator[Players]:
+    """The client programs that have been started."""
+    players = Players()
+    yield players
+    await players.close()
+
+
 @cache
 def build(library: Library) -> Command | str:
     """The client program, made once, or why it cannot be made here."""
@@ -78,13 +86,18 @@ def build(library: Library) -> Command | str:
 @pytest.mark.timeout(700)  # the first case of a language waits for its packages and its compiler
 @pytest.mark.parametrize(("library", "case"), PAIRS)
 async def test_a_library_plays_a_case(
-    library: Library, case: str, latchkey: str, setting: dict[str, str | None], person: Person
+    library: Library,
+    case: str,
+    latchkey: str,
+    setting: dict[str, str | None],
+    person: Person,
+    players: Players,
 ) -> None:
     """The library reaches the result that its user expects, and its key is live or dead as the case has it."""
     command = build(library)
     if isinstance(command, str):
         pytest.skip(command)
-    result = await play(command, case, setting, person)
+    result = await players.play(command, case, setting, person)
     for name, value in EXPECTED.get(case, {}).items():
         assert result.get(name) == value, result
     if "client_id" in result:

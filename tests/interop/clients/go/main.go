@@ -16,6 +16,7 @@ import (
 )
 
 type setting struct {
+	Case           string `json:"case"`
 	Issuer         string `json:"issuer"`
 	ClientID       string `json:"client_id"`
 	ClientSecret   string `json:"client_secret"`
@@ -28,11 +29,15 @@ type result map[string]any
 
 var input = bufio.NewScanner(os.Stdin)
 
-func read(into any) {
-	input.Scan()
+// read is false at the end of the input.
+func read(into any) bool {
+	if !input.Scan() {
+		return false
+	}
 	if err := json.Unmarshal(input.Bytes(), into); err != nil {
 		panic(err)
 	}
+	return true
 }
 
 func tell(message any) {
@@ -45,7 +50,9 @@ func tell(message any) {
 func askPerson(action string, where any) url.Values {
 	tell(result{action: where})
 	var answer struct{ Callback string }
-	read(&answer)
+	if !read(&answer) {
+		panic("nobody came back")
+	}
 	callback, err := url.Parse(answer.Callback)
 	if err != nil {
 		panic(err)
@@ -191,7 +198,11 @@ var cases = map[string]func(setting) result{
 }
 
 func main() {
-	var s setting
-	read(&s)
-	tell(result{"result": cases[os.Args[1]](s)})
+	for {
+		var s setting
+		if !read(&s) {
+			return
+		}
+		tell(result{"result": cases[s.Case](s)})
+	}
 }

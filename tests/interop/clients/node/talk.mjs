@@ -2,18 +2,19 @@
 import { createInterface } from "node:readline";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const read = async () => JSON.parse((await lines.next()).value);
 const tell = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 
 // Sends the person somewhere (open, decline or device); where they came out.
 export async function askPerson(message) {
   tell(message);
-  return (await read()).callback;
+  return JSON.parse((await lines.next()).value).callback;
 }
 
-// Reads the setting, plays the case named on the command line, tells its result.
+// For each line: reads a case's name and the setting, plays it, tells its result.
 export async function play(cases) {
-  const setting = await read();
-  tell({ result: await cases[process.argv[2]](setting) });
+  for (let line; !(line = await lines.next()).done; ) {
+    const { case: name, ...setting } = JSON.parse(line.value);
+    tell({ result: await cases[name](setting) });
+  }
   process.exit(0);
 }

@@ -40,6 +40,8 @@ def ask_person(**message: Any) -> str:
 
 
 def play(cases: Mapping[str, Case]) -> None:
-    """Reads the setting, plays the case named on the command line, tells its result."""
-    setting = Setting(**json.loads(sys.stdin.readline()))
-    print(json.dumps({"result": dict(cases[sys.argv[1]](setting))}), flush=True)  # noqa: T201 - the conversation
+    """For each line: reads a case's name and the setting, plays it, tells its result."""
+    while line := sys.stdin.readline():
+        told = json.loads(line)
+        case = cases[told.pop("case")]
+        print(json.dumps({"result": dict(case(Setting(**told)))}), flush=True)  # noqa: T201 - the conversation

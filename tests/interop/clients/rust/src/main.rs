@@ -20,10 +20,11 @@ struct Player {
     http: Agent,
 }
 
-fn read() -> Value {
+/// Nothing at the end of the input.
+fn read() -> Option<Value> {
     let mut line = String::new();
-    stdin().read_line(&mut line).expect("a line");
-    serde_json::from_str(&line).expect("JSON")
+    let length = stdin().read_line(&mut line).expect("a line");
+    (length > 0).then(|| serde_json::from_str(&line).expect("JSON"))
 }
 
 fn tell(message: Value) {
@@ -34,7 +35,7 @@ fn tell(message: Value) {
 /// Sends the person somewhere (open, decline or device); the query they came back with.
 fn ask_person(action: &str, place: Value) -> HashMap<String, String> {
     tell(json!({ action: place }));
-    match read()["callback"].as_str() {
+    match read().expect("an answer")["callback"].as_str() {
         Some(callback) if !callback.is_empty() => {
             Url::parse(callback).expect("a URL").query_pairs().into_owned().collect()
         }
@@ -179,7 +180,8 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
 
 fn main() {
     let http = Agent::config_builder().max_redirects(0).http_status_as_error(false).build().new_agent();
-    let player = Player { setting: read(), http };
-    let case = std::env::args().nth(1).expect("the name of a case");
-    tell(json!({ "result": player.play(&case) }));
+    while let Some(setting) = read() {
+        let player = Player { setting, http: http.clone() };
+        tell(json!({ "result": player.play(&player.text("case")) }));
+    }
 }

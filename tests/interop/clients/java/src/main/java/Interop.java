@@ -32,10 +32,6 @@ public final class Interop {
         }
     }
 
-    private static JSONObject read() throws Exception {
-        return JSONObjectUtils.parse(INPUT.readLine());
-    }
-
     private static void tell(String name, Object value) {
         System.out.println(new JSONObject(Map.of(name, value)).toJSONString());
     }
@@ -46,7 +42,7 @@ public final class Interop {
 
     private static String askPerson(String action, Object place) throws Exception {
         tell(action, place);
-        return (String) read().get("callback");
+        return (String) JSONObjectUtils.parse(INPUT.readLine()).get("callback");
     }
 
     private static ClientAuthentication basic(String secret) {
@@ -175,12 +171,14 @@ public final class Interop {
     }
 
     public static void main(String[] arguments) throws Exception {
-        setting = read();
-        server = AuthorizationServerMetadata.resolve(new Issuer(text("issuer")));
-        try {
-            tell("result", play(arguments[0]));
-        } catch (Refused refused) {
-            tell("result", new JSONObject(Map.of("error", refused.code)));
+        for (String line; (line = INPUT.readLine()) != null; ) {
+            setting = JSONObjectUtils.parse(line);
+            server = AuthorizationServerMetadata.resolve(new Issuer(text("issuer")));
+            try {
+                tell("result", play(text("case")));
+            } catch (Refused refused) {
+                tell("result", new JSONObject(Map.of("error", refused.code)));
+            }
         }
     }
 }
