@@ -86,6 +86,54 @@ REDEEM: Final = Script(
     """,
 )
 
+# The usual exchange in one step: the code is spent if it is good and was given for just what the request says; its
+# record is the answer, false where anything is else: then nothing is changed, and whoever asks reads the code and judges.
+# KEYS: code, command stream; the marks, in the same slot, follow from the record. ARGV: client id, redirect URI, challenge
+# of the verifier (both empty where not sent), field of mismatches, most of them, message id, tombstone, key id, deadline,
+# what all keys here begin with, the first members of the command's body, the client's name (both JSON), and the fields
+# of the command but its body.
+REDEEM_UNREAD: Final = Script(
+    "code_redeem_unread",
+    _NOW
+    + """
+    local code = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'expires_on', ARGV[4], 'record')
+    if code[1] ~= '' or tonumber(code[3]) <= now then return false end
+    if tonumber(code[4] or '0') >= tonumber(ARGV[5]) then return false end
+    local record = cjson.decode(code[5])
+    local function text(name)
+        local found = record[name]
+        return type(found) == 'string' and found or ''
+    end
+    if record.kind ~= 'code' or record.client_id ~= ARGV[1] or #record.permissions == 0 then return false end
+    if ARGV[2] == '' and record.redirect_uri_sent then return false end
+    if ARGV[2] ~= '' and text('redirect_uri') ~= ARGV[2] then return false end
+    if text('challenge') ~= ARGV[3] then return false end
+
+    local user, on = string.format('%.0f', record.user_id), string.format('%.0f', record.consented_on)
+    local void = ARGV[10] .. ':void:'
+    local marks = redis.call('MGET', void .. 'user:' .. user, void .. 'client:' .. ARGV[1],
+        void .. 'grant:' .. user .. ':' .. ARGV[1])
+    for i = 1, 3 do
+        if marks[i] and tonumber(marks[i]) >= record.consented_on then return false end
+    end
+
+    local attempt = string.format('%.0f', tonumber(code[2]) + 1)
+    redis.call('HSET', KEYS[1], 'state', 'spent', 'attempts', attempt, 'message', ARGV[6], 'key_id', ARGV[8],
+        'until', ARGV[9])
+    redis.call('PEXPIRE', KEYS[1], ARGV[7])
+    local label = text('label')
+    local fields = {unpack(ARGV, 13)}
+    fields[#fields + 1] = 'd'
+    fields[#fields + 1] = '{' .. ARGV[11] .. ',"attempt":' .. attempt .. ',"user_id":' .. user
+        .. ',"username":' .. cjson.encode(record.username)
+        .. ',"identifier":' .. (label ~= '' and cjson.encode(label) or ARGV[12])
+        .. ',"permissions":' .. cjson.encode(record.permissions)
+        .. ',"consented_on":' .. on .. ',"origin":"code","shown":false}'
+    redis.call('XADD', KEYS[2], '*', unpack(fields))
+    return code[5]
+    """,
+)
+
 # KEYS: code [, retry]. ARGV: message id, tombstone.
 RELEASE: Final = Script(
     "code_release",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from services.auth_api import code_scripts
-from services.auth_api.oauth.authorization_code import CodeRecord
+from services.auth_api.oauth.authorization_code import MOST_MISMATCHES, CodeRecord, Redemption
+from services.auth_api.oauth.pkce import challenge_of
 from services.auth_api.resources import Resources
 from shared.bus import Bus, names
 from shared.frozen import frozen
@@ -191,6 +192,42 @@ async def redeem(
         code_scripts.REDEEM, keys=keys, args=[*args, *fields]
     )
     return cast("RedeemOutcome", outcome.decode())
+
+
+async def redeem_unread(
+    resources: Resources,
+    presented: Redemption,
+    attempt: Attempt,
+    *,
+    mismatch_field: str,
+    body: tuple[bytes, bytes],
+    stream: str,
+    fields: Sequence[str | bytes],
+) -> CodeRecord | None:
+    """Marks the code spent and appends the command, if the code was given for just what is presented.
+
+    ``body``: the members of the command that do not come from the record, and the client's name, as JSON. ``None``
+    where anything is not as it should be; nothing is changed then.
+    """
+    verifier = presented.verifier
+    args: list[str | int | bytes] = [
+        presented.client_id,
+        presented.redirect_uri or "",
+        "" if verifier is None else challenge_of(verifier),
+        mismatch_field,
+        MOST_MISMATCHES,
+        attempt.message_id,
+        TOMBSTONE_MS,
+        attempt.key_id,
+        attempt.deadline,
+        SLOT,
+        *body,
+    ]
+    keys = [code_key(attempt.code_digest), stream]
+    raw: bytes | None = await resources.bus.redis.run_script(
+        code_scripts.REDEEM_UNREAD, keys=keys, args=[*args, *fields]
+    )
+    return None if raw is None else CodeRecord.from_bytes(raw)
 
 
 async def is_given_back(resources: Resources, digest: str) -> bool:

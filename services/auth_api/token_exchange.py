@@ -21,6 +21,7 @@ from services.auth_api.idempotency import (
 )
 from services.auth_api.oauth.authorization_code import (
     MOST_MISMATCHES,
+    CodeRecord,
     Redemption,
     WrongClientError,
     check_binding,
@@ -31,7 +32,15 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.token_request import DEVICE_CODE, TokenRequest
 from services.auth_api.oauth.token_response import IssuedKey
 from services.auth_api.resources import Resources
-from services.auth_api.spending import NotSpent, Spending, refusal_of, revoke_replayed, spend
+from services.auth_api.spending import (
+    NotSpent,
+    Presented,
+    Spending,
+    refusal_of,
+    revoke_replayed,
+    spend,
+    spend_unread,
+)
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKeyReply
@@ -65,6 +74,11 @@ class Exchange:
         """Where failed bindings are counted: for a public client per peer, since anybody can speak as one."""
         return f"mismatches:{self.peer}" if self.client.public else "mismatches"
 
+    @property
+    def redemption(self) -> Redemption:
+        """What the request says of its code."""
+        return Redemption(self.client.client_id, self.request.redirect_uri, self.request.verifier)
+
 
 async def exchange_code(resources: Resources, exchange: Exchange) -> IssuedKey:
     """The key for a code; the code is spent when it returns.
@@ -79,7 +93,7 @@ async def exchange_code(resources: Resources, exchange: Exchange) -> IssuedKey:
         return await _exchange_once(resources, exchange, exchange.idempotency_key)
     settings = resources.settings
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
-    return await _redeem(resources, exchange, minted)
+    return await _redeem_unread(resources, exchange, minted) or await _redeem(resources, exchange, minted)
 
 
 async def _exchange_once(resources: Resources, exchange: Exchange, header: str) -> IssuedKey:
@@ -96,6 +110,22 @@ async def _exchange_once(resources: Resources, exchange: Exchange, header: str) 
     with suppress(StoreUnavailable):
         await note_done(resources, retry_key)
     return issued
+
+
+async def _redeem_unread(resources: Resources, exchange: Exchange, minted: MintedKey) -> IssuedKey | None:
+    """The usual exchange, at once; ``None`` where the code has to be looked at."""
+    if exchange.request.grant_type == DEVICE_CODE:
+        return None
+    presented = Presented(
+        exchange.code_digest,
+        exchange.redemption,
+        exchange.mismatch_field,
+        minted.key_id,
+        minted.digest,
+        exchange.give_up_on,
+    )
+    spent = await spend_unread(resources, presented, exchange.client)
+    return None if spent is None else _answer(resources, exchange, spent[0], minted, spent[1])
 
 
 async def _redeem(
@@ -118,7 +148,8 @@ async def _redeem(
             fingerprint=fingerprint,
         )
         try:
-            return _answer(resources, exchange, stored, minted, await spend(resources, spending))
+            reply = await spend(resources, spending)
+            return _answer(resources, exchange, stored.record, minted, reply)
         except NotSpent as refused:
             if not await _may_try_again(resources, exchange, refused.outcome):
                 raise await _refusal(resources, exchange, stored, refused.outcome) from None
@@ -138,10 +169,8 @@ async def _checked_code(resources: Resources, exchange: Exchange) -> StoredCode:
     stored = await codes.find(resources, exchange.code_digest, mismatch_field=exchange.mismatch_field)
     if stored is None or stored.record.kind != "code":
         raise await _forgotten(resources, exchange)
-    request = exchange.request
-    redemption = Redemption(exchange.client.client_id, request.redirect_uri, request.verifier)
     try:
-        check_binding(stored.record, redemption)
+        check_binding(stored.record, exchange.redemption)
     except OAuthError as error:
         if not isinstance(error, WrongClientError):
             await codes.note_mismatch(resources, exchange.code_digest, mismatch_field=exchange.mismatch_field)
@@ -218,11 +247,11 @@ async def _answer_again(
         reply = await resources.bus.request(spending.to_command(number=attempt), min(2.5, seconds))
     except RemoteFailure as error:
         raise BusUnavailable("failed") from error
-    return _answer(resources, exchange, stored, minted, reply)
+    return _answer(resources, exchange, stored.record, minted, reply)
 
 
 def _answer(
-    resources: Resources, exchange: Exchange, stored: StoredCode, minted: MintedKey, reply: IssueKeyReply
+    resources: Resources, exchange: Exchange, record: CodeRecord, minted: MintedKey, reply: IssueKeyReply
 ) -> IssuedKey:
     refused = refusal_of(reply)
     if refused is not None:
@@ -231,10 +260,10 @@ def _answer(
     return IssuedKey(
         token=minted.token,
         key_id=minted.key_id,
-        user_id=stored.record.user_id,
-        identifier=stored.record.label or exchange.client.name,
-        permissions=stored.record.permissions,
-        client_id=stored.record.client_id,
+        user_id=record.user_id,
+        identifier=record.label or exchange.client.name,
+        permissions=record.permissions,
+        client_id=record.client_id,
         expires_in=None if expires_on is None else max(0, (expires_on - resources.clock.now()) // 1000),
     )
 

@@ -131,8 +131,12 @@ class Bus:
         await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
-    def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
+    def prepare(
+        self, command: Command[ReplyT] | type[Command[ReplyT]], timeout: float = REQUEST_SECONDS
+    ) -> PreparedRequest[ReplyT]:
         """Registers a request whose XADD is done by the caller, as part of a script. Its time begins now.
+
+        Of a command that is given as its class the script writes the body too: the field ``d`` is missing.
 
         Raises:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
@@ -145,6 +149,8 @@ class Bus:
             message_id = self.ids.new(now)
             envelope = self._envelope(command, message_id, timeout, self._replies.stream)
             fields = envelope.to_fields()
+            if isinstance(command, type):
+                del fields[-2:]
             future = self._pending.register(message_id, timeout)
         except BusUnavailable as error:
             self._pending.ended(command.type, error.reason, 0.0)
@@ -185,7 +191,11 @@ class Bus:
         return handlers
 
     def _envelope(
-        self, command: Command[Any], message_id: str, expires_in: float | None, reply_to: str
+        self,
+        command: Command[Any] | type[Command[Any]],
+        message_id: str,
+        expires_in: float | None,
+        reply_to: str,
     ) -> Envelope:
         now = self.time.now()
         traceparent, tracestate = trace.get()
@@ -194,7 +204,7 @@ class Bus:
             command.type,
             self.source,
             now,
-            command.to_wire(),
+            b"" if isinstance(command, type) else command.to_wire(),
             0 if expires_in is None else now + int(expires_in * 1000),
             reply_to,
             correlation.get(),
