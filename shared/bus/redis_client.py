@@ -1,4 +1,4 @@
-"""The client of every service: concurrent calls of one loop tick leave as one pipeline on a connection that comes back."""
+"""The client of every service: concurrent calls of one loop tick leave as a pipeline on a connection that comes back."""
 
 from __future__ import annotations
 

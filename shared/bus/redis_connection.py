@@ -1,4 +1,4 @@
-"""One socket to Redis: commands of a loop tick leave in one write, replies come back in order, silence ends it."""
+"""One socket to Redis: commands of a loop tick leave together, replies come back in order, silence ends it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from shared.errors import StoreUnavailable
 
 TICK_SECONDS: Final = 0.25
 CONNECT_SECONDS: Final = 1.0
+ENOUGH: Final = 16
+"""So many commands leave before the tick of the event loop ends: a busy process would else have its peers wait for all
+of them and then be idle itself, while they work off the whole convoy."""
 MOST_IN_FLIGHT: Final = 20_000
 BECAME_REPLICA: Final = "the server has become a replica"
 
@@ -82,7 +85,7 @@ class RedisConnection(asyncio.Protocol):
         return not self.closed.done()
 
     def send(self, command: Sequence[Argument]) -> Sink:
-        """Queues a command for this tick's write; the future gets its reply or ``StoreUnavailable``."""
+        """Queues a command for the next write; the future gets its reply or ``StoreUnavailable``."""
         sink: Sink = self._loop.create_future()
         self.write(pack(command), (sink,))
         return sink
@@ -97,6 +100,8 @@ class RedisConnection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._outgoing.append(packed)
         self._sinks.extend(sinks)
+        if len(self._outgoing) >= ENOUGH:
+            self._flush()
 
     def abort(self, reason: str) -> None:
         """Ends the connection at once."""
