@@ -13,8 +13,11 @@ from shared.contracts.keys import ConfirmDelivery
 from shared.errors import StoreUnavailable
 
 BATCH: Final = 256
-BATCH_SECONDS: Final = 0.02
-RETRY_SECONDS: Final = 1.0
+BATCH_SECONDS: Final = 0.005
+ANSWER_SECONDS: Final = 1.0
+"""Longer than key_issuer takes; past that the confirmation may have been lost with a Redis that was killed."""
+RETRY_SECONDS: Final = 0.2
+"""Soon: until somebody else knows that a key was delivered, the key lives no longer than this process."""
 MOST_WAITING: Final = 50_000
 """What is kept while the bus is down; keys beyond it stay pending until their first use."""
 
@@ -30,6 +33,7 @@ class Deliveries:
         self._key_ids: list[str] = []
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        self._postponed = False
 
     def delivered(self, key_id: str) -> None:
         """Notes that the answer with this key was written to its requester."""
@@ -62,7 +66,7 @@ class Deliveries:
         while self._key_ids:
             batch, self._key_ids = self._key_ids[:BATCH], self._key_ids[BATCH:]
             try:
-                await self._bus.request(ConfirmDelivery(key_ids=tuple(batch)))
+                await self._bus.request(ConfirmDelivery(key_ids=tuple(batch)), ANSWER_SECONDS)
             except RemoteFailure as failure:
                 _log.error("confirm_failed", keys=len(batch), reason=str(failure))
             except StoreUnavailable as error:
@@ -71,6 +75,7 @@ class Deliveries:
             except asyncio.CancelledError:
                 self._key_ids = batch + self._key_ids
                 raise
+        self._postponed = False
         return True
 
     async def _leave_to_the_stream(self) -> None:
@@ -85,7 +90,9 @@ class Deliveries:
 
     def _keep(self, batch: list[str], error: StoreUnavailable) -> None:
         self._key_ids = (batch + self._key_ids)[:MOST_WAITING]
-        _log.warning("confirm_postponed", waiting=len(self._key_ids), reason=str(error))
+        if not self._postponed:  # once for each outage
+            _log.warning("confirm_postponed", waiting=len(self._key_ids), reason=str(error))
+        self._postponed = True
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
