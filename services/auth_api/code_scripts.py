@@ -16,14 +16,23 @@ _NOW: Final = """
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# KEYS[2..4] are the revocation marks of user, client and grant: what began at or before one of them is dead.
+# What began at or before one of the revocation marks, of user, client and grant, is dead.
 _MARKS: Final = """
-    local function withdrawn(begun_on)
-        local marks = redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])
+    local function withdrawn(begun_on, user, client, grant)
+        local marks = redis.call('MGET', user, client, grant)
         for i = 1, 3 do
             if marks[i] and tonumber(marks[i]) >= tonumber(begun_on) then return true end
         end
         return false
+    end
+"""
+
+# Marks the code of KEYS[1] spent by an attempt.
+_SPEND: Final = """
+    local function spend(attempt, message, key_id, over_on, tombstone)
+        redis.call('HSET', KEYS[1], 'state', 'spent', 'attempts', attempt, 'message', message, 'key_id', key_id,
+            'until', over_on)
+        redis.call('PEXPIRE', KEYS[1], tombstone)
     end
 """
 
@@ -48,7 +57,7 @@ STORE: Final = Script(
         if (redis.call('GET', KEYS[5]) or '') ~= ARGV[5] then return 'decided' end
         if ARGV[5] ~= '' and redis.call('HGET', KEYS[6], 'state') == 'spent' then return 'spent' end
     end
-    if withdrawn(ARGV[4]) then return 'withdrawn' end
+    if withdrawn(ARGV[4], KEYS[2], KEYS[3], KEYS[4]) then return 'withdrawn' end
     if KEYS[6] and KEYS[6] ~= KEYS[1] and redis.call('EXISTS', KEYS[6]) == 1 then
         redis.call('HSET', KEYS[6], 'state', 'replaced')
     end
@@ -66,17 +75,16 @@ REDEEM: Final = Script(
     "code_redeem",
     _MARKS
     + _NOW
+    + _SPEND
     + """
     if KEYS[6] and redis.call('EXISTS', KEYS[6]) == 1 then return 'running' end
     local code = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'expires_on')
     if not code[1] then return 'gone' end
     if code[1] ~= '' then return code[1] end
     if tonumber(code[3]) <= now then return 'expired' end
-    if withdrawn(ARGV[2]) then return 'withdrawn' end
+    if withdrawn(ARGV[2], KEYS[2], KEYS[3], KEYS[4]) then return 'withdrawn' end
     if tonumber(code[2]) + 1 ~= tonumber(ARGV[1]) then return 'changed' end
-    redis.call('HSET', KEYS[1], 'state', 'spent', 'attempts', ARGV[1], 'message', ARGV[3], 'key_id', ARGV[5],
-        'until', ARGV[7])
-    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    spend(ARGV[1], ARGV[3], ARGV[5], ARGV[7], ARGV[4])
     if KEYS[6] then
         redis.call('HSET', KEYS[6], 'fingerprint', ARGV[6], 'attempt', ARGV[1], 'deadline', ARGV[7], 'done', 0)
         redis.call('PEXPIRE', KEYS[6], ARGV[8])
@@ -94,7 +102,9 @@ REDEEM: Final = Script(
 # of the command but its body.
 REDEEM_UNREAD: Final = Script(
     "code_redeem_unread",
-    _NOW
+    _MARKS
+    + _NOW
+    + _SPEND
     + """
     local code = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'expires_on', ARGV[4], 'record')
     if code[1] ~= '' or tonumber(code[3]) <= now then return false end
@@ -111,16 +121,11 @@ REDEEM_UNREAD: Final = Script(
 
     local user, on = string.format('%.0f', record.user_id), string.format('%.0f', record.consented_on)
     local void = ARGV[10] .. ':void:'
-    local marks = redis.call('MGET', void .. 'user:' .. user, void .. 'client:' .. ARGV[1],
-        void .. 'grant:' .. user .. ':' .. ARGV[1])
-    for i = 1, 3 do
-        if marks[i] and tonumber(marks[i]) >= record.consented_on then return false end
-    end
+    if withdrawn(record.consented_on, void .. 'user:' .. user, void .. 'client:' .. ARGV[1],
+        void .. 'grant:' .. user .. ':' .. ARGV[1]) then return false end
 
     local attempt = string.format('%.0f', tonumber(code[2]) + 1)
-    redis.call('HSET', KEYS[1], 'state', 'spent', 'attempts', attempt, 'message', ARGV[6], 'key_id', ARGV[8],
-        'until', ARGV[9])
-    redis.call('PEXPIRE', KEYS[1], ARGV[7])
+    spend(attempt, ARGV[6], ARGV[8], ARGV[9], ARGV[7])
     local label = text('label')
     local fields = {unpack(ARGV, 13)}
     fields[#fields + 1] = 'd'
@@ -202,7 +207,7 @@ DEVICE_DECIDE: Final = Script(
         if code[3] == ARGV[1] and code[4] == ARGV[3] then return 'done' end
         return 'decided'
     end
-    if withdrawn(ARGV[2]) then return 'withdrawn' end
+    if withdrawn(ARGV[2], KEYS[2], KEYS[3], KEYS[4]) then return 'withdrawn' end
     redis.call('HSET', KEYS[1], 'state', ARGV[1], 'decided', ARGV[1], 'decided_by', ARGV[3], 'record', ARGV[4])
     return 'done'
     """,

@@ -64,8 +64,8 @@ UNREAD: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 _SCRIPTS,
-                "        if marks[i] and tonumber(marks[i]) >= record.consented_on then return false end\n",
-                "",
+                "    if withdrawn(record.consented_on,",
+                "    if not record and withdrawn(record.consented_on,",
             ),
         ),
         (_UNREAD,),
