@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.harness.processes import REPOSITORY
 
 LEFT_OUT = [
     # modules that are loaded, and libraries that they do without

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+from tests.harness.processes import REPOSITORY
 
 PROGRAM = """
 import gc
