@@ -38,6 +38,7 @@ class Postgres:
     """One PostgreSQL server; what the supervisor needs to know of it."""
 
     name = "PostgreSQL"
+    program = "postgres"
     stop_signal = signal.SIGINT  # a fast shutdown: open transactions roll back
     patience = 30.0
 

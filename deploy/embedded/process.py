@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from os.path import samestat
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +19,7 @@ from deploy.embedded.errors import EmbeddedError
 from deploy.parent import end_with_parent
 
 _POLL_SECONDS: Final = 0.05
+_END_SECONDS: Final = 5.0
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -100,6 +104,22 @@ async def stop_orphan(pid: int, *, marks: Sequence[str], stop: int, patience: fl
         raise EmbeddedError(
             f"process {pid}, a server of an earlier run, belongs to another account."
         ) from error
+
+
+def end_survivors(folder: Path, program: str) -> None:
+    """Kills what a dead server left running in its directory: a child that does not notice its end keeps its memory.
+
+    Call it while no such server runs. `program` is its name to the kernel. Without `/proc` nothing is done: there the
+    children have to notice by themselves.
+    """
+    home = folder.stat()
+    for survivor in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or belongs to somebody else
+            is_ours = (survivor / "comm").read_text().strip() == program
+            deadline = time.monotonic() + _END_SECONDS
+            while is_ours and samestat((survivor / "cwd").stat(), home) and time.monotonic() < deadline:
+                os.kill(int(survivor.name), signal.SIGKILL)
+                time.sleep(_POLL_SECONDS)
 
 
 def command_of(pid: int) -> str:

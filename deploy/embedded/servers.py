@@ -17,7 +17,7 @@ from deploy.embedded.account import Account, account_for, place_servers, program
 from deploy.embedded.data_directory import DataDirectory, Memory, new_memory, with_free_ports
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.postgres import Postgres
-from deploy.embedded.process import ServerProcess
+from deploy.embedded.process import ServerProcess, end_survivors
 from deploy.embedded.valkey import Valkey
 
 _START_SECONDS: Final = 60.0
@@ -59,6 +59,7 @@ class Supervisor:
 
     async def _spawn(self) -> None:
         server = self._server
+        await asyncio.to_thread(end_survivors, server.folder, server.program)
         self._process = ServerProcess(
             server.command(),
             account=server.account,

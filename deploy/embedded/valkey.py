@@ -29,6 +29,7 @@ class Valkey:
     """One Valkey server; what the supervisor needs to know of it."""
 
     name = "Valkey"
+    program = "valkey-server"
     stop_signal = signal.SIGTERM
     patience = 30.0
 

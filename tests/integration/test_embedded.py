@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError
 
 from deploy.embedded import DataDirectory, DataDirectoryInUse, EmbeddedError, EmbeddedServers, is_running
 from deploy.embedded.data_directory import Memory
+from deploy.embedded.process import command_of
 from tests.harness.processes import LATCHKEY, clean_environ, command, starting
 
 
@@ -88,6 +89,25 @@ async def test_a_killed_server_comes_back_with_its_data(folder: Path) -> None:
             return await is_running(servers.memory) and not set(pids(servers.memory)) & set(before)
 
         await until(back)
+        assert await read(servers.memory) == ("kept", "kept")
+
+
+async def test_a_killed_postgres_comes_back_though_a_child_of_it_lives(folder: Path) -> None:
+    """A backend that does not notice the end of its postmaster would keep the shared memory, and the port, for ever."""
+    async with EmbeddedServers.running(DataDirectory(folder / "data")) as servers:
+        await write(servers.memory, "kept")
+        connection = await asyncpg.connect(servers.memory.database_url)
+        backend = await connection.fetchval("SELECT pg_backend_pid()")
+        postmaster, _ = pids(servers.memory)
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(postmaster, signal.SIGKILL)
+        connection.terminate()
+
+        async def back() -> bool:
+            return await is_running(servers.memory) and pids(servers.memory)[0] != postmaster
+
+        await until(back)
+        assert not command_of(backend)
         assert await read(servers.memory) == ("kept", "kept")
 
 
