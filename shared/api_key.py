@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import secrets
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -59,12 +59,10 @@ class ParsedKey:
 def instance_of(public_url: str) -> str:
     """The six characters that say whose key this is: SHA-256(public URL) mod 62^6 in base62."""
     number = int.from_bytes(hashlib.sha256(public_url.encode()).digest(), "big") % 62**INSTANCE_LENGTH
-    return _base62(number, INSTANCE_LENGTH)
+    return _six_base62(number)
 
 
-def mint_key(
-    prefix: str, kind: str, public_url: str, random_bytes: RandomBytes = secrets.token_bytes
-) -> MintedKey:
+def mint_key(prefix: str, kind: str, public_url: str, random_bytes: RandomBytes = os.urandom) -> MintedKey:
     """Makes a key of ``kind`` (``USER_KEY`` or ``SERVICE_KEY``): 256 bits of randomness and a checksum."""
     drawn = random_base62(KID_LENGTH + SECRET_LENGTH, random_bytes)
     return assemble_key(prefix, kind, public_url, key_id=drawn[:KID_LENGTH], secret=drawn[KID_LENGTH:])
@@ -84,12 +82,12 @@ def parse_key(text: str) -> ParsedKey | None:
     return ParsedKey(match["prefix"], match["kind"], match["inst"], match["kid"])
 
 
-def mint_client_id(prefix: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+def mint_client_id(prefix: str, random_bytes: RandomBytes = os.urandom) -> str:
     """A public client id, ``lkc_`` and 16 base62 characters."""
     return f"{prefix}{CLIENT_ID}_{random_base62(KID_LENGTH, random_bytes)}"
 
 
-def mint_client_secret(prefix: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+def mint_client_secret(prefix: str, random_bytes: RandomBytes = os.urandom) -> str:
     """A client secret: ``lkx_``, 43 base62 characters (256 bit) and the checksum of what precedes it."""
     body = f"{prefix}{CLIENT_SECRET}_{random_base62(SECRET_LENGTH, random_bytes)}"
     return body + checksum(body)
@@ -97,7 +95,7 @@ def mint_client_secret(prefix: str, random_bytes: RandomBytes = secrets.token_by
 
 def checksum(text: str) -> str:
     """CRC32 of the text's bytes as six base62 characters, zero padded."""
-    return _base62(zlib.crc32(text.encode()), CRC_LENGTH)
+    return _six_base62(zlib.crc32(text.encode()))
 
 
 def masked(prefix: str, key_id: str) -> str:
@@ -105,9 +103,7 @@ def masked(prefix: str, key_id: str) -> str:
     return f"{prefix}{USER_KEY}_…{key_id[:4]}"
 
 
-def _base62(number: int, length: int) -> str:
-    pairs = []
-    for _ in range(length // 2):  # every number of ours has an even length
-        number, pair = divmod(number, len(_PAIRS))
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs))
+def _six_base62(number: int) -> str:
+    rest, last = divmod(number, len(_PAIRS))
+    first, middle = divmod(rest, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]

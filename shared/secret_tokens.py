@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
+import os
 from collections.abc import Callable
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -13,10 +13,10 @@ _DIGIT_OF_BYTE = bytes(ord(BASE62[byte % 62]) for byte in range(256))
 _BIASED = bytes(range(_UNBIASED, 256))
 
 RandomBytes = Callable[[int], bytes]
-"""``n`` → ``n`` random bytes; ``secrets.token_bytes`` outside of tests."""
+"""``n`` → ``n`` random bytes; ``os.urandom`` outside of tests."""
 
 
-def random_base62(length: int, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+def random_base62(length: int, random_bytes: RandomBytes = os.urandom) -> str:
     """``length`` characters of ``[0-9A-Za-z]``, each equally likely (rejection sampling, no modulo bias)."""
     characters = b""
     while len(characters) < length:

@@ -109,6 +109,5 @@ class MessageIds:
 
 def format_uuid7(now: int, bits: int) -> str:
     """The UUIDv7 of a time and 74 other bits."""
-    time = f"{now:012x}"[-12:]
-    high, middle, low = bits >> 62, 0x8000 | ((bits >> 48) & 0x3FFF), bits & 0xFFFFFFFFFFFF
-    return f"{time[:8]}-{time[8:]}-7{high:03x}-{middle:04x}-{low:012x}"
+    since, random = f"{now & 0xFFFFFFFFFFFF:012x}", f"{bits & 0xFFFFFFFFFFFF:012x}"
+    return f"{since[:8]}-{since[8:]}-7{bits >> 62:03x}-{0x8000 | bits >> 48 & 0x3FFF:04x}-{random}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -97,13 +97,24 @@ class CoalescingRedis:
         """
         if self._only is not None:
             connection = await self._only.ready()
-            sinks: list[Awaitable[Any]] = [connection.send(command) for command in commands]
+            sinks = connection.send_all(commands)
         else:
-            sinks = [self.execute(*command) for command in commands]
-        outcomes = await asyncio.gather(*sinks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, CommandError):
-                raise outcome
+            sinks = [asyncio.ensure_future(self.execute(*command)) for command in commands]
+        outcomes: list[Any] = []
+        outage: StoreUnavailable | None = None
+        try:
+            for sink in sinks:  # answered in their order: all but the first few are there already
+                try:
+                    outcomes.append(await sink)
+                except CommandError as error:
+                    outcomes.append(error)
+                except StoreUnavailable as error:
+                    outage = outage or error
+        finally:
+            for sink in sinks:
+                sink.cancel()  # does nothing to those that are done
+        if outage is not None:
+            raise outage
         return outcomes
 
     async def run_script(

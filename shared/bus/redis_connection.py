@@ -90,6 +90,12 @@ class RedisConnection(asyncio.Protocol):
         self.write(pack(command), (sink,))
         return sink
 
+    def send_all(self, commands: Sequence[Sequence[Argument]]) -> list[Sink]:
+        """``send`` for many, in one write."""
+        sinks: list[Sink] = [self._loop.create_future() for _ in commands]
+        self.write(b"".join(map(pack, commands)), sinks)
+        return sinks
+
     def write(self, packed: bytes, sinks: Iterable[Sink | None]) -> None:
         """Queues packed commands, with a sink for each; ``None`` for a reply that nobody wants."""
         if self.closed.done() or len(self._sinks) > MOST_IN_FLIGHT:

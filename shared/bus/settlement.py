@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -76,12 +77,14 @@ class Settlement:
         """
         bus, lane = self._bus, self._lane
         common: tuple[Argument, ...] = ("v", "1", "src", bus.source, "ts", bus.time.now())
+        replies: defaultdict[str, list[bytes]] = defaultdict(list)
         for envelope, body, problem in outcomes:
             if envelope.reply_to:
-                there = await bus.redis.connection_for(envelope.reply_to)
-                there.write(
-                    pack(reply_command(envelope.reply_to, envelope.id, common, body, problem)), (None,)
-                )
+                command = reply_command(envelope.reply_to, envelope.id, common, body, problem)
+                replies[envelope.reply_to].append(pack(command))
+        for reply_to, packed in replies.items():
+            there = await bus.redis.connection_for(reply_to)
+            there.write(b"".join(packed), (None,) * len(packed))
         connection = await bus.redis.connection_for(lane.stream)
         if self._deletes:
             finish = (

@@ -103,22 +103,21 @@ def parse_pairs(raw: bytes, where: str) -> Pairs:
         return []
     if raw.count(b"&") >= MOST_PAIRS:
         raise Problem(400, f"The {where} holds more than {MOST_PAIRS} parameters.", code="invalid_request")
+    pairs = []
     try:
-        pairs = [_pair(piece) for piece in raw.decode().split("&") if piece]
-        if not any("\0" in name or "\0" in value for name, value in pairs):
+        for piece in raw.decode().split("&"):
+            if piece:
+                name, _, value = piece.partition("=")
+                if "%" in piece or "+" in piece:
+                    name, value = _unquoted(name), _unquoted(value)
+                pairs.append((name, value))
+        if b"\0" not in raw and b"%00" not in raw:
             return pairs
     except UnicodeDecodeError:
         pass
     # Once more and slowly, to name the parameter.
     pieces = (piece.partition(b"=") for piece in raw.split(b"&") if piece)
     return [(_decode(name, name, where), _decode(value, name, where)) for name, _, value in pieces]
-
-
-def _pair(piece: str) -> tuple[str, str]:
-    name, _, value = piece.partition("=")
-    if "%" in piece or "+" in piece:
-        return _unquoted(name), _unquoted(value)
-    return name, value
 
 
 def _unquoted(text: str) -> str:
