@@ -50,6 +50,8 @@ class RedisLink:
         self._greet = greet
         self._on_greeting = on_greeting
         self._outage = ""
+        self._told: set[str] = set()
+        """The reasons of this outage that are in the log."""
         self._attempted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -105,8 +107,9 @@ class RedisLink:
             try:
                 connection = await self._connect()
             except StoreUnavailable as error:
-                if self._outage != error.reason:
+                if error.reason not in self._told:
                     _log.warning("redis_unavailable", reason=error.reason, connection=self._client_name)
+                    self._told.add(error.reason)
                 self._outage = error.reason
                 self._attempted.set()
                 self._topology.suspect()
@@ -116,6 +119,7 @@ class RedisLink:
             if self._outage:
                 _log.info("redis_back", connection=self._client_name)
             self.connection, self._outage, pause = connection, "", SHORTEST_PAUSE
+            self._told.clear()
             self._attempted.set()
             reason = await connection.closed
             self._topology.suspect()

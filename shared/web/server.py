@@ -205,6 +205,15 @@ async def _linger(server: web.Server, seconds: float) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
+def tell_unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs an error that nobody awaits, but for a look-up that took longer than its connection was given.
+
+    uvloop leaves such a look-up behind; whoever wanted the connection has said that there is none.
+    """
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
+
+
 def _settle_garbage_collector() -> None:
     """What was made at the start stays: the collector need not walk it again, and looks less often at the rest."""
     gc.collect()
@@ -239,6 +248,7 @@ def run(
         _allow_all_connections()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(tell_unheard)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
