@@ -12,6 +12,7 @@ from services.auth_api.metrics import AuthMetrics
 from services.auth_api.passwords import PasswordHasher
 from services.auth_api.releases import Releases
 from services.auth_api.resources import Resources
+from services.auth_api.throttle import Untroubled
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock
 from shared.database import load_queries
@@ -52,4 +53,5 @@ def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None)
         deliveries=Deliveries(bus),
         releases=Releases(bus),
         attempts=AttemptRecorder(bus, clock),
+        untroubled=Untroubled(),
     )

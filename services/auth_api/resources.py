@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from services.auth_api.delivery import Deliveries
     from services.auth_api.passwords import PasswordHasher
     from services.auth_api.releases import Releases
+    from services.auth_api.throttle import Untroubled
     from shared.bus import Bus
     from shared.bus.outbox import OutboxRelay
     from shared.clock import Clock
@@ -43,3 +44,5 @@ class Resources:
     """Gives codes back whose exchange ended in 503."""
     attempts: AttemptRecorder
     """The flight recorder of the clients."""
+    untroubled: Untroubled
+    """Spares busy clients the look-up of their failures."""

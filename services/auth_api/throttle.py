@@ -12,6 +12,7 @@ from shared.web.failures import Problem
 
 LONGEST_WAIT_MS: Final = 60_000
 """What a burst of parallel failures can add up to at most: a limit is a brake, not a lock."""
+MOST_TRUSTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,16 @@ class Limit:
     name: str
     burst: int
     interval_ms: int
+    trusted_seconds: float = 0.0
+    """How long a key that had no failure is taken to have none, unless this process counts one: a busy key is not looked
+    up for each request. For what nobody can guess; another replica's failures count here so much later."""
 
 
 SIGN_IN_ACCOUNT: Final = Limit("sign-in-account", burst=10, interval_ms=15_000)
 """Wrong passwords for one username, known or not, from anywhere. Key: the username in lower case."""
 SIGN_IN_PEER: Final = Limit("sign-in-peer", burst=30, interval_ms=5_000)
 """Wrong passwords from one peer, for whatever account. Key: the peer."""
-CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000)
+CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, trusted_seconds=0.25)
 """Wrong client secrets and codes. Key: client id and peer together, so that nobody can lock a client out."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
@@ -44,6 +48,29 @@ class Throttled(Problem):
             headers={"Retry-After": str(retry_after)},
         )
         self.retry_after = retry_after
+
+
+class Untroubled:
+    """The keys that had no failure when they were looked up, a moment ago."""
+
+    def __init__(self) -> None:
+        """None is known."""
+        self._until: dict[tuple[str, str], float] = {}
+
+    def trusts(self, limit: Limit, key: str, now: float) -> bool:
+        """Whether a key need not be looked up; ``now`` on the monotonic clock."""
+        return now < self._until.get((limit.name, key), 0.0)
+
+    def add(self, limit: Limit, key: str, now: float) -> None:
+        """Its look-up, begun at ``now``, found no failure."""
+        if limit.trusted_seconds:
+            if len(self._until) >= MOST_TRUSTED:
+                self._until.clear()
+            self._until[limit.name, key] = now + limit.trusted_seconds
+
+    def discard(self, limit: Limit, key: str) -> None:
+        """It has one now."""
+        self._until.pop((limit.name, key), None)
 
 
 # The key holds the time (ms) at which all failures so far are paid off; it lives no longer than that.
@@ -82,8 +109,12 @@ async def check(resources: Resources, limit: Limit, key: str) -> None:
     """
     if not resources.settings.throttle:
         return
+    now = resources.clock.monotonic()
+    if resources.untroubled.trusts(limit, key, now):
+        return
     found = await resources.bus.redis.execute("GET", _name(resources, limit, key))
     if found is None:
+        resources.untroubled.add(limit, key, now)
         return
     wait = int(found) - resources.clock.now() - (limit.burst - 1) * limit.interval_ms
     if wait > 0:
@@ -98,6 +129,7 @@ async def note_failure(resources: Resources, limit: Limit, key: str) -> None:
     """
     if not resources.settings.throttle:
         return
+    resources.untroubled.discard(limit, key)
     most = limit.burst * limit.interval_ms + LONGEST_WAIT_MS
     await resources.bus.redis.run_script(
         _NOTE,
