@@ -1,10 +1,11 @@
-"""The measurements: each case against the bare handler in turns, medians of the rounds, ratios."""
+"""The measurements: each case and the bare handler in turns; medians of the rounds, and of their ratios."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Final
 
 from tests.benchmarks.population import (
@@ -46,11 +47,8 @@ class Row:
     cpu_us: Mapping[str, float]
     """What each part spent on one request."""
     bare_cpu_us: float
-
-    @property
-    def ratio(self) -> float:
-        """Ours in relation to the bare handler."""
-        return self.per_second / self.bare_per_second
+    ratio: float
+    """Ours in relation to the bare handler just before and after: a machine's speed may double within seconds."""
 
 
 Shooter = Callable[[int], Shot]
@@ -72,11 +70,13 @@ def measure(
 
 
 def _row(population: Population, case: str, shoot: Shooter, connections: int, effort: Effort) -> Row:
-    ours, bare = [], []
-    requests = [bare_request()]
+    def shoot_bare() -> Shot:
+        return population.rig.load("bare", [bare_request()], connections, effort.seconds)
+
+    ours, bare = [], [shoot_bare()]
     for _ in range(effort.rounds):
-        bare.append(population.rig.load("bare", requests, connections, effort.seconds))
         ours.append(shoot(connections))
+        bare.append(shoot_bare())
     for shot in (*ours, *bare):
         if set(shot.result.statuses) != {"200"}:
             raise AssertionError(f"{case} at {connections}: not all answers were 200: {shot.result.statuses}")
@@ -91,6 +91,10 @@ def _row(population: Population, case: str, shoot: Shooter, connections: int, ef
             name: median(shot.cpu_us[name] for shot in ours) for name in ours[0].cpu_us if name != "bare"
         },
         bare_cpu_us=median(shot.cpu_us["bare"] for shot in bare),
+        ratio=median(
+            shot.result.per_second / fmean((before.result.per_second, after.result.per_second))
+            for shot, (before, after) in zip(ours, pairwise(bare), strict=True)
+        ),
     )
 
 
