@@ -5,23 +5,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import select
+import socket
 import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import cycle
+from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import Final, Self, cast
-
-import uvloop
+from typing import Final
 
 LENGTH_BYTES: Final = 4
 HEAD_END: Final = b"\r\n\r\n"
-LENGTH_HEADER: Final = b"content-length:"
+LENGTH_HEADER: Final = b"\r\nContent-Length:"
+LARGEST_READ: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,109 +69,93 @@ def read_frames(file: Path) -> list[bytes]:
     return frames
 
 
-class _Run:
-    """What all connections share."""
+class _Load:
+    """Connections that each send a request, wait for its whole answer, and send the next."""
 
-    def __init__(self, requests: Iterator[bytes], deadline: float, done: asyncio.Future[None]) -> None:
-        self.requests = requests
-        self.deadline = deadline
-        self.done = done
-        self.open = 0
+    def __init__(self, plan: Plan) -> None:
+        """Connects; nothing is sent yet."""
+        requests = read_frames(Path(plan.requests))
+        self._requests: Iterator[bytes] = cycle(requests) if plan.seconds else iter(requests)
+        self._seconds = plan.seconds or inf
+        self._keeps = plan.answers is not None
+        self._poll = select.epoll()
+        self._sockets = [socket.create_connection(("127.0.0.1", plan.port)) for _ in range(plan.connections)]
         self.statuses: Counter[bytes] = Counter()
         self.latencies = array("d")
-        self.answers: list[bytes] | None = None
+        self.answers: list[bytes] = []
 
-    def closed(self) -> None:
-        """A connection has nothing more to send."""
-        self.open -= 1
-        if not self.open and not self.done.done():
-            self.done.set_result(None)
+    def run(self) -> float:
+        """Sends everything; the seconds that it took. No coroutines, no callbacks: it shares the cores with the servers."""
+        for each in self._sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._poll.register(each, select.EPOLLIN)
+        by_descriptor = {each.fileno(): each for each in self._sockets}
+        sent = dict.fromkeys(by_descriptor, 0.0)
+        begun: dict[int, bytes] = {}
+        started = perf_counter()
+        for descriptor, each in tuple(by_descriptor.items()):
+            if not self._send(descriptor, each, sent, started + self._seconds):
+                del by_descriptor[descriptor]
+        while by_descriptor:
+            for descriptor, _ in self._poll.poll():
+                each = by_descriptor[descriptor]
+                received = each.recv(LARGEST_READ)
+                if not received:
+                    raise ConnectionError("the server closed a connection")
+                answer = begun.pop(descriptor, b"") + received
+                length = _body_length(answer)
+                if length is None:
+                    begun[descriptor] = answer
+                    continue
+                self.latencies.append(perf_counter() - sent[descriptor])
+                self.statuses[answer[9:12]] += 1
+                if self._keeps:
+                    self.answers.append(answer[len(answer) - length :])
+                if not self._send(descriptor, each, sent, started + self._seconds):
+                    del by_descriptor[descriptor]
+        return perf_counter() - started
 
-
-class _Connection(asyncio.Protocol):
-    """Sends a request, waits for its whole answer, sends the next."""
-
-    __slots__ = ("_buffer", "_finished", "_run", "_sent", "_transport")
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._buffer = b""
-        self._sent = 0.0
-        self._finished = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._run.open += 1
-
-    def start(self) -> Self:
-        """Sends the first request; apart from connecting, so that all start together."""
-        self._next()
-        return self
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        head = buffer.find(HEAD_END)
-        if head < 0:
-            self._buffer = buffer
-            return
-        at = buffer.lower().find(LENGTH_HEADER, 0, head)
-        length = int(buffer[at + len(LENGTH_HEADER) : buffer.find(b"\r", at)]) if at >= 0 else 0
-        end = head + len(HEAD_END) + length
-        if len(buffer) < end:
-            self._buffer = buffer
-            return
-        self._buffer = b""
-        run = self._run
-        run.latencies.append(perf_counter() - self._sent)
-        run.statuses[buffer[9:12]] += 1
-        if run.answers is not None:
-            run.answers.append(buffer[end - length : end])
-        self._next()
-
-    def _next(self) -> None:
+    def _send(self, descriptor: int, each: socket.socket, sent: dict[int, float], deadline: float) -> bool:
+        """Sends the next request, if there is one and time for it."""
         now = perf_counter()
-        request = next(self._run.requests, None) if now < self._run.deadline else None
+        request = next(self._requests, None) if now < deadline else None
         if request is None:
-            self._finished = True
-            self._transport.close()
-            self._run.closed()
-            return
-        self._sent = now
-        self._transport.write(request)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._finished and not self._run.done.done():
-            self._run.done.set_exception(ConnectionError(f"the server closed a connection: {error}"))
+            self._poll.unregister(descriptor)
+            each.close()
+            return False
+        sent[descriptor] = now
+        each.sendall(request)
+        return True
 
 
-async def run(plan: Plan) -> Result:
+def _body_length(answer: bytes) -> int | None:
+    """Of an answer that is there to its end; ``None`` while more is to come."""
+    head = answer.find(HEAD_END)
+    if head < 0:
+        return None
+    at = answer.find(LENGTH_HEADER, 0, head)
+    if at < 0:
+        raise ValueError("an answer without Content-Length")
+    begin = at + len(LENGTH_HEADER)
+    length = int(answer[begin : answer.find(b"\r", begin)])
+    return length if len(answer) >= head + len(HEAD_END) + length else None
+
+
+def run(plan: Plan) -> Result:
     """Carries out a plan."""
-    loop = asyncio.get_running_loop()
-    requests = read_frames(Path(plan.requests))
-    source = cycle(requests) if plan.seconds else iter(requests)
-    state = _Run(source, float("inf"), loop.create_future())
-    state.answers = [] if plan.answers else None
-    connections = [
-        (await loop.create_connection(lambda: _Connection(state), "127.0.0.1", plan.port))[1]
-        for _ in range(plan.connections)
-    ]
-    started = perf_counter()
-    state.deadline = started + plan.seconds if plan.seconds else float("inf")
-    for connection in connections:
-        connection.start()
-    await state.done
-    seconds = perf_counter() - started
-    if plan.answers is not None and state.answers is not None:
-        write_frames(Path(plan.answers), state.answers)
-    latencies = sorted(state.latencies)
+    load = _Load(plan)
+    seconds = load.run()
+    if plan.answers is not None:
+        write_frames(Path(plan.answers), load.answers)
+    latencies = sorted(load.latencies)
     return Result(
         requests=len(latencies),
         seconds=seconds,
-        statuses={status.decode(): number for status, number in state.statuses.items()},
+        statuses={status.decode(): number for status, number in load.statuses.items()},
         p50_ms=1000 * latencies[len(latencies) // 2],
         p99_ms=1000 * latencies[len(latencies) * 99 // 100],
     )
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(run(Plan(**json.load(sys.stdin)))))))  # noqa: T201 - the result
+    print(json.dumps(asdict(run(Plan(**json.load(sys.stdin))))))  # noqa: T201 - the result
