@@ -129,13 +129,15 @@ async def note_failure(resources: Resources, limit: Limit, key: str) -> None:
     """
     if not resources.settings.throttle:
         return
-    resources.untroubled.discard(limit, key)
     most = limit.burst * limit.interval_ms + LONGEST_WAIT_MS
-    await resources.bus.redis.run_script(
-        _NOTE,
-        keys=[_name(resources, limit, key)],
-        args=[resources.clock.now(), limit.interval_ms, most],
-    )
+    try:
+        await resources.bus.redis.run_script(
+            _NOTE,
+            keys=[_name(resources, limit, key)],
+            args=[resources.clock.now(), limit.interval_ms, most],
+        )
+    finally:  # not before: a look-up that was under way would have it trusted again
+        resources.untroubled.discard(limit, key)
 
 
 async def take(resources: Resources, limit: Limit, key: str) -> None:

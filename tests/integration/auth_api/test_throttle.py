@@ -94,6 +94,16 @@ async def test_a_busy_key_without_failures_is_looked_up_now_and_then(start_regis
             await check(here, limit, "b")
 
 
+async def test_a_look_up_that_failures_overtake_makes_nobody_trusted(start_registry: RegistryStarter) -> None:
+    """It saw none, but its answer comes when they are on their way already."""
+    async with start_registry() as registry:
+        resources, limit = registry.resources, replace(LIMIT, interval_ms=60_000, trusted_seconds=60)
+        failures = (note_failure(resources, limit, "a") for _ in range(limit.burst))
+        await asyncio.gather(check(resources, limit, "a"), *failures)
+        with pytest.raises(Throttled):
+            await check(resources, limit, "a")
+
+
 async def test_passwords_are_never_trusted(start_registry: RegistryStarter) -> None:
     """They can be guessed: every sign-in is looked up, whoever counted the failures."""
     async with start_registry() as registry:
