@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
+from collections import deque
 from typing import Final
 
 _KEPT: Final = range(20_000, 32_000)
+_reserved: Final[deque[socket.socket]] = deque(maxlen=64)
 
 
 def free_port(*, other_than: int = 0) -> int:
-    """A port that nobody listens on. Raises `OSError` when, after many tries, there seems to be none."""
+    """A port that nobody listens on, reserved until this process has asked for 64 others.
+
+    Between the choice and the start of its server, no `free_port` of any process gives the port away again.
+    Raises `OSError` when, after many tries, there seems to be none.
+    """
     for port in random.sample(_KEPT, 200):
-        if port != other_than and is_free(port):
+        if port != other_than and _reserve(port):
             return port
     raise OSError("found no free port on 127.0.0.1")
 
@@ -25,4 +32,23 @@ def is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    """Binds the port and keeps it; a server, which sets SO_REUSEADDR as all do, can listen there all the same.
+
+    Only Linux lets it: elsewhere the port is only looked at.
+    """
+    holder = socket.socket()
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return False
+    if sys.platform == "linux":
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reserved.append(holder)
+    else:
+        holder.close()
     return True

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -34,14 +35,13 @@ from tests.harness.processes import (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 WORKERS: Final = 2
-PORT: Final = free_port()
 PATIENCE_SECONDS: Final = 60.0
 
 
 @pytest.fixture(scope="module")
 def services(run_directory: Path) -> Iterator[RunningServices]:
     """Each service with two workers."""
-    url = f"http://127.0.0.1:{PORT}"
+    url = f"http://127.0.0.1:{free_port()}"
     with running_services(new_folder(run_directory), public_url=url, workers=WORKERS) as services:
         yield services
 
@@ -74,7 +74,10 @@ def _said(process: RunningProcess, event: str, times: int = 1) -> Callable[[], b
 
 async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> None:
     """Under load the workers of all services are replaced, each one's in turn (SIGHUP): every request is answered with 200."""
-    async with fronting(services.urls, PORT) as url, crowd_at(url, people=9) as crowd:
+    async with (
+        fronting(services.urls, urlsplit(services.public_url).port or 0) as url,
+        crowd_at(url, people=9) as crowd,
+    ):
         async with burst(crowd, checks=4) as found:
             before = {name: set(_workers(process)) for name, process in services.processes.items()}
             for process in services.processes.values():

@@ -1,0 +1,42 @@
+"""Ports for servers of our own: chosen by one, they are nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from deploy.embedded import ports
+from deploy.embedded.ports import free_port, is_free
+
+
+def test_a_chosen_port_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither here nor in another process, although nobody listens there yet."""
+    chosen = free_port()
+    monkeypatch.setattr(ports, "_KEPT", range(chosen, chosen + 1))
+    monkeypatch.setattr(random, "sample", lambda population, k: list(population)[:k])
+    with pytest.raises(OSError, match=r"no free port on 127\.0\.0\.1"):
+        free_port()
+    elsewhere = f"from deploy.embedded import ports; print(ports._reserve({chosen}))"
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", elsewhere],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "False\n"
+
+
+async def test_a_server_listens_on_a_chosen_port() -> None:
+    """Once; a second one is told that the port is taken."""
+    port = free_port()
+    assert is_free(port)
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port):
+        assert not is_free(port)
+        with pytest.raises(OSError, match="in use"):
+            await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
