@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.syntax import parsed
+
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 EDGE = frozenset({"__init__", "__main__", "app", "routes", "consumer", "resources"})
 ABOVE = ("handlers", "app", "routes", "consumer")
@@ -15,7 +17,7 @@ ABOVE = ("handlers", "app", "routes", "consumer")
 
 def imported(path: Path) -> Iterator[str]:
     """The modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

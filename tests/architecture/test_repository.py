@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+from tests.architecture.syntax import parsed
+
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LONGEST_FILE: Final = 400
 LONGEST_TESTS: Final = 500
@@ -89,7 +91,7 @@ def test_packages_say_what_they_own() -> None:
     silent = [
         named(path)
         for path in modules()
-        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if path.name == "__init__.py" and not ast.get_docstring(parsed(path))
     ]
     assert silent == []
 
@@ -105,7 +107,7 @@ def test_files_and_functions_stay_short() -> None:
     long_functions = [
         f"{named(path)}:{node.lineno} {node.name}: {length} lines"
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("test_")
         and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
