@@ -9,7 +9,8 @@ from collections import deque
 from typing import Final
 
 _KEPT: Final = range(20_000, 32_000)
-_reserved: Final[deque[socket.socket]] = deque(maxlen=64)
+_HELD: Final = 64
+_reserved: Final[deque[socket.socket]] = deque()
 
 
 def free_port(*, other_than: int = 0) -> int:
@@ -49,6 +50,8 @@ def _reserve(port: int) -> bool:
     if sys.platform == "linux":
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _reserved.append(holder)
+        if len(_reserved) > _HELD:
+            _reserved.popleft().close()
     else:
         holder.close()
     return True

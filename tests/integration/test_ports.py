@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import subprocess
 import sys
 
@@ -30,6 +31,15 @@ def test_a_chosen_port_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> N
         check=True,
     )
     assert said.stdout == "False\n"
+
+
+def test_a_bounded_number_of_ports_is_reserved() -> None:
+    """A process that asks for many, as the tests do, lets the oldest go."""
+    first = free_port()
+    others = {free_port(other_than=first) for _ in range(64)}
+    assert len(others) == 64
+    with socket.socket() as anyone:
+        anyone.bind(("127.0.0.1", first))
 
 
 async def test_a_server_listens_on_a_chosen_port() -> None:
