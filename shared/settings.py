@@ -12,15 +12,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from shared.redis_url import parse_redis_url
+
 PREFIX: Final = "LATCHKEY_"
 SECRET_NAMES: Final = frozenset(
     {"DATABASE_URL", "AUTH_API_DATABASE_URL", "KEY_ISSUER_DATABASE_URL", "REDIS_URL", "SECRET", "KEY_PEPPER"}
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
-_REDIS_URL: Final = re.compile(
-    r"(rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/]+/[^/?]", re.IGNORECASE
-)
+_PORTS: Final = range(1, 65_536)
+_POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +194,26 @@ def _public_url(text: str) -> str:
 
 
 def _postgres_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("postgresql", "postgres"):
-        raise ValueError(_REQUIRED["auth_api_database_url"][1])
+    """A URI of libpq, which may name several hosts."""
+    expected = _REQUIRED["auth_api_database_url"][1]
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError(expected)
+    login, _, hosts = parts.netloc.rpartition("@")
+    each = [_POSTGRES_HOST.fullmatch(host) for host in hosts.split(",")]
+    if "@" in login or not all(host and int(host[1] or 5432) in _PORTS for host in each):
+        raise ValueError(f"{expected}, with %40, %2F and %23 for @, / and # in a password")
     return text
 
 
 def _redis_url(text: str) -> str:
-    if not _REDIS_URL.match(text):
-        raise ValueError(_REQUIRED["redis_url"][1])
+    try:
+        parse_redis_url(text)
+    except ValueError as error:
+        raise ValueError(f"{_REQUIRED['redis_url'][1]} ({error})") from None
     return text
 
 

@@ -20,7 +20,6 @@ from shared.bus.metrics import BusMetrics
 from shared.bus.redis_client import CoalescingRedis
 from shared.bus.redis_time import RedisTime
 from shared.bus.redis_topology import topology_of
-from shared.bus.redis_url import parse_redis_url
 from shared.bus.replies import ReplyTail
 from shared.bus.requests import PendingRequests, PreparedRequest
 from shared.bus.server_checks import ServerChecks
@@ -31,6 +30,7 @@ from shared.correlation import correlation, trace
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.metrics import Metrics
+from shared.redis_url import parse_redis_url
 
 REQUEST_SECONDS: Final = 2.5
 OPENING_SECONDS: Final = 1.0

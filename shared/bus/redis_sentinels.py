@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 
 from shared.bus.errors import CommandError
 from shared.bus.redis_connection import RedisConnection, connect
-from shared.bus.redis_url import RedisAddress
 from shared.bus.supervisor import watched
 from shared.errors import StoreUnavailable
+from shared.redis_url import RedisAddress
 
 LOOK_SECONDS: Final = 0.5
 """How often the sentinels are asked while all is well."""

@@ -13,8 +13,8 @@ from typing import Any, Final
 from shared.bus.errors import CommandError
 from shared.bus.redis_connection import Argument, RedisConnection, connect
 from shared.bus.redis_sentinels import Panel, PrimaryWatch
-from shared.bus.redis_url import RedisAddress
 from shared.errors import StoreUnavailable
+from shared.redis_url import RedisAddress
 
 SLOTS: Final = 16_384
 LEAST_AGE_SECONDS: Final = 0.2

@@ -12,9 +12,9 @@ import pytest
 
 from shared.bus.redis_connection import connect
 from shared.bus.redis_topology import OneServer
-from shared.bus.redis_url import RedisAddress
 from shared.bus.replies import ReplyTail
 from shared.errors import StoreUnavailable
+from shared.redis_url import RedisAddress
 
 SILENCE = b""
 """Instead of an answer: nothing more is said, and the socket stays open."""

@@ -75,6 +75,60 @@ def test_the_origin_is_written_as_browsers_write_it(url: str, origin: str, *, se
     assert (settings.origin, settings.secure) == (origin, secure)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache:port/0",
+        "redis://cache:99999/0",
+        "redis://cache/main",
+        "redis://[::1/0",
+        "redis+sentinel://watch:26379",
+        "redis+sentinel://watch/main?sentinel_pasword=hunter2",
+    ],
+)
+def test_a_redis_url_that_none_can_follow_is_told_at_the_start(url: str) -> None:
+    """With what is wrong in it, and without repeating it."""
+    with pytest.raises(
+        ConfigurationError, match=r"LATCHKEY_REDIS_URL: expected redis://.*\(.*\); given"
+    ) as wrong:
+        load_settings({"LATCHKEY_REDIS_URL": url})
+    assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://database/keys",
+        "postgresql://database:port/keys",
+        "postgresql://database:99999/keys",
+        "postgresql://database:0/keys",
+        "postgresql://[::1/keys",
+        "postgresql://keys:hunter2/x@database/keys",
+        "postgresql://keys:hunter2#x@database/keys",
+        "postgresql://keys:hunter2@x@database/keys",
+    ],
+)
+def test_a_database_url_that_none_can_follow_is_told_at_the_start(url: str) -> None:
+    """Without repeating it."""
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_DATABASE_URL: expected postgresql://") as wrong:
+        load_settings({"LATCHKEY_DATABASE_URL": url})
+    assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///keys?host=/run/postgresql",
+        "postgres://%2Frun%2Fpostgresql/keys",
+        "postgresql://keys:p%40ss@[::1]:5432/keys?sslmode=require",
+        "postgresql://keys:a:b@first:5432,second/keys?target_session_attrs=read-write",
+    ],
+)
+def test_a_database_url_may_have_any_form_of_libpq(url: str) -> None:
+    """Sockets, several hosts, parameters."""
+    assert load_settings({"LATCHKEY_DATABASE_URL": url}).auth_api_database_url == url
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     """``…_FILE`` is read and stripped; giving both is an error; an unreadable one is named."""
     file = tmp_path / "secret"

@@ -10,11 +10,13 @@ name by which they know it. The login is that of Redis; that of the sentinels, w
 from __future__ import annotations
 
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
+_PARAMETERS = {"unix": ("db",), "sentinel": ("sentinel_username", "sentinel_password")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ def parse_redis_url(url: str) -> tuple[RedisAddress, ...]:
     Raises:
         ValueError: it is no such URL. The message does not repeat it: it may hold a password.
     """
-    netloc = urlsplit(url).netloc
+    try:
+        netloc = urlsplit(url).netloc
+    except ValueError:
+        raise ValueError("the brackets in a Redis URL hold an IPv6 address") from None
     login, at, hosts = netloc.rpartition("@")
     each = [url.replace(netloc, f"{login}{at}{host}", 1) if netloc else url for host in hosts.split(",")]
     addresses = tuple(_parse_one(one) for one in each)
@@ -78,11 +83,10 @@ def _parse_one(url: str) -> RedisAddress:
         )
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password is not None else None
+    given = _parameters(parts.query, _PARAMETERS.get(variant or scheme, ()))
     if scheme == "unix":
-        database = parse_qs(parts.query).get("db", ["0"])[0]
-        return RedisAddress(
-            path=unquote(parts.path), database=_number(database), username=username, password=password
-        )
+        database = _number(given.get("db", "0"))
+        return RedisAddress(path=unquote(parts.path), database=database, username=username, password=password)
     path = parts.path.strip("/")
     address = RedisAddress(
         host=parts.hostname or "127.0.0.1",
@@ -93,7 +97,7 @@ def _parse_one(url: str) -> RedisAddress:
         cluster=variant == "cluster",
     )
     if variant == "sentinel":
-        return _watched(address, path, _parameters(parts.query))
+        return _watched(address, path, given)
     return replace(address, database=_number(path or "0"))
 
 
@@ -112,9 +116,12 @@ def _watched(address: RedisAddress, path: str, given: dict[str, str]) -> RedisAd
     )
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parameters(query: str, known: Collection[str]) -> dict[str, str]:
     """Percent-decoded like the rest of the URL: a ``+``, frequent in passwords, is no space here."""
-    pairs = [part.partition("=") for part in query.split("&")]
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    if not {name for name, _, _ in pairs} <= set(known):
+        takes = ("only " + " and ".join(known)) if known else "no parameters"
+        raise ValueError(f"this kind of Redis URL takes {takes} after its ?")
     return {name: unquote(value) for name, _, value in pairs if value}
 
 
@@ -122,7 +129,9 @@ def _port(parts: SplitResult) -> int | None:
     try:
         return parts.port
     except ValueError:  # its words hold what stands there: part of a password that has an unescaped slash
-        raise ValueError("the port of a Redis URL is a number (and a / in a password is %2F)") from None
+        raise ValueError(
+            "the port of a Redis URL is a number from 1 to 65535, and a / in a password is %2F"
+        ) from None
 
 
 def _number(text: str) -> int:
