@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import asyncpg
 import click
 
+from deploy.cli.postgres_failures import said_of_postgres
 from shared.settings import load_settings
 
 PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -35,17 +35,6 @@ def backup(file: Path) -> None:
         foot = asyncio.run(take(settings, stream))
     rows = sum(total.rows for total in foot.sums.values())
     click.echo(f"Backed up {rows} rows of {len(foot.sums)} tables.", err=True)
-
-
-@contextmanager
-def said_of_postgres() -> Iterator[None]:
-    """What PostgreSQL refuses, in a line."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise click.ClickException("PostgreSQL does not answer.") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"PostgreSQL: {error}") from error
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 import click
 
+from deploy.cli.postgres_failures import said_of_postgres
 from deploy.schemas import migrate_all
 from shared.settings import load_settings
 
@@ -24,9 +24,5 @@ def migrate() -> None:
             click.echo(step)
         click.echo("The database is up to date.", err=True)
 
-    try:
+    with said_of_postgres():
         asyncio.run(main())
-    except TimeoutError as error:
-        raise click.ClickException("PostgreSQL does not answer.") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"PostgreSQL: {error}") from error

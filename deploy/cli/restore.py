@@ -11,7 +11,8 @@ from typing import IO
 
 import click
 
-from deploy.cli.backup import PATH, STANDARD, said_of_postgres
+from deploy.cli.backup import PATH, STANDARD
+from deploy.cli.postgres_failures import said_of_postgres
 from shared.logs import configure_logging
 from shared.settings import load_settings
 

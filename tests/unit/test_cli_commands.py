@@ -74,7 +74,7 @@ def test_an_unreachable_database_fails_with_one_line() -> None:
     """`migrate` without PostgreSQL says so and ends with 1."""
     ended = run_latchkey("migrate", LATCHKEY_DATABASE_URL="postgresql://nobody:none@127.0.0.1:1/none")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.startswith("Error: PostgreSQL: ")
     assert "Traceback" not in ended.stderr
 
 
