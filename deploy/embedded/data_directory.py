@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.embedded.errors import DataDirectoryInUse, EmbeddedError
-from deploy.embedded.ports import free_port, is_free
+from deploy.embedded.ports import LASTING, free_port, is_free
 
 _FORMAT: Final = 1
 # `latchkey demo` may have kept its credentials here before the first start.
@@ -156,12 +156,12 @@ class DataDirectory:
 
 def new_memory(servers: Path) -> Memory:
     """Fresh ports, passwords and secrets."""
-    postgres_port = free_port()
+    postgres_port = free_port(LASTING)
     return Memory(
         postgres_port=postgres_port,
         postgres_password=secrets.token_hex(24),
         superuser_password=secrets.token_hex(24),
-        valkey_port=free_port(other_than=postgres_port),
+        valkey_port=free_port(LASTING, other_than=postgres_port),
         valkey_password=secrets.token_hex(24),
         secret=secrets.token_urlsafe(36),
         key_pepper=secrets.token_urlsafe(36),
@@ -172,7 +172,7 @@ def new_memory(servers: Path) -> Memory:
 def with_free_ports(memory: Memory) -> Memory:
     """The same memory; with another port where a stranger has taken one since."""
     if not is_free(memory.postgres_port):
-        memory = replace(memory, postgres_port=free_port(other_than=memory.valkey_port))
+        memory = replace(memory, postgres_port=free_port(LASTING, other_than=memory.valkey_port))
     if not is_free(memory.valkey_port):
-        memory = replace(memory, valkey_port=free_port(other_than=memory.postgres_port))
+        memory = replace(memory, valkey_port=free_port(LASTING, other_than=memory.postgres_port))
     return memory

@@ -8,18 +8,20 @@ import sys
 from collections import deque
 from typing import Final
 
-_KEPT: Final = range(20_000, 32_000)
+PASSING: Final = range(26_000, 32_000)
+LASTING: Final = range(20_000, 26_000)
+"""For servers that come back to the same port: nobody else chooses it while they are away."""
 _HELD: Final = 64
 _reserved: Final[deque[socket.socket]] = deque()
 
 
-def free_port(*, other_than: int = 0) -> int:
+def free_port(among: range = PASSING, *, other_than: int = 0) -> int:
     """A port that nobody listens on, reserved until this process has asked for 64 others.
 
     Between the choice and the start of its server, no `free_port` of any process gives the port away again.
     Raises `OSError` when, after many tries, there seems to be none.
     """
-    for port in random.sample(_KEPT, 200):
+    for port in random.sample(among, min(len(among), 200)):
         if port != other_than and _reserve(port):
             return port
     raise OSError("found no free port on 127.0.0.1")
