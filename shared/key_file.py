@@ -7,6 +7,8 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote
 
+from shared.plain_text import is_control, is_invisible
+
 PLACEHOLDERS: Final = ("%%API_KEY%%", "%%TACHI_KEY%%")
 LARGEST_TEMPLATE: Final = 10_000
 """In bytes of UTF-8."""
@@ -86,13 +88,3 @@ def safe_ascii(text: str) -> str:
     """``text`` in ``[A-Za-z0-9._-]``, never empty, never all dots."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return _UNSAFE_ASCII.sub("_", plain).strip("_") if plain.strip("._ ") else "key"
-
-
-def is_control(character: str) -> bool:
-    """Whether this is a C0 or C1 control, or a line or paragraph separator."""
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
-
-
-def is_invisible(character: str) -> bool:
-    """Whether this shows nothing or turns the direction of what follows (zero-width, bidirectional, private use)."""
-    return unicodedata.category(character) in ("Cf", "Cs", "Co")

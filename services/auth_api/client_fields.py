@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from shared.contracts.clients import ClientFields, FieldError
-from shared.key_file import filename_problem, is_control, is_invisible, template_problem
+from shared.key_file import filename_problem, template_problem
+from shared.plain_text import is_plain
 
 SHORTEST_NAME: Final = 3
 LONGEST_NAME: Final = 80
@@ -23,7 +24,6 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+", re.ASCII)
-_JOINERS: Final = frozenset("\u200c\u200d")
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
@@ -144,20 +144,6 @@ def _description(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[
         yield FieldError(
             field="description", detail="must not hold control, invisible or direction-turning characters"
         )
-
-
-def is_plain(text: str) -> bool:
-    """Whether a reader sees everything that is there, in the order in which it is there."""
-    return not any(
-        is_control(character) or (is_invisible(character) and not _joins(text, index))
-        for index, character in enumerate(text)
-    )
-
-
-def _joins(text: str, index: int) -> bool:
-    """Whether a joiner stands where some scripts and emoji need one; between Latin letters it only deceives."""
-    neighbours = text[index - 1 : index] + text[index + 1 : index + 2]
-    return text[index] in _JOINERS and len(neighbours) == 2 and not any(map(str.isascii, neighbours))  # noqa: PLR2004
 
 
 def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
+from shared.plain_text import joins
+
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 _OFFICIAL: Final = ("official", "verified", "administrator", "moderator", "support team", "security team")
 _DIGITS: Final = ("0134578$@!|i", "oleastbsalll")
@@ -20,7 +22,6 @@ _LOOK_ALIKES: Final = {
     for character, plain in zip(look_alikes, plains, strict=True)
 }
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
-_JOINERS: Final = "\u200c\u200d"
 _MOST_MARKS: Final = 3
 _SHORTEST_IMITATED: Final = 4
 
@@ -63,10 +64,7 @@ def initial(name: str) -> str:
 
 def _is_hidden(text: str, index: int) -> bool:
     """Whether a reader does not see this character; joiners inside scripts and emoji that need them are seen."""
-    if unicodedata.category(text[index]) not in _HIDDEN:
-        return False
-    around = text[index - 1 : index] + text[index + 1 : index + 2]
-    return text[index] not in _JOINERS or len(around) != len("ab") or any(map(str.isascii, around))
+    return unicodedata.category(text[index]) in _HIDDEN and not joins(text, index)
 
 
 def _skeleton(text: str) -> str:

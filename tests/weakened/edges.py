@@ -19,8 +19,8 @@ EDGES: Final[tuple[Weakening, ...]] = (
         "names may hold characters that turn the direction or hide",
         (
             Edit(
-                "services/auth_api/client_fields.py",
-                "        is_control(character) or (is_invisible(character) and not _joins(text, index))\n",
+                "shared/plain_text.py",
+                "        is_control(character) or (is_invisible(character) and not joins(text, index))\n",
                 "        is_control(character)\n",
             ),
         ),

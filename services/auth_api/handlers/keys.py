@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.auth_api.client_fields import is_plain, permission_errors
+from services.auth_api.client_fields import permission_errors
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
@@ -29,6 +29,7 @@ from shared.api_key import KID_LENGTH
 from shared.contracts.clients import FieldError
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
+from shared.plain_text import is_plain
 from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
 

@@ -66,7 +66,12 @@ async def test_a_person_makes_a_key_file(site: Site, person: Person, hook: Clien
 
 async def test_a_key_may_be_called_after_its_place(person: Person, hook: Client) -> None:
     """The name stands in the list beside the app's; without one the app's own stands there."""
-    for typed, name in (("  Arcade in Leeds & <b> ", "Arcade in Leeds & <b>"), ("", "Fervidex")):
+    family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{GIRL} Tom\N{RIGHT SINGLE QUOTATION MARK}s\N{NO-BREAK SPACE}iPad"
+    for typed, name in (
+        (family, family),
+        ("  Arcade in Leeds & <b> ", "Arcade in Leeds & <b>"),
+        ("", "Fervidex"),
+    ):
         page = await open_page(person, f"/client-file-flow/{hook.client_id}")
         assert (await press(person, page, "Create key", {"label": typed})).status_code == 200
         assert (await keys_of(person))[0]["identifier"] == name
@@ -75,7 +80,9 @@ async def test_a_key_may_be_called_after_its_place(person: Person, hook: Client)
     assert "for <bdi>Fervidex</bdi>" in home.text
 
 
-@pytest.mark.parametrize("name", ["x" * 81, "exe\u202etxt", "a\nb", "\u200b", "esc\x1b[2J", "\u2066x\u2069"])
+@pytest.mark.parametrize(
+    "name", ["x" * 81, "exe\u202etxt", "a\nb", "\u200b", "esc\x1b[2J", "\u2066x\u2069", "\u3164\u200b"]
+)
 async def test_a_name_that_hides_something_is_refused(person: Person, hook: Client, name: str) -> None:
     """A page says so, no key is made, and the request can still be answered."""
     page = await open_page(person, f"/client-file-flow/{hook.client_id}")
