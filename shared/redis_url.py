@@ -16,6 +16,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
+_SCHEMES = frozenset({"unix"}) | {
+    tls + variant for tls in ("redis", "rediss") for variant in ("", "+cluster", "+sentinel")
+}
 _PARAMETERS = {"unix": ("db",), "sentinel": ("sentinel_username", "sentinel_password")}
 
 
@@ -75,12 +78,13 @@ def parse_redis_url(url: str) -> tuple[RedisAddress, ...]:
 
 
 def _parse_one(url: str) -> RedisAddress:
-    parts = urlsplit(url)
-    scheme, _, variant = parts.scheme.partition("+")
-    if scheme not in ("redis", "rediss", "unix") or variant not in ("", "cluster", "sentinel"):
+    start = url.partition("://")[0].lower()  # urlsplit would find a scheme in "redis:6379" as well
+    if start not in _SCHEMES:
         raise ValueError(
             "a Redis URL starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
         )
+    scheme, _, variant = start.partition("+")
+    parts = urlsplit(url)
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password is not None else None
     given = _parameters(parts.query, _PARAMETERS.get(variant or scheme, ()))
@@ -89,7 +93,7 @@ def _parse_one(url: str) -> RedisAddress:
         return RedisAddress(path=unquote(parts.path), database=database, username=username, password=password)
     path = parts.path.strip("/")
     address = RedisAddress(
-        host=parts.hostname or "127.0.0.1",
+        host=parts.hostname or ("" if variant == "sentinel" else "127.0.0.1"),
         port=_port(parts) or (_SENTINEL_PORT if variant == "sentinel" else _PORT),
         username=username,
         password=password,
@@ -103,9 +107,9 @@ def _parse_one(url: str) -> RedisAddress:
 
 def _watched(address: RedisAddress, path: str, given: dict[str, str]) -> RedisAddress:
     name, _, number = path.partition("/")
-    if not name:
+    if not address.host or not name:
         raise ValueError(
-            "a Redis URL of sentinels ends in the name of the primary: redis+sentinel://host:port/name"
+            "a Redis URL of sentinels names one, and ends in the name of the primary: redis+sentinel://host:port/name"
         )
     return replace(
         address,

@@ -78,6 +78,7 @@ def test_the_origin_is_written_as_browsers_write_it(url: str, origin: str, *, se
 @pytest.mark.parametrize(
     "url",
     [
+        "redis:6379",
         "redis://cache:port/0",
         "redis://cache:99999/0",
         "redis://cache/main",
