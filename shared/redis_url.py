@@ -12,6 +12,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _PORT = 6379
@@ -97,12 +98,18 @@ def _parse_one(url: str) -> RedisAddress:
         port=_port(parts) or (_SENTINEL_PORT if variant == "sentinel" else _PORT),
         username=username,
         password=password,
-        tls=ssl.create_default_context() if scheme == "rediss" else None,
+        tls=_checked_tls() if scheme == "rediss" else None,
         cluster=variant == "cluster",
     )
     if variant == "sentinel":
         return _watched(address, path, given)
     return replace(address, database=_number(path or "0"))
+
+
+@cache
+def _checked_tls() -> ssl.SSLContext:
+    """One for all hosts, and for the settings, which are parsed before the bus parses: it reads every authority."""
+    return ssl.create_default_context()
 
 
 def _watched(address: RedisAddress, path: str, given: dict[str, str]) -> RedisAddress:
