@@ -16,6 +16,11 @@ def is_plain(text: str) -> bool:
     )
 
 
+def is_visible(text: str) -> bool:
+    """Whether there is something to read in the text, and nothing that it hides."""
+    return bool(text.strip()) and is_plain(text)
+
+
 def is_control(character: str) -> bool:
     """Whether this is a C0 or C1 control, or a line or paragraph separator."""
     return unicodedata.category(character) in ("Cc", "Zl", "Zp")

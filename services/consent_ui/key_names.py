@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.plain_text import is_plain
+from shared.plain_text import is_visible
 
 LONGEST_NAME: Final = 80
 WRONG_NAME: Final = f"A name has 1 to {LONGEST_NAME} visible characters."
@@ -12,4 +12,4 @@ WRONG_NAME: Final = f"A name has 1 to {LONGEST_NAME} visible characters."
 
 def is_key_name(name: str) -> bool:
     """Whether nothing in the name is hidden, turns its direction or breaks its line, and it fits into a list."""
-    return 1 <= len(name) <= LONGEST_NAME and bool(name.strip()) and is_plain(name)
+    return len(name) <= LONGEST_NAME and is_visible(name)

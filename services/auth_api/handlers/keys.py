@@ -29,7 +29,7 @@ from shared.api_key import KID_LENGTH
 from shared.contracts.clients import FieldError
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
-from shared.plain_text import is_plain
+from shared.plain_text import is_visible
 from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
 
@@ -192,7 +192,7 @@ async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile)
 
 
 def _identifier_errors(identifier: str | None) -> list[FieldError]:
-    if identifier is None or (identifier.strip() and is_plain(identifier)):
+    if identifier is None or is_visible(identifier):
         return []
     return [
         FieldError(field="identifier", detail="must be visible text without control or invisible characters")
