@@ -98,7 +98,7 @@ class Dispatcher:
         if envelope.expires_on and envelope.expires_on <= now:
             raise _Ended(entry_id, envelope, word=DEADLINE)
         try:
-            message: Message = handler.message.from_wire(envelope.body)
+            message: Message = handler.message.from_wire(envelope.body, envelope.attached)
         except ValidationError as error:
             raise _Ended(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
         except Exception as error:  # noqa: BLE001 - whatever a body can do, it ends no reader

@@ -37,6 +37,8 @@ class Envelope:
     attempt: int = 1
     traceparent: str = ""
     tracestate: str = ""
+    attached: bytes = b""
+    """Further fields of the body, put beside it by the script that appended the message."""
 
     def to_fields(self) -> list[Field]:
         """Name, value, name, value … for XADD. Raises ``MessageTooLarge``."""
@@ -81,6 +83,7 @@ def read_fields(flat: Sequence[bytes]) -> Envelope:
             max(1, int(attempt)) if attempt is not None else 1,
             fields.get(b"tp", b"").decode(),
             fields.get(b"tst", b"").decode(),
+            fields.get(b"a", b""),
         )
     except KeyError as error:
         raise BadEnvelopeError(f"no field {error.args[0].decode()}") from None

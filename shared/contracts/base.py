@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Generic, Self, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 
@@ -21,12 +22,17 @@ class Message(BaseModel):
         return self.__pydantic_serializer__.to_json(self)
 
     @classmethod
-    def from_wire(cls, body: bytes) -> Self:
+    def from_wire(cls, body: bytes, attached: bytes = b"") -> Self:
         """Reads a body; unknown fields are ignored.
+
+        ``attached`` is a second JSON object with further fields, which a script took from where they were kept.
 
         Raises:
             pydantic.ValidationError: the body is not JSON of this shape.
+            ValueError: ``attached`` is no JSON object.
         """
+        if attached:
+            return cls.model_validate({**orjson.loads(attached), **orjson.loads(body)}, extra="ignore")
         return cls.model_validate_json(body, extra="ignore")
 
 

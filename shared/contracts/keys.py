@@ -53,10 +53,17 @@ class IssueKey(Command[IssueKeyReply]):
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
     attempt: int = 1
     """Counts the redeems of one released code: a higher one replaces an undelivered row, never joins it."""
+    abandoned: tuple[str, ...] = ()
+    """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
+    binding: dict[str, str] | None = None
+    """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
     user_id: int
     username: str
     client_id: str | None
     identifier: str
+    """What the key is called where the person gave it no ``label``."""
+    label: str | None = None
+    """What the person calls the device or place that the key is for."""
     permissions: tuple[str, ...]
     expires_on: int | None = None
     consented_on: int
@@ -64,6 +71,20 @@ class IssueKey(Command[IssueKeyReply]):
     origin: KeyOrigin
     shown: bool = True
     """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
+
+
+class AbandonKey(Command[Done]):
+    """Nobody will ever hold this key: its requester was answered 503 and the code was given back.
+
+    The key ends, or is refused where its issue comes later; the code's next issue takes the code over. No reply.
+    """
+
+    type: ClassVar[str] = "key.abandon"
+    queue: ClassVar[str] = "key_issuer"
+    replies: ClassVar[MessageType] = Done
+
+    key_id: str
+    code_digest: str
 
 
 class ConfirmDelivery(Command[Done]):
@@ -120,6 +141,8 @@ class RevokeCode(Command[KeysRevoked]):
     code_digest: str
     client_id: str
     user_id: int | None
+    binding: dict[str, str] | None = None
+    """What the request presents; each must equal what the row is bound to. `None` where auth_api compared it already."""
 
 
 class RevokeHolding(Command[KeysRevoked]):
