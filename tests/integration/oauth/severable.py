@@ -19,6 +19,7 @@ class Severable:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
+        self._held: list[asyncio.Event] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
@@ -40,6 +41,7 @@ class Severable:
         """Drops every connection and refuses new ones, as a server that died."""
         self._refusing = True
         self._flowing.set()
+        self.let_go()
         for writer in self._writers:
             writer.transport.abort()
 
@@ -48,6 +50,17 @@ class Severable:
         self._flowing.clear()
         self._flowing = asyncio.Event()
         self._flowing.set()
+
+    def hold(self) -> None:
+        """The same, but what was sent arrives in the end, overtaken: when it is let go, also if its sender is gone."""
+        self._held.append(self._flowing)
+        self.forget()
+
+    def let_go(self) -> None:
+        """Passes on everything that was held."""
+        for flowing in self._held:
+            flowing.set()
+        self._held.clear()
 
     def stall(self) -> None:
         """Forwards nothing any more but keeps the connections, as a server that hangs."""
