@@ -249,6 +249,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         "a disabled account goes on",
         "auth_api/test_apps.py",
         without_operand("find_active_user", "disabled_on"),
+        without_operand("read_session@IDLE_SECONDS", "session_epoch"),
     ),
     weaken(
         56,

@@ -75,7 +75,11 @@ class Severable:
         if self._refusing:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:  # the server is away, and so is the proxy
+            writer.transport.abort()
+            return
         mine = {writer, far_writer}
         self._writers |= mine
         try:
