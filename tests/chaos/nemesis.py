@@ -57,7 +57,8 @@ class Nemesis:
             await asyncio.sleep(self._rng.uniform(pause, pause + 2))
             harm = self._rng.choice(harms)
             async with self._with_hands(len(self._lanes) if harm == self._refuse_writes else 1):
-                await harm()
+                if clock() < until:
+                    await harm()
 
     @asynccontextmanager
     async def _with_hands(self, number: int) -> AsyncIterator[None]:

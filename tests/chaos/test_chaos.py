@@ -33,7 +33,7 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
     _say(f"chaos seed {seed}, {seconds:g} s")
     rng = random.Random(int(seed))
     history = History()
-    environ = {"LATCHKEY_CLIENTS_PER_USER": "1000", "LATCHKEY_PENDING_KEY_SECONDS": "5"}
+    environ = {"LATCHKEY_CLIENTS_PER_USER": "1000"}
     async with running_cluster(tmp_path, environ) as cluster, Load(cluster, history, rng) as load:
         await load.populate(people=min(60, 6 + int(seconds / 10)), clients=20)
         nemesis = Nemesis(cluster, history, rng, load.next_answer)
