@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from shared.alarms import Alarms
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
-from shared.bus.envelope import Envelope, MessageIds
+from shared.bus.envelope import Envelope, Field, MessageIds
 from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
 from shared.bus.metrics import BusMetrics
@@ -181,10 +181,14 @@ class Bus:
         Raises:
             StoreUnavailable: it may have been appended or not.
         """
-        stream = names.commands(command.queue, self.partition)
+        stream, fields = self.compose(command, expires_in)
         self._backlogs.check(stream, command.queue, awaited=False)
+        await self.redis.execute("XADD", stream, "*", *fields)
+
+    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
+        """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
         envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
-        await self.redis.execute("XADD", stream, "*", *envelope.to_fields())
+        return names.commands(command.queue, self.partition), envelope.to_fields()
 
     def instrumented(self, handlers: Sequence[Handler]) -> Sequence[Handler]:
         """A consumer's handlers as they are to be called on this bus."""

@@ -7,23 +7,22 @@ from typing import Final
 
 import structlog
 
-from services.auth_api.codes import Attempt, release
-from shared.bus import Bus
+from services.auth_api.codes.store import Attempt, CodeStore
 from shared.errors import StoreUnavailable
 
 RETRY_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 600.0
 """No code lives longer."""
 
-_log = structlog.get_logger("latchkey.releases")
+_log = structlog.get_logger("latchkey.release")
 
 
-class Releases:
+class CodeReleaser:
     """The codes that this process spent for nothing and still has to give back."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, codes: CodeStore) -> None:
         """Nothing runs before the first ``begin``."""
-        self._bus = bus
+        self._codes = codes
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, attempt: Attempt) -> asyncio.Task[None]:
@@ -53,7 +52,7 @@ class Releases:
             async with asyncio.timeout(LONGEST_SECONDS):
                 while True:
                     try:
-                        await release(self._bus, attempt)
+                        await self._codes.release(attempt)
                     except StoreUnavailable:
                         await asyncio.sleep(RETRY_SECONDS)
                     else:
