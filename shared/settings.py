@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.redis_url import parse_redis_url
+from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
 SECRET_NAMES: Final = frozenset(

@@ -14,23 +14,23 @@ from shared.alarms import Alarms
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, MessageIds
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
 from shared.bus.metrics import BusMetrics
-from shared.bus.redis_client import CoalescingRedis
-from shared.bus.redis_time import RedisTime
-from shared.bus.redis_topology import topology_of
 from shared.bus.replies import ReplyTail
 from shared.bus.requests import PendingRequests, PreparedRequest
-from shared.bus.server_checks import ServerChecks
-from shared.bus.supervisor import watched
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
 from shared.correlation import correlation, trace
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.metrics import Metrics
-from shared.redis_url import parse_redis_url
+from shared.redis.checks import ServerChecks
+from shared.redis.client import CoalescingRedis
+from shared.redis.errors import CommandError
+from shared.redis.server_time import RedisTime
+from shared.redis.topology import topology_of
+from shared.redis.url import parse_redis_url
+from shared.supervisor import watched
 
 REQUEST_SECONDS: Final = 2.5
 OPENING_SECONDS: Final = 1.0

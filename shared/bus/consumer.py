@@ -11,13 +11,13 @@ import structlog
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.dispatch import Dispatcher
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
 from shared.bus.hands import Hands
 from shared.bus.reading import GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
 from shared.bus.settlement import Lane, Settlement
 from shared.errors import StoreUnavailable
+from shared.redis.errors import CommandError
 
 BATCH: Final = 128
 SLOTS: Final = 512

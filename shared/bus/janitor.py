@@ -10,8 +10,8 @@ import structlog
 
 from shared.bus import names
 from shared.bus.bus import Bus
-from shared.bus.errors import CommandError
 from shared.bus.scripts import LEAVE
+from shared.redis.errors import CommandError
 
 ROUND_SECONDS: Final = 30.0
 LEAST_EVENT_AGE_MS: Final = 24 * 3600 * 1000

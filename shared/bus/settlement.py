@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from shared.bus.envelope import Envelope
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
-from shared.bus.redis_connection import Argument, pack
 from shared.bus.replies import reply_command
 from shared.bus.scripts import BURY, HOLD, LEAVE, PUT_ASIDE, RESUME
 from shared.contracts.base import Message
+from shared.redis.connection import Argument, pack
+from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus

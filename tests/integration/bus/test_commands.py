@@ -11,10 +11,10 @@ import pytest
 
 from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
-from shared.bus.redis_time import RedisTime
 from shared.clock import SystemClock
 from shared.correlation import correlation
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.redis.server_time import RedisTime
 from tests.integration.bus.conftest import (
     GROUP,
     STREAM,
@@ -283,7 +283,7 @@ async def test_a_slow_answer_moves_no_clock(valkey: Valkey, monkeypatch: pytest.
     async with open_bus(valkey):
         redis, time_of_redis = CoalescingRedis(valkey.url), RedisTime(SystemClock())
     ticks = [0.0, 0.01]
-    monkeypatch.setattr("shared.bus.redis_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
+    monkeypatch.setattr("shared.redis.server_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
     await time_of_redis.measure(redis)
     told = time_of_redis.now()
     ticks += [0.0, 5.0]
