@@ -165,14 +165,6 @@ class Bus:
             message_id=message_id,
         )
 
-    async def refuse_overload(self, queue: str) -> None:
-        """Asks what ``prepare`` asks too, before work that would be for nothing.
-
-        Raises:
-            BusUnavailable: the queue is full (``overload``).
-        """
-        self._backlogs.check(names.commands(queue, self.partition), queue, awaited=True)
-
     async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
         """Appends a command that nobody waits for; when this returns, Redis has it.
 

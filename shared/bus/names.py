@@ -29,11 +29,6 @@ def event_stream(name: str) -> str:
     return f"lk:{{{name}}}"
 
 
-def event_delayed(name: str, group: str) -> str:
-    """Events that wait for another try by one group."""
-    return f"lk:{{{name}}}:delayed:{group}"
-
-
 def event_dead(name: str) -> str:
     """Events that a group could not handle."""
     return f"lk:{{{name}}}:dead"

@@ -36,19 +36,6 @@ EDGES: Final[tuple[Weakening, ...]] = (
     ),
     Weakening(
         "AC-43",
-        "the name of a file goes into the header as it is",
-        (
-            Edit(
-                "shared/key_file.py",
-                'attachment; filename=\\"{safe_ascii(filename)}\\"',
-                'attachment; filename=\\"{filename}\\"',
-            ),
-        ),
-        (_FILES,),
-        "ac_43",
-    ),
-    Weakening(
-        "AC-43",
         "the name of a file may be a path",
         (
             Edit(

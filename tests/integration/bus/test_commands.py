@@ -143,7 +143,7 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
 
         async def is_full() -> bool:
             with suppress(BusUnavailable):
-                await ours.refuse_overload("key_issuer")
+                ours.prepare(Echo(text="one more"), timeout=30).abandon()
                 return False
             return True
 
