@@ -87,15 +87,10 @@ class Settlement:
             there.write(b"".join(packed), (None,) * len(packed))
         connection = await bus.redis.connection_for(lane.stream)
         if self._deletes:
-            finish = (
-                pack(("MULTI",)),
-                pack(("XACK", lane.stream, lane.group, *ids)),
-                pack(("XDEL", lane.stream, *ids)),
-            )
-            connection.write(b"".join(finish), (None, None, None))
-            await connection.send(("EXEC",))
-        else:
-            await connection.send(("XACK", lane.stream, lane.group, *ids))
+            # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
+            # claims it, but an entry that is acknowledged and not deleted would stay for ever.
+            connection.write(pack(("XDEL", lane.stream, *ids)), (None,))
+        await connection.send(("XACK", lane.stream, lane.group, *ids))
 
     async def put_aside(self, entry_id: bytes, pause_ms: int) -> None:
         """Moves an entry out of the way until its pause is over."""
