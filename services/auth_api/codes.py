@@ -16,7 +16,6 @@ from services.auth_api.oauth.authorization_code import MOST_MISMATCHES, CodeReco
 from services.auth_api.oauth.pkce import challenge_of
 from services.auth_api.resources import Resources
 from shared.bus import Bus, names
-from shared.frozen import frozen
 
 SLOT: Final = names.commands("key_issuer").removesuffix(":commands")
 TOMBSTONE_MS: Final = 20 * 60_000
@@ -44,7 +43,7 @@ RedeemOutcome = Literal[
 ]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StoredCode:
     """A code as it is kept."""
 
@@ -67,7 +66,7 @@ class Decision:
     lifetime_ms: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to redeem a code."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
@@ -19,7 +19,6 @@ from shared.bus import PreparedRequest, RemoteFailure
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
-from shared.frozen import frozen
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -36,7 +35,7 @@ _CAUSES: Final = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Spending:
     """A code that passed every check, and the key that is to come out of it."""
 
@@ -69,7 +68,7 @@ class Spending:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Presented:
     """A code that nobody has looked at yet, what its request says of it, and the key that is to come out of it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from services.auth_api import codes
@@ -45,7 +46,6 @@ from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.frozen import frozen
 from shared.secret_tokens import digest_of
 
 _TRIES: Final = 3
@@ -57,7 +57,7 @@ _CAUSES: Final = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One token request of an authenticated client."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
 
 from services.auth_api.oauth.errors import OAuthError, invalid_grant
 from services.auth_api.oauth.pkce import check_verifier
-from shared.frozen import frozen
 
 CodeKind = Literal["code", "device", "file"]
 
@@ -23,7 +23,7 @@ per peer and those of a confidential one, which has authenticated, per code.
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CodeRecord:
     """What a code stands for: fixed when the person consents, never changed. Times are Unix milliseconds."""
 
@@ -54,7 +54,7 @@ class CodeRecord:
             return cls(**{name: value for name, value in values.items() if name in cls.__annotations__})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Redemption:
     """What the token request says about the code that it presents."""
 
