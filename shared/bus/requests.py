@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,8 +18,6 @@ from shared.contracts.base import Message, MessageType
 from shared.errors import BusUnavailable, StoreUnavailable
 
 MOST_IN_FLIGHT: Final = 4096
-SHORT: Final = 64
-"""Bytes of a reply."""
 
 DEADLINE: Final = "deadline_exceeded"
 UNAVAILABLE: Final = "unavailable"
@@ -28,12 +26,6 @@ FAILED: Final = "failed"
 ReplyT = TypeVar("ReplyT", bound=Message)
 Reply = tuple[bytes | None, bytes | None]
 """Body, or the word for why there is none."""
-
-
-@lru_cache(maxsize=256)
-def _read_short(reply_type: MessageType, body: bytes) -> Message:
-    """Most short replies say what others have said: "done", "issued", "one was revoked"."""
-    return reply_type.from_wire(body)
 
 
 class PreparedRequest(Generic[ReplyT]):
@@ -123,9 +115,7 @@ class PreparedRequest(Generic[ReplyT]):
 
     def _read(self, body: bytes) -> ReplyT:
         try:
-            reply: Any = (
-                _read_short(self._reply_type, body) if len(body) < SHORT else self._reply_type.from_wire(body)
-            )
+            reply: Any = self._reply_type.from_wire(body)
         except ValidationError as error:
             raise RemoteFailure(
                 self._command_type, f"unreadable reply: {error.error_count()} errors"
