@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from shared.alarms import Alarms
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, MessageIds
@@ -67,9 +66,7 @@ class Bus:
         self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
         self.time = RedisTime(self.clock)
         self.ids = MessageIds()
-        self.alarms = Alarms()
-        """For the deadlines of what goes over this bus."""
-        self._pending = PendingRequests(self.metrics, self.alarms)
+        self._pending = PendingRequests(self.metrics)
         self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
         self._timekeeper: asyncio.Task[None] | None = None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from shared.alarms import Alarm, Alarms
 from shared.bus.envelope import Field
 from shared.bus.errors import RemoteFailure
 from shared.bus.metrics import BusMetrics
@@ -126,10 +124,9 @@ class PreparedRequest(Generic[ReplyT]):
 class PendingRequests:
     """Those of one process. Bounded: beyond it new ones are refused at once."""
 
-    def __init__(self, metrics: BusMetrics, alarms: Alarms) -> None:
+    def __init__(self, metrics: BusMetrics) -> None:
         """Nothing waits yet."""
-        self._waiting: dict[bytes, tuple[asyncio.Future[Reply], Alarm]] = {}
-        self._alarms = alarms
+        self._waiting: dict[bytes, tuple[asyncio.Future[Reply], asyncio.TimerHandle]] = {}
         self._metrics = metrics
 
     def __len__(self) -> int:
@@ -143,9 +140,10 @@ class PendingRequests:
         """
         if len(self._waiting) >= MOST_IN_FLIGHT:
             raise BusUnavailable("overload")
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
         key = message_id.encode()
-        self._waiting[key] = future, self._alarms.set(timeout, partial(self._end, key, "deadline"))
+        self._waiting[key] = future, loop.call_later(timeout, self._end, key, "deadline")
         return future
 
     def deliver(self, correlation: bytes, body: bytes | None, problem: bytes | None) -> bool:

@@ -211,8 +211,8 @@ EDGES: Final[tuple[Weakening, ...]] = (
             Edit("shared/web/body.py", "asyncio.timeout(BODY_SECONDS)", "asyncio.timeout(1000)"),
             Edit(
                 "services/auth_api/handlers/token.py",
-                "    with resources.bus.alarms.limit(ANSWER_SECONDS):\n        parameters",
-                "    with resources.bus.alarms.limit(1000):\n        parameters",
+                "    async with asyncio.timeout(ANSWER_SECONDS):\n        parameters",
+                "    async with asyncio.timeout(1000):\n        parameters",
             ),
         ),
         (_WIRE,),

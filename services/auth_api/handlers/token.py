@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -56,7 +57,7 @@ async def token(request: web.Request) -> web.StreamResponse:
     """POST: 200 with the key; the code is spent. A form is answered bare, JSON with the seed system's envelope."""
     resources = request.app[RESOURCES]
     give_up_on = resources.clock.monotonic() + ANSWER_SECONDS
-    with resources.bus.alarms.limit(ANSWER_SECONDS):
+    async with asyncio.timeout(ANSWER_SECONDS):
         parameters = await read_parameters(request, KNOWN, allow_json=True)
         parameters.require("grant_type")
         client = await authenticated_client(request, parameters, _STEP)
