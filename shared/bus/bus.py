@@ -128,12 +128,10 @@ class Bus:
         await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
-    def prepare(
-        self, command: Command[ReplyT] | type[Command[ReplyT]], timeout: float = REQUEST_SECONDS
-    ) -> PreparedRequest[ReplyT]:
+    def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
         """Registers a request whose XADD is done by the caller, as part of a script. Its time begins now.
 
-        Of a command that is given as its class the script writes the body too: the field ``d`` is missing.
+        The command may lack members (``model_construct``) that the script attaches as a JSON object in field ``a``.
 
         Raises:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
@@ -146,8 +144,6 @@ class Bus:
             message_id = self.ids.new(now)
             envelope = self._envelope(command, message_id, timeout, self._replies.stream)
             fields = envelope.to_fields()
-            if isinstance(command, type):
-                del fields[-2:]
             future = self._pending.register(message_id, timeout)
         except BusUnavailable as error:
             self._pending.ended(command.type, error.reason, 0.0)
@@ -181,7 +177,7 @@ class Bus:
 
     def _envelope(
         self,
-        command: Command[Any] | type[Command[Any]],
+        command: Command[Any],
         message_id: str,
         expires_in: float | None,
         reply_to: str,
@@ -193,7 +189,7 @@ class Bus:
             command.type,
             self.source,
             now,
-            b"" if isinstance(command, type) else command.to_wire(),
+            command.to_wire(),
             0 if expires_in is None else now + int(expires_in * 1000),
             reply_to,
             correlation.get(),

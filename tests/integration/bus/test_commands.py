@@ -155,6 +155,16 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
         await ours.send(Echo(text="may wait"))
 
 
+async def test_a_script_may_attach_what_a_command_lacks(valkey: Valkey) -> None:
+    """Its members are taken from where they were kept, without that the sender has read them."""
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
+        request = ours.prepare(Echo.model_construct())  # type: ignore[call-arg]
+        await ours.redis.execute(
+            "XADD", request.stream, "*", *request.fields, "a", '{"text":"kept elsewhere"}'
+        )
+        assert (await request.reply()).text == "kept elsewhere"
+
+
 async def test_a_duplicate_entry_is_answered_twice_and_harms_nobody(valkey: Valkey) -> None:
     """An XADD that was repeated by a nervous sender reaches the handler twice with the same id."""
     seen: list[str] = []
