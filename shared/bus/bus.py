@@ -47,7 +47,6 @@ class Bus:
         source: str,
         clock: Clock | None = None,
         metrics: Metrics | None = None,
-        partition: int = 0,
         high_water: int = HIGH_WATER,
     ) -> None:
         """``source`` is the service's name. Make it in the process that uses it, not before a fork.
@@ -60,7 +59,6 @@ class Bus:
         self.clock: Clock = clock or SystemClock()
         self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
         """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
-        self.partition = partition
         self.metrics = BusMetrics(metrics or Metrics(source))
         self.server = ServerChecks()
         self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
@@ -136,7 +134,7 @@ class Bus:
         Raises:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
         """
-        stream = names.commands(command.queue, self.partition)
+        stream = names.commands(command.queue)
         try:
             self._replies.check_open()
             self._backlogs.check(stream, command.queue, awaited=True)
@@ -166,7 +164,7 @@ class Bus:
         Raises:
             StoreUnavailable: it may have been appended or not.
         """
-        stream = names.commands(command.queue, self.partition)
+        stream = names.commands(command.queue)
         self._backlogs.check(stream, command.queue, awaited=False)
         envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
         await self.redis.execute("XADD", stream, "*", *envelope.to_fields())

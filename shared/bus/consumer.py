@@ -130,12 +130,11 @@ class Consumer(_GroupMember):
             slots: the most entries that are worked on at the same time.
             claim_idle_ms: after how long a silent member's entries are taken over.
         """
-        partition = bus.partition
         lane = Lane(
-            names.commands(queue, partition),
+            names.commands(queue),
             names.group(queue),
-            names.dead(queue, partition),
-            names.delayed(queue, partition),
+            names.dead(queue),
+            names.delayed(queue),
         )
         super().__init__(bus, lane, handlers, batch, slots, claim_idle_ms)
 
