@@ -36,19 +36,6 @@ EDGES: Final[tuple[Weakening, ...]] = (
     ),
     Weakening(
         "AC-43",
-        "the name of a file goes into the header as it is",
-        (
-            Edit(
-                "shared/key_file.py",
-                'attachment; filename=\\"{safe_ascii(filename)}\\"',
-                'attachment; filename=\\"{filename}\\"',
-            ),
-        ),
-        (_FILES,),
-        "ac_43",
-    ),
-    Weakening(
-        "AC-43",
         "the name of a file may be a path",
         (
             Edit(
@@ -224,8 +211,8 @@ EDGES: Final[tuple[Weakening, ...]] = (
             Edit("shared/web/body.py", "asyncio.timeout(BODY_SECONDS)", "asyncio.timeout(1000)"),
             Edit(
                 "services/auth_api/handlers/token.py",
-                "    with resources.bus.alarms.limit(ANSWER_SECONDS):\n        parameters",
-                "    with resources.bus.alarms.limit(1000):\n        parameters",
+                "    async with asyncio.timeout(ANSWER_SECONDS):\n        parameters",
+                "    async with asyncio.timeout(1000):\n        parameters",
             ),
         ),
         (_WIRE,),

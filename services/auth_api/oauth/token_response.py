@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.auth_api.oauth.scope import format_scope
-from shared.frozen import frozen
 
 GRANTED: Final = "Your API key."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A key that was just issued, in clear for this one answer."""
 

@@ -58,7 +58,7 @@ class Code:
         return Attempt(self.digest, "k" * 16, message, deadline, **more)
 
     async def redeem(
-        self, presented: Redemption = PRESENTED, attempt: Attempt | None = None, **expected: str
+        self, presented: Redemption = PRESENTED, attempt: Attempt | None = None, /, **expected: str
     ) -> Found:
         """Presents it."""
         command = IssueKey.without_consent(
@@ -275,9 +275,9 @@ async def test_giving_up_frees_the_code_and_abandons_the_key_in_one_step(code: C
     assert AbandonKey.from_wire(envelope.body) == AbandonKey(key_id="k" * 16, code_digest=code.digest)
     assert not await code.codes.release(code.attempt())
 
-    found = await code.redeem(attempt=code.attempt("m2"))
+    found = await code.redeem(PRESENTED, code.attempt("m2"))
     assert (found.outcome, found.seen["abandoned"]) == ("different", "k" * 16)
-    assert (await code.redeem(attempt=code.attempt("m2"), abandoned="k" * 16)).outcome == "spent"
+    assert (await code.redeem(PRESENTED, code.attempt("m2"), abandoned="k" * 16)).outcome == "spent"
     assert not await code.codes.release(code.attempt("m1"))
     assert (await code.state())[1] == 2
 
@@ -286,15 +286,15 @@ async def test_a_command_that_its_own_giving_up_overtook_spends_nothing(code: Co
     """It was delayed on an old connection: fenced off by its message id; another attempt is free to redeem."""
     await code.store()
     assert not await code.codes.release(code.attempt("m1"))
-    assert (await code.redeem(attempt=code.attempt("m1"))).outcome == "late"
-    assert (await code.redeem(attempt=code.attempt("m2"))).outcome == "spent"
+    assert (await code.redeem(PRESENTED, code.attempt("m1"))).outcome == "late"
+    assert (await code.redeem(PRESENTED, code.attempt("m2"))).outcome == "spent"
 
 
 async def test_a_command_past_its_own_deadline_spends_nothing(code: Code) -> None:
     """However long it was on its way: by the clock of Redis."""
     await code.store()
     late = code.attempt(deadline=code.resources.bus.time.now() - 1000)
-    assert (await code.redeem(attempt=late)).outcome == "late"
+    assert (await code.redeem(PRESENTED, late)).outcome == "late"
     assert (await code.redeem()).outcome == "spent"
 
 
@@ -303,12 +303,12 @@ async def test_a_retry_takes_the_place_of_the_attempt_that_spent_the_code(code: 
     await code.store()
     place = f"{SLOT}:retry:{code.digest}"
     first = code.attempt("m1", remembered=Remembered(place, "f"))
-    assert (await code.redeem(attempt=first)).outcome == "spent"
+    assert (await code.redeem(PRESENTED, first)).outcome == "spent"
     assert (
-        await code.redeem(attempt=code.attempt("m2", remembered=Remembered(place, "f")))
+        await code.redeem(PRESENTED, code.attempt("m2", remembered=Remembered(place, "f")))
     ).outcome == "running"
     again = code.attempt("m3", remembered=Remembered(place, "f", again=True))
-    assert (await code.redeem(attempt=again, state="spent", message="m1")).outcome == "spent"
+    assert (await code.redeem(PRESENTED, again, state="spent", message="m1")).outcome == "spent"
     assert not await code.codes.release(first)
     other = code.attempt("m4", remembered=Remembered(place, "f", again=True))
-    assert (await code.redeem(attempt=other, state="spent", message="m1")).outcome == "different"
+    assert (await code.redeem(PRESENTED, other, state="spent", message="m1")).outcome == "different"
