@@ -59,7 +59,8 @@ async def _exchange(
     request: web.Request, parameters: Parameters, client: Client, give_up_on: float
 ) -> IssuedKey:
     resources = request.app[RESOURCES]
-    idempotency_key = read_idempotency_key(request.headers.getall(HEADER, []))
+    headers = request.headers.getall(HEADER, ())
+    idempotency_key = read_idempotency_key(headers) if headers else None
     exchange = new_exchange(
         client,
         read_token_request(parameters),

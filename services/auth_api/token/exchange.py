@@ -49,6 +49,8 @@ from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.secret_tokens import digest_of
 
+SETTLE_SECONDS: Final = 0.5
+"""How long an exchange waits for its code that this process is just giving back."""
 _TRIES: Final = 3
 """How often a code is presented anew after it was found to be good but changed, as by a release in that moment."""
 _CAUSES: Final = {
@@ -91,7 +93,8 @@ async def exchange_code(resources: Resources, exchange: Exchange) -> IssuedKey:
         Throttled: this client and peer have failed too often.
         StoreUnavailable: Redis or key_issuer did not answer in time; the code is being released.
     """
-    await resources.releaser.settled(exchange.code_digest, 0.5)
+    if exchange.code_digest in resources.releaser.running:
+        await resources.releaser.settled(exchange.code_digest, SETTLE_SECONDS)
     header = exchange.idempotency_key
     if header is None:
         return await _redeem(resources, exchange, _usual(resources, exchange))

@@ -23,25 +23,26 @@ class CodeReleaser:
     def __init__(self, codes: CodeStore) -> None:
         """Nothing runs before the first ``begin``."""
         self._codes = codes
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self.running: dict[str, asyncio.Task[None]] = {}
+        """By the code's digest."""
 
     def begin(self, attempt: Attempt) -> asyncio.Task[None]:
         """Starts giving a code back. Cancelling whoever waits for the task does not end it."""
         digest = attempt.code_digest
         task = asyncio.create_task(self._until_released(attempt), name=f"release-{attempt.message_id}")
-        self._running[digest] = task
+        self.running[digest] = task
         task.add_done_callback(lambda done: self._forget(digest, done))
         return task
 
     async def settled(self, digest: str, seconds: float) -> None:
         """Waits for a code that is being given back, so that its next redeem finds it whole."""
-        task = self._running.get(digest)
+        task = self.running.get(digest)
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
 
     async def stop(self) -> None:
         """Gives what is left a last second."""
-        tasks = set(self._running.values())
+        tasks = set(self.running.values())
         if tasks:
             _, unfinished = await asyncio.wait(tasks, timeout=1.0)
             for task in unfinished:
@@ -61,5 +62,5 @@ class CodeReleaser:
             _log.warning("code_not_released", key_id=attempt.key_id)
 
     def _forget(self, digest: str, task: asyncio.Task[None]) -> None:
-        if self._running.get(digest) is task:
-            del self._running[digest]
+        if self.running.get(digest) is task:
+            del self.running[digest]
