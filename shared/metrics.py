@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.registry import Collector
-
-from shared.tallies import Counter, Histogram
-
-FamilyT = TypeVar("FamilyT", bound=Collector)
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -20,6 +20,7 @@ class Metrics:
     def __init__(self, service: str) -> None:
         """Makes an empty registry whose families carry no service label: the scrape target names it."""
         self.service = service
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.requests = self.counter(
             "http_requests_total",
@@ -32,7 +33,7 @@ class Metrics:
 
     def counter(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
         """A counter ``latchkey_<name>``."""
-        return self._registered(Counter(f"latchkey_{name}", help_text, labels))
+        return Counter(f"latchkey_{name}", help_text, labels, registry=self.registry)
 
     def gauge(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
         """A gauge ``latchkey_<name>``."""
@@ -46,12 +47,8 @@ class Metrics:
         buckets: tuple[float, ...] = REQUEST_BUCKETS,
     ) -> Histogram:
         """A histogram ``latchkey_<name>`` in seconds unless its name says otherwise."""
-        return self._registered(Histogram(f"latchkey_{name}", help_text, labels, buckets=buckets))
+        return Histogram(f"latchkey_{name}", help_text, labels, buckets=buckets, registry=self.registry)
 
     def exposition(self) -> bytes:
         """The text exposition of all families."""
         return generate_latest(self.registry)
-
-    def _registered(self, family: FamilyT) -> FamilyT:
-        self.registry.register(family)
-        return family

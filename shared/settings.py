@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.redis_url import parse_redis_url
+from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
 SECRET_NAMES: Final = frozenset(
@@ -73,7 +73,6 @@ class Settings(BaseModel):
     permissions_file: Path | None = None
     registration: bool = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
-    partitions: int = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
@@ -301,7 +300,6 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "AUDIT_DAYS": ("audit_days", _integer(0, 36_500)),
     "PERMISSIONS_FILE": ("permissions_file", _existing_file),
     "REGISTRATION": ("registration", _on_off),
-    "PARTITIONS": ("partitions", _integer(1, 64)),
     "LOG_LEVEL": ("log_level", _one_of("debug", "info", "warning", "error")),
     "LOG_FORMAT": ("log_format", _one_of("json", "console")),
 }

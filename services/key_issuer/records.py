@@ -8,7 +8,6 @@ from typing import Final, Literal
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from shared.contracts.keys import IssueKey
-from shared.frozen import frozen
 
 UNDELIVERED: Final = "undelivered"
 """Why a key ended that nobody was known to hold."""
@@ -53,7 +52,7 @@ class IssueFacts:
 NOTHING_KNOWN: Final = IssueFacts()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewKey:
     """A row to be made: the command, its digest under the pepper, and why it is dead already if it is."""
 

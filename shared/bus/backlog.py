@@ -7,8 +7,8 @@ from time import monotonic
 from typing import Any, Final
 
 from shared.bus.metrics import BusMetrics
-from shared.bus.redis_client import CoalescingRedis
 from shared.errors import BusUnavailable
+from shared.redis.client import CoalescingRedis
 
 HIGH_WATER: Final = 2_000
 """Entries of a command stream: about half a second of a busy worker's work."""

@@ -11,7 +11,6 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Delivery, Handler, Refusal
 from shared.bus.hands import Hands
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
@@ -20,6 +19,7 @@ from shared.contracts.base import Message
 from shared.correlation import correlation, trace
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
+from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus

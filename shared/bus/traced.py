@@ -30,9 +30,7 @@ class TracedBus(Bus):
         super().__init__(redis_url, **options)
         self._spans = spans
 
-    def prepare(
-        self, command: Command[ReplyT] | type[Command[ReplyT]], timeout: float = REQUEST_SECONDS
-    ) -> PreparedRequest[ReplyT]:
+    def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
         """As ``Bus.prepare``; the span ends with the reply, or with what came instead of it."""
         if (span := self._sending(command)) is None:
             return super().prepare(command, timeout)
@@ -60,7 +58,7 @@ class TracedBus(Bus):
             for each in handlers
         ]
 
-    def _sending(self, command: Command[Any] | type[Command[Any]]) -> Span | None:
+    def _sending(self, command: Command[Any]) -> Span | None:
         parents = current()
         if not parents:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from time import perf_counter
 from typing import Final
 
@@ -87,19 +88,12 @@ def make_application(
 
 
 def _observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:
-    """Counts a request; the label children are kept, since looking them up costs more than counting."""
-    children: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+    """Counts a request; the children of labels are kept, since looking them up costs more than counting."""
+    requests, request_seconds = cache(metrics.requests.labels), cache(metrics.request_seconds.labels)
 
     def observe(route: str, method: str, status: int, seconds: float) -> None:
-        known = children.get((route, method, status))
-        if known is None:
-            label = method if method in _METHODS else "other"
-            counter = metrics.requests.labels(route, label, status)
-            known = counter.inc, metrics.request_seconds.labels(route).observe
-            if label != "other":
-                children[route, method, status] = known
-        known[0]()
-        known[1](seconds)
+        requests(route, method if method in _METHODS else "other", status).inc()
+        request_seconds(route).observe(seconds)
 
     return observe
 

@@ -18,7 +18,7 @@ import uvloop
 from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from shared.process_end import exit_code
+from shared.process import exit_code
 from shared.web.admission import Refusal, plain_answer, refusal_of, served_by_path
 from shared.web.health import READINESS
 from shared.web.waiting import BACKLOG, stop_listening

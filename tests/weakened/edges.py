@@ -41,12 +41,6 @@ EDGES: Final[tuple[Weakening, ...]] = (
         keyword("Pages.__init__", "autoescape", "False"),
         picking="strangers",
     ),
-    weaken(
-        43,
-        "the name of a file goes into the header as it is",
-        _FILES,
-        rewritten_call("content_disposition", "safe_ascii", "_1"),
-    ),
     weaken(43, "the name of a file may be a path", _FILES, never("filename_problem", "_PATH_CHARACTERS")),
     weaken(
         44,

@@ -25,16 +25,41 @@ _REQUEST: Final = "oauth/test_authorization_request.py"
 _BINDING: Final = (_REDEEMING, "oauth/test_authorization_code.py")
 _PKCE: Final = (_REDEEMING, "oauth/test_pkce.py")
 _BASIC: Final = (_CLIENTS, "oauth/test_client_authentication.py")
+_CODES: Final = "auth_api/test_codes.py"
+_WITHOUT: Final = "{{name: value for name, value in _.items() if name != '{}'}}"
 _URIS: Final = "oauth/test_redirect_uri.py"
 _BODIES: Final = "shared/test_body.py"
 
 EXCHANGE: Final[tuple[Weakening, ...]] = (
-    weaken(1, "a replay revokes nothing", _REDEEMING, never("_refusal@exchange_code", "outcome", "spent")),
+    weaken(
+        1, "a replay revokes nothing", _REDEEMING, without_call("_explain@exchange_code", "revoke_replayed")
+    ),
     weaken(
         2,
-        "the script that spends a code does not look whether it is spent",
+        "the state of a code is not compared when it is redeemed",
         _REDEEMING,
-        without_line("REDEEM", "code[1] ~= ''"),
+        result("_usual@exchange_code", _WITHOUT.format("state")),
+    ),
+    weaken(
+        2,
+        "the script that spends a code compares nothing",
+        _CODES,
+        without_line("REDEEM", "refused('different')"),
+        picking="not_good",
+    ),
+    weaken(
+        2,
+        "a redeem that was given up may still spend the code",
+        _CODES,
+        without_line("RELEASE", "'fence:'"),
+        picking="overtook",
+    ),
+    weaken(
+        2,
+        "a redeem may spend the code however late it comes",
+        _CODES,
+        without_line("REDEEM", "'late'"),
+        picking="past_its_own_deadline",
     ),
     weaken(
         3,
@@ -76,44 +101,23 @@ EXCHANGE: Final[tuple[Weakening, ...]] = (
 )
 """Of the exchange itself."""
 
-# These speak of the second redeem path; they go with it, or become the equalities of the one script.
-UNREAD: Final[tuple[Weakening, ...]] = (
+BINDING: Final[tuple[Weakening, ...]] = tuple(
     weaken(
-        2,
-        "a code is spent unread though it is spent or has expired",
-        "auth_api/test_codes.py",
-        without_line("REDEEM_UNREAD", "code[1] ~= ''"),
-        picking="not_good",
-    ),
-    weaken(
-        3,
-        "a code that is redeemed unread is not bound to its client",
-        "auth_api/test_codes.py",
-        without_line("REDEEM_UNREAD", "record.client_id ~= ARGV[1]"),
-        picking="something_else",
-    ),
-    weaken(
-        4,
-        "redirect_uri is not compared when a code is redeemed unread",
-        "auth_api/test_codes.py",
-        without_line("REDEEM_UNREAD", "text('redirect_uri') ~="),
-        picking="something_else",
-    ),
-    weaken(
-        4,
-        "redirect_uri may be left out when a code is redeemed unread",
-        "auth_api/test_codes.py",
-        without_line("REDEEM_UNREAD", "record.redirect_uri_sent"),
-        picking="something_else",
-    ),
-    weaken(
-        5,
-        "any verifier is good enough when a code is redeemed unread",
-        "auth_api/test_codes.py",
-        without_line("REDEEM_UNREAD", "text('challenge') ~="),
-        picking="something_else",
-    ),
+        case,
+        f"{what} when the script compares it with the request",
+        _CODES,
+        result("Redemption.binding", _WITHOUT.format(name)),
+        picking="something_else or not_good",
+    )
+    for case, name, what in (
+        (3, "client_id", "the client of a code is left out"),
+        (4, "redirect_uri", "the redirect URI of a code is left out"),
+        (4, "redirect_uri_optional", "that the redirect URI must be sent is left out"),
+        (5, "challenge", "the challenge of a code is left out"),
+        (58, "kind", "that a code is a device's is left out"),
+    )
 )
+"""The same rules once more, as what the script that spends a code compares without knowing what it means."""
 
 PROTOCOL: Final[tuple[Weakening, ...]] = (
     weaken(

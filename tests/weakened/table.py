@@ -6,11 +6,11 @@ from typing import Final
 
 from tests.weakened.edges import EDGES
 from tests.weakened.people import CONSENT, OWNERSHIP
-from tests.weakened.protocol import EXCHANGE, PROTOCOL, UNREAD
+from tests.weakened.protocol import BINDING, EXCHANGE, PROTOCOL
 from tests.weakened.weakening import Weakening
 
 WEAKENINGS: Final[tuple[Weakening, ...]] = tuple(
     sorted(
-        (*EXCHANGE, *UNREAD, *PROTOCOL, *CONSENT, *OWNERSHIP, *EDGES), key=lambda weakening: weakening.case
+        (*EXCHANGE, *BINDING, *PROTOCOL, *CONSENT, *OWNERSHIP, *EDGES), key=lambda weakening: weakening.case
     )
 )

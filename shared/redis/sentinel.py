@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import RedisConnection, connect
-from shared.bus.supervisor import watched
 from shared.errors import StoreUnavailable
-from shared.redis_url import RedisAddress
+from shared.redis.connection import RedisConnection, connect
+from shared.redis.errors import CommandError
+from shared.redis.url import RedisAddress
+from shared.supervisor import watched
 
 LOOK_SECONDS: Final = 0.5
 """How often the sentinels are asked while all is well."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import structlog
 
-from shared.bus.redis_connection import Argument
 from shared.errors import StoreUnavailable
+from shared.redis.connection import Argument
 
 OLDEST: Final = (7, 0)
 

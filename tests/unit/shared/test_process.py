@@ -9,16 +9,16 @@ from tests.harness.processes import REPOSITORY
 
 PROGRAM = """
 import gc
-from shared.garbage import made_to_stay
+from shared.process import gc_frozen
 
-with made_to_stay():
+with gc_frozen():
     assert not gc.isenabled(), "it does not look meanwhile"
     made = [[]]
 assert gc.isenabled(), "it looks at what is made from now on"
 seen = gc.get_objects()
 assert not any(each is made for each in seen), "nor later"
 try:
-    with made_to_stay():
+    with gc_frozen():
         raise ImportError
 except ImportError:
     assert gc.isenabled(), "also where the start fails"

@@ -10,11 +10,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import Argument, RedisConnection, connect
-from shared.bus.redis_sentinels import Panel, PrimaryWatch
 from shared.errors import StoreUnavailable
-from shared.redis_url import RedisAddress
+from shared.redis.connection import Argument, RedisConnection, connect
+from shared.redis.errors import CommandError
+from shared.redis.sentinel import Panel, PrimaryWatch
+from shared.redis.url import RedisAddress
 
 SLOTS: Final = 16_384
 LEAST_AGE_SECONDS: Final = 0.2

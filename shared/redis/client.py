@@ -8,14 +8,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import Argument, RedisConnection, pack
-from shared.bus.redis_link import STOPPED, RedisLink
-from shared.bus.redis_topology import Cluster, Key, OneServer, Topology, key_of, topology_of
-from shared.bus.scripts import Script
-from shared.bus.server_checks import ServerChecks
 from shared.errors import StoreUnavailable
-from shared.redis_url import RedisAddress, parse_redis_url
+from shared.redis.checks import ServerChecks
+from shared.redis.connection import Argument, RedisConnection, pack
+from shared.redis.errors import CommandError
+from shared.redis.link import STOPPED, RedisLink
+from shared.redis.script import Script
+from shared.redis.topology import Cluster, Key, OneServer, Topology, key_of, topology_of
+from shared.redis.url import RedisAddress, parse_redis_url
 
 PATIENCE_SECONDS: Final = 1.25
 """A server that owes an answer for so long counts as gone; with connecting, every call ends within 3 s."""

@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from shared.bus.errors import CommandError, error_of
 from shared.errors import StoreUnavailable
-from shared.redis_url import RedisAddress
+from shared.redis.errors import CommandError, error_of
+from shared.redis.url import RedisAddress
 
 TICK_SECONDS: Final = 0.25
 CONNECT_SECONDS: Final = 1.0

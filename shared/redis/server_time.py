@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import structlog
 
-from shared.bus.errors import CommandError
-from shared.bus.redis_client import CoalescingRedis
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
+from shared.redis.client import CoalescingRedis
+from shared.redis.errors import CommandError
 
 MEASURE_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.5

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import structlog
 
-from shared.bus.redis_connection import BECAME_REPLICA, Argument, RedisConnection, connect
-from shared.bus.redis_topology import Key, Topology
-from shared.bus.supervisor import watched
 from shared.errors import StoreUnavailable
+from shared.redis.connection import BECAME_REPLICA, Argument, RedisConnection, connect
+from shared.redis.topology import Key, Topology
+from shared.supervisor import watched
 
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 0.5

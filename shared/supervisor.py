@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from shared.errors import StoreUnavailable
-from shared.process_end import end_process
+from shared.process import end_process
 
 _log = structlog.get_logger("latchkey.supervisor")
 
