@@ -94,22 +94,28 @@ class Nemesis:
 
     async def _kill_answerer(self) -> None:
         """``kill -9`` in the very moment in which a key has been answered."""
-        answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def kill(name: str) -> bool:
-            if answered.done() or name in self._harmed:
-                return answered.done()
-            self._harmed.add(name)
-            self._cluster.kill(name)
-            answered.set_result(name)
-            return True
-
-        self._next_answer(kill)
-        with suppress(TimeoutError):
-            name = await asyncio.wait_for(answered, ANSWER_SECONDS)
-            with self._harming(name) as began:
+        began = asyncio.get_running_loop().time()
+        name = await self._strike_answerer(self._cluster.kill)
+        if name is not None:
+            with self._harming(name):
                 await self._revive(name)
                 self._note("kill", name, began)
+
+    async def _strike_answerer(self, strike: Callable[[str], None]) -> str | None:
+        """Does something to the next auth_api that answers with a key, before anything else happens; which one it was."""
+        struck: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def answered(name: str) -> bool:
+            if not struck.done() and name not in self._harmed:
+                self._harmed.add(name)
+                strike(name)
+                struck.set_result(name)
+            return struck.done()
+
+        self._next_answer(answered)
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(struck, ANSWER_SECONDS)
+        return None
 
     async def _kill_issuers(self) -> None:
         """No replica is left."""
@@ -165,18 +171,21 @@ class Nemesis:
         self._note("hold", name, began)
 
     async def _stop_cut_off(self) -> None:
-        """SIGTERM while this auth_api cannot reach Redis."""
-        name = self._pick(_AUTH_APIS)
-        if name is None:
-            return
-        with self._harming(name) as began:
+        """SIGTERM to an auth_api that has just answered with a key and cannot reach Redis any more."""
+
+        def strike(name: str) -> None:
             self._cluster.lines[name].cut()
             self._cluster.terminate(name)
-            await self._cluster.ended(name)
-            self._cluster.lines[name].mend()
-            self._cluster.spawn_service(name)
-            await self._cluster.ready(name)
-            self._note("stop", name, began)
+
+        began = asyncio.get_running_loop().time()
+        name = await self._strike_answerer(strike)
+        if name is not None:
+            with self._harming(name):
+                await self._cluster.ended(name)
+                self._cluster.lines[name].mend()
+                self._cluster.spawn_service(name)
+                await self._cluster.ready(name)
+                self._note("stop", name, began)
 
     async def _refuse_writes(self) -> None:
         """Redis is full, or has fewer replicas than it must: it reads and does not write."""
