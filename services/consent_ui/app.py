@@ -14,11 +14,12 @@ from services.consent_ui.pages import Pages
 from services.consent_ui.resources import RESOURCES, Resources
 from services.consent_ui.routes import add_routes
 from services.consent_ui.security_headers import add_security_headers
+from shared.bus import Bus
 from shared.clock import Clock, SystemClock
-from shared.metrics import Metrics
 from shared.permissions import load_permissions
 from shared.settings import Settings
-from shared.tracing import make_bus, spans_of, trace_requests
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 
@@ -29,19 +30,18 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     """The service; it starts without Redis and waits for it."""
     clock = clock or SystemClock()
     metrics = Metrics(SERVICE)
-    spans = spans_of(SERVICE)
+    tracer = tracer_of(SERVICE)
     assets = load_assets()
     csrf = CsrfTokens(settings.secrets)
     resources = Resources(
         settings=settings,
         clock=clock,
-        bus=make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics),
+        bus=Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics),
         catalogue=load_permissions(settings.permissions_file),
         pages=Pages(settings, assets, csrf),
         csrf=csrf,
     )
-    application = make_application(metrics, default_surface=page_surface(resources.pages))
-    trace_requests(application, spans)
+    application = make_application(metrics, default_surface=page_surface(resources.pages), tracer=tracer)
     application[RESOURCES] = resources
     add_routes(application, assets)
     add_health(application, metrics, {"redis": resources.bus.ping})

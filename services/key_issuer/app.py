@@ -27,16 +27,16 @@ from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
 from shared.audit_purge import AuditPurge
-from shared.bus import Janitor, StreamTail, Supervisor
+from shared.bus import Bus, Janitor, StreamTail, Supervisor
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
-from shared.database import load_queries
+from shared.database import Database, load_queries
 from shared.errors import StoreUnavailable
-from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.tracing import make_bus, make_database, spans_of, trace_requests
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 from shared.web.surfaces import oauth_surface
@@ -63,13 +63,13 @@ class _Composition:
         self._metrics = Metrics(SERVICE)
         self._counts = IssuerMetrics(self._metrics)
         self._clock = clock
-        self._spans = spans_of(SERVICE)
-        self._bus = make_bus(
-            settings.redis_url, spans=self._spans, source=SERVICE, clock=clock, metrics=self._metrics
+        self._tracer = tracer_of(SERVICE)
+        self._bus = Bus(
+            settings.redis_url, tracer=self._tracer, source=SERVICE, clock=clock, metrics=self._metrics
         )
-        self._database = make_database(
+        self._database = Database(
             settings.key_issuer_database_url,
-            spans=self._spans,
+            tracer=self._tracer,
             schema=SCHEMA,
             queries=load_queries(QUERIES),
             application_name="latchkey-key-issuer",
@@ -90,8 +90,8 @@ class _Composition:
             self._metrics,
             surfaces=((routes.INTROSPECT, oauth_surface),),
             hot=frozenset({routes.VERIFY, routes.INTROSPECT}),
+            tracer=self._tracer,
         )
-        trace_requests(application, self._spans)
         verifier = Verifier(self._issuer, self._last_use, self._counts)
         clients = ClientAccess(self._bus, self._clock)
         handlers = routes.Handlers(

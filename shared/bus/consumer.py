@@ -39,9 +39,7 @@ class _GroupMember:
         takes_batches = any(each.batch for each in handlers)
         self._hands = Hands(slots, YOUNG_BATCHES if takes_batches else 0)
         self._settlement = Settlement(bus, lane)
-        self._dispatcher = Dispatcher(
-            bus, lane.stream, bus.instrumented(handlers), self._hands, self._settlement
-        )
+        self._dispatcher = Dispatcher(bus, lane.stream, handlers, self._hands, self._settlement)
         self._recovery = Recovery(
             bus,
             lane,

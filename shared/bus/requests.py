@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
@@ -96,10 +95,6 @@ class PreparedRequest(Generic[ReplyT]):
                 BusUnavailable("down") if isinstance(error, StoreUnavailable) else error
             )
             self._future.exception()
-
-    def on_end(self, told: Callable[[asyncio.Future[Reply]], None]) -> None:
-        """``told`` is called with what has come: a reply, why there is none, or that nobody waits any more."""
-        self._future.add_done_callback(told)
 
     def abandon(self) -> None:
         """Nobody waits any more; a late reply is dropped."""

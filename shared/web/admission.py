@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
-from shared.correlation import new_request_id
+from shared.telemetry.correlation import new_request_id
 
 _SPOKEN: Final = (HttpVersion11, HttpVersion10)
 _HEADERS: Final = {

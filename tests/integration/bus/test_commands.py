@@ -12,9 +12,9 @@ import pytest
 from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
 from shared.clock import SystemClock
-from shared.correlation import correlation
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.redis.server_time import RedisTime
+from shared.telemetry.correlation import correlation
 from tests.integration.bus.conftest import (
     GROUP,
     STREAM,

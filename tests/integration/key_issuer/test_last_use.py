@@ -10,7 +10,7 @@ from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.records import LiveKey
 from services.key_issuer.verification import Verifier
 from shared.api_key import MintedKey
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 from tests.integration.key_issuer.conftest import Bench, until
 
 NOTHING: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from shared.correlation import correlation, trace
+from shared.telemetry.correlation import correlation, trace
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
