@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
@@ -20,11 +21,15 @@ _HEADERS: Final = {
 }
 
 Refusal = tuple[int, str]
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_UNSPOKEN: Final = "latchkey_unspoken_version"
+
+_log = structlog.get_logger("latchkey.server")
 
 
 def refusal_of(request: web.BaseRequest) -> Refusal | None:
     """The status and the text with which a request is turned away whatever it asks for; None for a sound one."""
-    if request.version not in _SPOKEN:
+    if _UNSPOKEN in request:
         return 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here."
     headers = request.headers
     # aiohttp names itself in its 417, and stumbles over one that is no UTF-8 (RFC 9110 §10.1.1).
@@ -48,16 +53,38 @@ def plain_answer(status: int, text: str) -> web.Response:
     return response
 
 
-def served_by_path(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+def guarded(handle: Handle) -> Handle:
+    """A server's handler that turns away, without routing, what is unsound whatever it asks for."""
+
+    async def guard(request: web.BaseRequest) -> web.StreamResponse:
+        protocol: Any = request.protocol
+        protocol.head_received()
+        refusal = refusal_of(request)
+        if refusal is None:
+            return await handle(request)
+        _log.info("request_refused_before_routing", status=refusal[0], reason=refusal[1])
+        return plain_answer(*refusal)
+
+    return guard
+
+
+def made_soundly(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
     """A request factory that takes any absolute form: the host in it is not believed, so it need not be one either.
 
     aiohttp reads the host first of all, and where it is none (``http://xn--a/``) leaves the connection open for good.
+    A request in a version that is not spoken here is marked: its answer is in one that is.
     """
 
     def make(message: RawRequestMessage, *others: Any) -> web.BaseRequest:
+        unspoken = message.version not in _SPOKEN
+        if unspoken:
+            message = message._replace(version=HttpVersion11)
         try:
-            return make_request(message, *others)
+            request = make_request(message, *others)
         except ValueError:
-            return make_request(message._replace(url=message.url.relative()), *others)
+            request = make_request(message._replace(url=message.url.relative()), *others)
+        if unspoken:
+            request[_UNSPOKEN] = True
+        return request
 
     return make
