@@ -21,7 +21,7 @@ from shared.web.health import add_health
 STOP_SECONDS: Final = 20.0
 """How long commands that have begun may take at a stop."""
 LAST_WORDS_SECONDS: Final = 5.0
-"""How long confirmations and recorded attempts may take to leave at a stop."""
+"""How long recorded attempts may take to leave at a stop."""
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
@@ -43,7 +43,6 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     answering, background, last_words = Supervisor(), Supervisor(), Supervisor()
     await resources.database.start()
     await resources.bus.start()
-    last_words.run("deliveries", resources.deliveries.run)
     last_words.run("attempts", resources.attempts.run)
     background.run("outbox", resources.outbox.run)
     background.run("janitor", Janitor(resources.bus).run)
@@ -55,8 +54,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     commands.stop()
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
-    await resources.releases.stop()
-    resources.deliveries.stop()
+    await resources.releaser.stop()
     resources.attempts.stop()
     await last_words.stop(grace=LAST_WORDS_SECONDS)
     await resources.bus.stop()

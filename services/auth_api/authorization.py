@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from services.auth_api.attempts import list_attempts, note_undelivered
+from services.auth_api.attempts import list_attempts
 from services.auth_api.decisions import decide_authorization
 from services.auth_api.preparation import prepare_authorization
 from services.auth_api.resources import Resources
 from shared.contracts.authorization import DecideAuthorization, PrepareAuthorization
 from shared.contracts.base import Command, Message
-from shared.contracts.clients import ListAttempts, NoteUndelivered
+from shared.contracts.clients import ListAttempts
 
 UseCase = Callable[[Resources, Any], Awaitable[Message]]
 
@@ -19,5 +19,4 @@ HANDLERS: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
     (ListAttempts, list_attempts),
-    (NoteUndelivered, note_undelivered),
 )

@@ -15,21 +15,33 @@ _NOBODY = digest_of("nobody")
 
 
 async def authenticate_client(
-    resources: Resources, credentials: Credentials, *, peer: str, step: str, request_id: str
+    resources: Resources,
+    credentials: Credentials,
+    *,
+    peer: str,
+    step: str,
+    request_id: str,
+    limited_later: bool = False,
 ) -> Client:
     """The client that speaks; a public one by its id alone. Unknown and wrong look and cost the same.
+
+    With ``limited_later`` the caller looks itself whether a client that is right has failed too often before.
 
     Raises:
         OAuthError: ``invalid_client``; counted against this client and peer together.
         Throttled: they have failed too often.
         StoreUnavailable: the client or the count cannot be read.
     """
-    await check(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
+    key = limit_key(credentials.client_id, peer)
+    if not limited_later:
+        await check(resources, CLIENT_PEER, key)
     client = await find_client(resources, credentials.client_id)
     try:
         proven = _proven(resources, client, credentials)
     except OAuthError as error:
-        await note_failure(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))
+        if limited_later:
+            await check(resources, CLIENT_PEER, key)
+        await note_failure(resources, CLIENT_PEER, key)
         if client is not None:
             resources.attempts.note(
                 client.client_id, step, error.cause, error=error.code, request_id=request_id

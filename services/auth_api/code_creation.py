@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.auth_api import codes
 from services.auth_api.client_directory import find_client
 from services.auth_api.consents import Consent, give_code
 from services.auth_api.oauth import authorization_response
@@ -71,7 +70,7 @@ async def create_code(
             client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
         )
         raise
-    begun_on = await codes.begin_after_marks(resources, user.user_id, client.client_id)
+    begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     consent = Consent("code", user, client, request, begun_on=begun_on, given_on=begun_on)
     code = random_base62(CODE_LENGTH)
     seconds = resources.settings.code_ttl_seconds

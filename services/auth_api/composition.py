@@ -6,13 +6,12 @@ from typing import Final
 
 from services.auth_api.attempts import AttemptRecorder
 from services.auth_api.client_directory import ClientDirectory
+from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
-from services.auth_api.delivery import Deliveries
 from services.auth_api.metrics import AuthMetrics
 from services.auth_api.passwords import PasswordHasher
-from services.auth_api.releases import Releases
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import Untroubled
+from services.auth_api.token.release import CodeReleaser
 from shared.bus import Bus
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock
@@ -29,6 +28,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
     """What the use cases stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
     bus = Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics)
+    codes = CodeStore(bus)
     passwords = PasswordHasher()
     AuthMetrics(metrics).password_jobs.set_function(lambda: passwords.jobs)
     database = Database(
@@ -48,8 +48,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         passwords=passwords,
         clients=ClientDirectory(database, clock),
         outbox=OutboxRelay(database, bus, SCHEMA),
-        deliveries=Deliveries(bus),
-        releases=Releases(bus),
+        codes=codes,
+        releaser=CodeReleaser(codes),
         attempts=AttemptRecorder(bus, clock),
-        untroubled=Untroubled(),
     )

@@ -184,6 +184,11 @@ class Bus:
             if sending is not None:
                 sending.end(failure)
 
+    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
+        """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
+        message_id = self.ids.new(self.clock.now())
+        return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
+
     def _fields(
         self,
         command: Command[Any],

@@ -72,6 +72,30 @@ class IssueKey(Command[IssueKeyReply]):
     shown: bool = True
     """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
 
+    @classmethod
+    def without_consent(
+        cls,
+        *,
+        key_id: str,
+        digest: str,
+        code_digest: str,
+        identifier: str,
+        abandoned: tuple[str, ...],
+        origin: KeyOrigin,
+        shown: bool,
+    ) -> IssueKey:
+        """The part that the requester of a code's key knows; what the person consented to is attached to it."""
+        known = cls.model_construct  # the checker knows only whole commands
+        return known(  # type: ignore[call-arg]
+            key_id=key_id,
+            digest=digest,
+            code_digest=code_digest,
+            identifier=identifier,
+            abandoned=abandoned,
+            origin=origin,
+            shown=shown,
+        )
+
 
 class AbandonKey(Command[Done]):
     """Nobody will ever hold this key: its requester was answered 503 and the code was given back.

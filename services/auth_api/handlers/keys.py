@@ -13,6 +13,8 @@ from services.auth_api.client_fields import permission_errors
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.personal_keys import (
     ConsentWithdrawnError,
     KeyFile,
@@ -146,7 +148,11 @@ async def rotate(request: web.Request) -> web.Response:
     user = await signed_in(request)
     key_id = _key_id(request)
     body = await read_json(request, Rotation) if request.body_exists else Rotation()
-    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlapSeconds)
+    try:
+        retry = read_idempotency_key(request.headers.getall(HEADER, []))
+    except OAuthError as error:
+        raise Problem(400, error.description) from None
+    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlapSeconds, retry)
     view = _done(changed)
     assert new is not None
     return json_response({**key_document(view), "token": new.token}, 200, {"Pragma": "no-cache"})

@@ -9,7 +9,7 @@ from typing import Any, Final
 from services.auth_api.oauth.client_authentication import METHODS
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
-from services.auth_api.oauth.scope import format_scope, narrow, parse_scope
+from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token_request import AUTHORIZATION_CODE, GRANT_TYPES
 
 DEFAULT_METHOD: Final = METHODS[0]
@@ -70,7 +70,7 @@ def registration_response(
         "grant_types": list(registration.grant_types),
         "response_types": ["code"] if AUTHORIZATION_CODE in registration.grant_types else [],
         "token_endpoint_auth_method": registration.method,
-        "scope": format_scope(registration.permissions),
+        "scope": " ".join(registration.permissions),
     }
     if registration.homepage is not None:
         response["client_uri"] = registration.homepage

@@ -52,5 +52,6 @@ def read_token_request(parameters: Parameters) -> TokenRequest:
     if grant_type == DEVICE_CODE:
         return TokenRequest(grant_type, parameters.require("device_code"), None, None)
     verifier = parameters.get("code_verifier")
-    check_verifier_syntax(verifier)
+    if verifier is not None:
+        check_verifier_syntax(verifier)
     return TokenRequest(grant_type, parameters.require("code"), parameters.get("redirect_uri"), verifier)

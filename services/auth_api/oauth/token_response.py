@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.auth_api.oauth.scope import format_scope
-
 GRANTED: Final = "Your API key."
 
 
@@ -30,7 +28,7 @@ def token_response(key: IssuedKey) -> dict[str, Any]:
     response: dict[str, Any] = {
         "access_token": key.token,
         "token_type": "Bearer",
-        "scope": format_scope(key.permissions),
+        "scope": " ".join(key.permissions),
         "userID": key.user_id,
         "identifier": key.identifier,
         "permissions": dict.fromkeys(key.permissions, True),

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from services.auth_api.idempotency import note_done, retry_key_of
+from services.auth_api.token.idempotency import note_done, retry_key_of
 from services.key_issuer.app import create_app as create_issuer
 from shared.clock import SystemClock
 from shared.web.server import serving

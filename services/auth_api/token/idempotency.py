@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from services.auth_api import code_scripts
-from services.auth_api.codes import SLOT
+from services.auth_api.codes import scripts
+from services.auth_api.codes.store import SLOT
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.token_request import TokenRequest
 from services.auth_api.resources import Resources
@@ -26,7 +26,10 @@ class FirstRequest:
     """What is kept for 60 s of a request that carried an ``Idempotency-Key`` and spent its code."""
 
     fingerprint: str
-    attempt: int
+    abandoned: str
+    """Ids of keys that were given up before it; part of what its key is derived from."""
+    message: str
+    """The id of the message that has spent the code."""
     deadline: int
     """Unix milliseconds by the clock of Redis; until then the first request may still be running."""
     done: bool
@@ -51,9 +54,13 @@ def fingerprint_of(settings: Settings, client_id: str, request: TokenRequest) ->
     )
 
 
-def derive_key(settings: Settings, code: str, header: str) -> MintedKey:
-    """The key that this code and header give: unguessable without the server's secret, the same every time."""
-    seed = bytes.fromhex(keyed_digest(settings.secret, "derived-key", code, header))
+def derive_key(settings: Settings, *parts: str) -> MintedKey:
+    """The key that these parts give: unguessable without the server's secret, the same every time.
+
+    For an exchange: the code, the header, and the keys that were given up before. A given up key never lives, so the next
+    one must be another.
+    """
+    seed = bytes.fromhex(keyed_digest(settings.secret, "derived-key", *parts))
     return mint_key(settings.key_prefix, USER_KEY, settings.public_url, _stream_of(seed))
 
 
@@ -64,17 +71,19 @@ async def find_first(resources: Resources, retry_key: str) -> FirstRequest | Non
         StoreUnavailable: Redis does not answer.
     """
     found = await resources.bus.redis.execute(
-        "HMGET", retry_key, "fingerprint", "attempt", "deadline", "done"
+        "HMGET", retry_key, "fingerprint", "abandoned", "message", "deadline", "done"
     )
-    fingerprint, attempt, deadline, done = found
+    fingerprint, abandoned, message, deadline, done = found
     if fingerprint is None:
         return None
-    return FirstRequest(fingerprint.decode(), int(attempt), int(deadline), done == b"1")
+    return FirstRequest(
+        fingerprint.decode(), abandoned.decode(), message.decode(), int(deadline), done == b"1"
+    )
 
 
 async def note_done(resources: Resources, retry_key: str) -> None:
     """Notes that the first request has its answer: a retry need not wait for its deadline."""
-    await resources.bus.redis.run_script(code_scripts.NOTE_DONE, keys=[retry_key])
+    await resources.bus.redis.run_script(scripts.NOTE_DONE, keys=[retry_key])
 
 
 def check_retry(first: FirstRequest, fingerprint: str, now: int) -> None:
