@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from services.auth_api import device_codes, pushed_requests, refusals
 from services.auth_api.client import Client
 from services.auth_api.client_directory import find_client
 from services.auth_api.codes import begin_after_marks
-from services.auth_api.continuations import store_continuation
 from services.auth_api.grants import count_people, find_grant
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
@@ -45,6 +45,7 @@ _STEPS: dict[Surface, str] = {
     "client_file_flow": "file flow",
     "device": "device",
 }
+_SIGN_IN: Final = PreparedAuthorization(outcome="sign_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +83,21 @@ async def prepare_authorization(resources: Resources, command: PrepareAuthorizat
     Raises:
         StoreUnavailable: a store does not answer.
     """
+    user = None if command.session is None else await read_session(resources, command.session)
     try:
-        return await _prepare(resources, command)
+        return await _prepare(resources, command, user)
     except PageError as error:
-        return PreparedAuthorization(outcome="refused", refusal=error.refusal)
+        return PreparedAuthorization(outcome="refused", refusal=error.refusal, user=user)
     except RedirectError as error:
         return PreparedAuthorization(outcome="redirect", location=error.location)
 
 
-async def _prepare(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
-    user = None if command.session is None else await read_session(resources, command.session)
+async def _prepare(
+    resources: Resources, command: PrepareAuthorization, user: SessionUser | None
+) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            return await _sign_in(resources, command)
+            return _SIGN_IN
         asked = await _asked_by_device(resources, command, user)
     elif command.surface == "client_file_flow":
         asked = await _asked_for_file(resources, command)
@@ -103,7 +106,7 @@ async def _prepare(resources: Resources, command: PrepareAuthorization) -> Prepa
     if asked.request.silent:
         _refuse_silently(resources, command, asked, signed_in=user is not None)
     if user is None or command.session is None:
-        return await _sign_in(resources, command)
+        return _SIGN_IN
     return await _consent_page(resources, command, asked, user, command.session)
 
 
@@ -177,11 +180,6 @@ def _refuse_silently(
         error, resources.settings.public_url, state=asked.request.state, context=asked.request.context
     )
     raise RedirectError(append_parameters(target.redirect_uri, parameters))
-
-
-async def _sign_in(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
-    continue_id = await store_continuation(resources, command.target)
-    return PreparedAuthorization(outcome="sign_in", continue_id=continue_id)
 
 
 async def _consent_page(

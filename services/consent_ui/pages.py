@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,17 +81,17 @@ class Pages:
         visitor: Visitor | None = None,
         notice: str | None = None,
         status: int = 200,
-        form_targets: Iterable[str] = (),
+        forms_stay_here: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """The page as an answer; ``form_targets`` see ``content_security_policy``."""
+        """The page as an answer; ``forms_stay_here`` see ``content_security_policy``."""
         return web.Response(
             text=self.render(template, view, visitor=visitor, notice=notice),
             status=status,
             content_type="text/html",
             charset="utf-8",
             headers={
-                "Content-Security-Policy": content_security_policy(form_targets),
+                "Content-Security-Policy": content_security_policy(forms_stay_here=forms_stay_here),
                 "Cache-Control": "no-store",
                 **(headers or {}),
             },

@@ -8,14 +8,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from services.consent_ui.forms import PageForm, read_page_form
-from services.consent_ui.handlers.keys import CHANGE_FORM, key_form_page, key_id_in, no_such_key
+from services.consent_ui.handlers.keys import CHANGE_FORM, change_own_key, key_id_in, key_page
 from services.consent_ui.key_names import WRONG_NAME, is_key_name
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import PageHandler, signed_in
+from services.consent_ui.session import PageHandler, required_session
 from services.consent_ui.views.form_errors import FormError, FormErrors
 from services.consent_ui.views.moments import end_of_day
-from services.consent_ui.visitor import Visitor
-from shared.contracts.keys import ChangeKey
+from shared.contracts.access import ChangeOwnKey
 from shared.web.redirects import see_other
 
 _CONTROLS: Final = {
@@ -26,7 +25,7 @@ _CONTROLS: Final = {
 }
 
 ReadChange = Callable[[PageForm, int], dict[str, Any]]
-"""The form and the time now → the changed fields of ``ChangeKey``."""
+"""The form and the time now → the changed fields of ``ChangeOwnKey``."""
 
 
 class _WrongFieldError(Exception):
@@ -40,22 +39,19 @@ class _WrongFieldError(Exception):
 def change(read: ReadChange, done: str) -> PageHandler:
     """The handler of ``POST /keys/{keyID}/…``."""
 
-    @signed_in
-    async def handler(request: web.Request, visitor: Visitor) -> web.StreamResponse:
+    async def handler(request: web.Request) -> web.StreamResponse:
         form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
         key_id = key_id_in(form.one("key_id"))
         try:
             fields = read(form, request.app[RESOURCES].clock.now())
         except _WrongFieldError as wrong:
-            return await key_form_page(request, visitor, errors=FormErrors((wrong.error,)))
-        command = ChangeKey(key_id=key_id, user_id=visitor.user.user_id, **fields)
-        answer = await request.app[RESOURCES].bus.request(command)
-        if answer.outcome == "not_found":
-            raise no_such_key()
-        if answer.outcome == "conflict":
-            control = _CONTROLS.get(answer.field or "", "")
-            error = FormError(control, f"This cannot be: {answer.detail or 'the key has changed'}.")
-            return await key_form_page(request, visitor, errors=FormErrors((error,)))
+            return await key_page(request, errors=FormErrors((wrong.error,)))
+        command = ChangeOwnKey(session=required_session(request), key_id=key_id, **fields)
+        _, changed = await change_own_key(request, command)
+        if changed.outcome == "conflict":
+            control = _CONTROLS.get(changed.field or "", "")
+            error = FormError(control, f"This cannot be: {changed.detail or 'the key has changed'}.")
+            return await key_page(request, errors=FormErrors((error,)))
         return see_other(f"/keys/{key_id}?done={done}")
 
     return handler

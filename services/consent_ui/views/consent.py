@@ -11,6 +11,7 @@ from services.consent_ui.views.moments import Moment, time_of
 from services.consent_ui.views.permissions import PermissionGroup, permission_groups
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import MOST_COUNTED, ConsentRequest
+from shared.return_to import sign_target
 
 DECIDE_FORM = "decide"
 SWITCH_FORM = "switch"
@@ -36,6 +37,8 @@ class ConsentView:
     """Where the form goes."""
     request_id: str
     token: str
+    return_to: str
+    """The page's own address, signed: where a form goes on that was shown to another session."""
     switch_target: str
     switch_token: str
 
@@ -43,7 +46,7 @@ class ConsentView:
 def consent_view(
     resources: Resources, visitor: Visitor, consent: ConsentRequest, action: str, target: str
 ) -> ConsentView:
-    """The view of a prepared request; ``target`` is the page's own address, for after a switch of accounts."""
+    """The view of a prepared request; ``target`` is the page's own path and query."""
     tokens = resources.csrf
     return ConsentView(
         app=app_view(consent.client, resources.settings.site_name, resources.clock.now()),
@@ -62,6 +65,7 @@ def consent_view(
         action=action,
         request_id=consent.request_id,
         token=tokens.token(visitor.session, f"{DECIDE_FORM} {consent.request_id}"),
+        return_to=sign_target(resources.settings.secrets, target),
         switch_target=target,
         switch_token=tokens.token(visitor.session, f"{SWITCH_FORM} {target}"),
     )

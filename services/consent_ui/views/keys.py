@@ -12,11 +12,13 @@ from services.consent_ui.views.apps import Homepage, homepage_of
 from services.consent_ui.views.moments import Moment, ago, day_of
 from services.consent_ui.views.permissions import PermissionLine, permission_lines
 from shared.api_key import masked
-from shared.contracts.apps import ConnectedApp
+from shared.contracts.access import ConnectedApp
 from shared.contracts.keys import KeyStatus, KeyView
 
 STALE_MS: Final = 90 * 86_400_000
 """Unused for longer than this, the page advises to take it back."""
+LIVE: Final[frozenset[KeyStatus]] = frozenset({"active", "paused"})
+"""Of a key that can work now or be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class KeyLine:
     @property
     def live(self) -> bool:
         """Whether it can work now or be resumed."""
-        return self.status in ("active", "paused")
+        return self.status in LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,17 @@ class AppLine:
 class HomeView:
     """Everything that has access to the person's account."""
 
-    username: str
     apps: tuple[AppLine, ...]
     live_keys: tuple[KeyLine, ...]
     ended_keys: tuple[KeyLine, ...]
 
 
-def home_view(
-    resources: Resources, username: str, apps: Iterable[ConnectedApp], keys: Iterable[KeyView]
-) -> HomeView:
+def home_view(resources: Resources, apps: Iterable[ConnectedApp], keys: Iterable[KeyView]) -> HomeView:
     """The person's home page."""
     app_list = tuple(apps)
     names = {app.client_id: app.name for app in app_list}
     lines = [key_line(resources, key, names) for key in keys]
     return HomeView(
-        username=username,
         apps=tuple(app_line(resources, app) for app in app_list),
         live_keys=tuple(line for line in lines if line.live),
         ended_keys=tuple(line for line in lines if not line.live),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.consent_ui.error_pages import ErrorView
-from services.consent_ui.handlers.apps import DisconnectView
-from services.consent_ui.handlers.device import DeviceView
+from services.consent_ui.handlers.apps import DisconnectView, RevokeAllView
+from services.consent_ui.handlers.consent_request import DeviceView
 from services.consent_ui.handlers.keys import KeyPageView, KeyRevokeView
-from services.consent_ui.handlers.revoke_all import RevokeAllView
 from services.consent_ui.handlers.sign_in import SignInView
 from services.consent_ui.redirect_target import RedirectTarget
 from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
@@ -54,13 +53,14 @@ _CONSENT: Final = ConsentView(
     people=EVIL,
     username=EVIL,
     initial="E",
-    target=RedirectTarget("site", EVIL, ()),
+    target=RedirectTarget("site", EVIL),
     user_code=EVIL,
     filename=EVIL,
     expires=_DAY,
     action=EVIL,
     request_id=EVIL,
     token=EVIL,
+    return_to=EVIL,
     switch_target=EVIL,
     switch_token=EVIL,
 )
@@ -89,9 +89,7 @@ _CLIENT: Final = ClientView(
 _FIELDS: Final = ClientFields(
     name=EVIL, redirect_uris=(EVIL,), api_key_format=EVIL, homepage=EVIL, description=EVIL
 )
-_NEW_KEY: Final = NewKeyView(
-    EVIL, EVIL, EVIL, EVIL, 3, EVIL, "data:application/octet-stream;base64,", _LINES, EVIL, EVIL
-)
+_NEW_KEY: Final = NewKeyView(EVIL, EVIL, EVIL, EVIL, EVIL, _LINES, EVIL, EVIL)
 _ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, advice=EVIL, request_id=EVIL)
 _SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
 _FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
@@ -119,7 +117,7 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "disconnect.html": (DisconnectView(_APP_LINE, EVIL),),
     "error.html": (ErrorView(EVIL, EVIL, EVIL, EVIL, "/", EVIL),),
     "file_flow.html": (_CONSENT,),
-    "home.html": (HomeView(EVIL, (_APP_LINE,), (_KEY,), (_ENDED,)), HomeView(EVIL, (), (), ())),
+    "home.html": (HomeView((_APP_LINE,), (_KEY,), (_ENDED,)), HomeView((), (), ())),
     "key.html": (KeyPageView(_KEY, EVIL, _ERRORS, EVIL, EVIL), KeyPageView(_ENDED, EVIL, _ERRORS, EVIL, None)),
     "key_revoke.html": (KeyRevokeView(_KEY, EVIL), KeyRevokeView(_ENDED, EVIL)),
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"),),

@@ -1,0 +1,37 @@
+"""What the handlers stand on, made: settings, bus, pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from services.consent_ui.assets import load_assets
+from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.pages import Pages
+from services.consent_ui.resources import Resources
+from shared.clock import Clock
+from shared.metrics import Metrics
+from shared.permissions import load_permissions
+from shared.settings import Settings
+from shared.tracing import make_bus
+
+if TYPE_CHECKING:
+    from shared.spans import Spans
+
+SERVICE: Final = "consent_ui"
+
+
+def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
+    """What the handlers stand on; nothing is opened yet."""
+    metrics = Metrics(SERVICE)
+    assets = load_assets()
+    csrf = CsrfTokens(settings.secrets)
+    return Resources(
+        settings=settings,
+        clock=clock,
+        bus=make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics),
+        catalogue=load_permissions(settings.permissions_file),
+        metrics=metrics,
+        assets=assets,
+        pages=Pages(settings, assets, csrf),
+        csrf=csrf,
+    )
