@@ -10,6 +10,7 @@ from services.auth_api.apps import disconnect_app, list_apps, revoke_access
 from services.auth_api.personal_keys import CONFIRM_SECONDS, change_key, list_keys, revoke_key
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
+    LIVE,
     Access,
     AccessRevoked,
     ChangeOwnKey,
@@ -26,7 +27,6 @@ from shared.errors import StoreUnavailable
 
 LARGEST_ACCESS: Final = 60_000
 """In bytes; the bus carries 64 KiB."""
-_ENDED: Final = frozenset({"expired", "revoked"})
 
 
 async def read_access(resources: Resources, user: SessionUser, _command: ReadAccess) -> Access:
@@ -89,7 +89,7 @@ def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple
     """As many keys as fit into a message beside the apps, in their order: live ones before ended ones."""
     room = LARGEST_ACCESS - len(Access(apps=apps).to_wire())
     kept = set()
-    for key in sorted(keys, key=lambda key: key.status in _ENDED):
+    for key in sorted(keys, key=lambda key: key.status not in LIVE):
         room -= len(key.to_wire()) + 1
         if room < 0:
             break

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.consent_ui.assets import load_assets
 from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.filters import make_filters
 from services.consent_ui.pages import Pages
 from services.consent_ui.resources import Resources
 from shared.clock import Clock
@@ -23,15 +24,15 @@ SERVICE: Final = "consent_ui"
 def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
     """What the handlers stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
-    assets = load_assets()
-    csrf = CsrfTokens(settings.secrets)
+    assets, csrf = load_assets(), CsrfTokens(settings.secrets)
+    catalogue = load_permissions(settings.permissions_file)
     return Resources(
         settings=settings,
         clock=clock,
         bus=make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics),
-        catalogue=load_permissions(settings.permissions_file),
+        catalogue=catalogue,
         metrics=metrics,
         assets=assets,
-        pages=Pages(settings, assets, csrf),
+        pages=Pages(settings, assets, csrf, make_filters(settings, catalogue, clock)),
         csrf=csrf,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,13 @@ class Account:
 class Pages:
     """The templates of the service, compiled once."""
 
-    def __init__(self, settings: Settings, assets: Mapping[str, Asset], csrf: CsrfTokens) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        assets: Mapping[str, Asset],
+        csrf: CsrfTokens,
+        filters: Mapping[str, Callable[[Any], Any]],
+    ) -> None:
         """Reads nothing yet; templates are compiled on first use and kept."""
         self._csrf = csrf
         self._environment = Environment(
@@ -65,6 +71,7 @@ class Pages:
             addresses_script=assets["latchkey.addresses.js"].path,
         )
         self._environment.globals["site"] = self.site
+        self._environment.filters.update(filters)
 
     def render(
         self, template: str, view: Any, *, visitor: Visitor | None = None, notice: str | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Message, MessageType
-from shared.contracts.keys import KeyChanged, KeyView
+from shared.contracts.keys import KeyChanged, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
+
+LIVE: Final[frozenset[KeyStatus]] = frozenset({"active", "paused"})
+"""Of a key that can work now or be resumed."""
 
 
 class ConnectedApp(Message):
@@ -31,6 +34,20 @@ class Access(PersonalReply):
 
     apps: tuple[ConnectedApp, ...] = ()
     keys: tuple[KeyView, ...] = ()
+
+    @property
+    def live_keys(self) -> tuple[KeyView, ...]:
+        """Those that can work now or be resumed."""
+        return tuple(key for key in self.keys if key.status in LIVE)
+
+    @property
+    def ended_keys(self) -> tuple[KeyView, ...]:
+        """All others."""
+        return tuple(key for key in self.keys if key.status not in LIVE)
+
+    def app_name(self, key: KeyView) -> str | None:
+        """Which app holds a key: its name, or its id where it is not connected any more; none of a personal key."""
+        return next((app.name for app in self.apps if app.client_id == key.client_id), key.client_id)
 
 
 class ReadAccess(PersonalCommand[Access]):

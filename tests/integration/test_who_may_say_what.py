@@ -23,6 +23,7 @@ from shared.bus.names import commands, dead
 from shared.contracts.access import ChangeOwnKey, ReadAccess, RevokeAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.base import Command
 from shared.contracts.keys import IssueKey, ListKeys, RevokeHolding, RevokeKey
+from shared.contracts.sessions import PersonalCommand
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.buses import started
@@ -145,7 +146,7 @@ async def test_auth_api_believes_no_bare_user_id(stack: Stack, consent_ui_url: s
             await attacker.xadd(lane, {**fields, "src": "key_issuer"})
             with pytest.raises(Exception, match="unknown type"):
                 await prepared.reply()
-        for wrong in (
+        wrongs: list[PersonalCommand[Any]] = [
             ReadAccess(session=STRANGER),
             RevokeAccess(session=STRANGER),
             RevokeOwnKey(session=STRANGER, key_id=key["keyID"]),
@@ -157,7 +158,8 @@ async def test_auth_api_believes_no_bare_user_id(stack: Stack, consent_ui_url: s
                 new_key_id=order.key_id,
                 new_digest=order.digest,
             ),
-        ):
+        ]
+        for wrong in wrongs:
             assert await bus.request(wrong) == wrong.replies()
     assert (await stack.site.verify(key["token"])).status_code == 200
     rows = await stack.sql("SELECT key_id FROM keys.api_keys WHERE user_id = $1", victim.user_id)

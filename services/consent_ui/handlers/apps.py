@@ -10,8 +10,7 @@ from aiohttp import web
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
-from services.consent_ui.views.keys import LIVE, AppLine, app_line
-from shared.contracts.access import ReadAccess, RevokeAccess
+from shared.contracts.access import ConnectedApp, ReadAccess, RevokeAccess
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
@@ -23,7 +22,7 @@ _REVOKE_FORM: Final = "revoke-all"
 class DisconnectView:
     """The question before an app is disconnected."""
 
-    app: AppLine
+    app: ConnectedApp
     token: str
 
 
@@ -45,7 +44,7 @@ async def ask_disconnect(request: web.Request) -> web.Response:
     if app is None:
         raise _no_such_app()
     token = resources.csrf.token(visitor.session, f"{_DISCONNECT_FORM} {client_id}")
-    view = DisconnectView(app_line(resources, app), token)
+    view = DisconnectView(app, token)
     return resources.pages.respond("disconnect.html", view, visitor=visitor)
 
 
@@ -63,9 +62,8 @@ async def ask_revoke_all(request: web.Request) -> web.Response:
     """``GET /revoke-all``: how much breaks. Changes nothing."""
     resources = request.app[RESOURCES]
     visitor, access = await ask(request, ReadAccess(session=required_session(request)))
-    live_keys = sum(key.status in LIVE for key in access.keys)
     token = resources.csrf.token(visitor.session, _REVOKE_FORM)
-    view = RevokeAllView(len(access.apps), live_keys, token)
+    view = RevokeAllView(len(access.apps), len(access.live_keys), token)
     return resources.pages.respond("revoke_all.html", view, visitor=visitor)
 
 

@@ -127,7 +127,7 @@ _DONE: Final = {
         "Done: return to your device",
         ("Your device is being connected. You can close this page.",),
         *_HOME,
-        good=True,
+        "good",
     ),
     "declined": MessageView("Declined", ("Nothing was given to the app. You can close this page.",), *_HOME),
 }

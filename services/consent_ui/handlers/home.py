@@ -9,7 +9,6 @@ from aiohttp import web
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import SignInNeeded, ask, required_session
 from services.consent_ui.views.key_table import FILENAME, key_table
-from services.consent_ui.views.keys import home_view
 from shared.contracts.access import ReadAccess
 
 _NOTICES: Final = {
@@ -28,16 +27,14 @@ async def home(request: web.Request) -> web.Response:
         visitor, access = await ask(request, ReadAccess(session=required_session(request)))
     except SignInNeeded:
         return resources.pages.respond("welcome.html", None, notice=notice)
-    view = home_view(resources, access.apps, access.keys)
-    return resources.pages.respond("home.html", view, visitor=visitor, notice=notice)
+    return resources.pages.respond("home.html", access, visitor=visitor, notice=notice)
 
 
 async def download_keys(request: web.Request) -> web.Response:
     """``GET /keys.csv``: those that the start page lists. Changes nothing."""
     _, access = await ask(request, ReadAccess(session=required_session(request)))
-    names = {app.client_id: app.name for app in access.apps}
     return web.Response(
-        body=key_table(request.app[RESOURCES], access.keys, names),
+        body=key_table(request.app[RESOURCES], access),
         headers={"Content-Disposition": f'attachment; filename="{FILENAME}"'},
         content_type="text/csv",
         charset="utf-8",

@@ -15,7 +15,6 @@ from services.consent_ui.session import ask, required_session
 from services.consent_ui.views.clients import OVERLAPS
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
 from services.consent_ui.views.key_file import new_key_view
-from services.consent_ui.views.keys import KeyLine, key_line
 from services.consent_ui.views.moments import date_field
 from services.consent_ui.visitor import Visitor
 from shared.api_key import USER_KEY, mint_key
@@ -39,22 +38,15 @@ _NOTICES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class KeyPageView:
-    """One key with everything that can be done to it."""
+    """One key with everything that can be done to it; also the question before it is revoked."""
 
-    key: KeyLine
+    key: KeyView
+    app_name: str | None
+    """Of the app that holds it, as its developer chose it."""
     token: str
-    errors: FormErrors
-    earliest: str
-    latest: str | None
+    errors: FormErrors = NO_ERRORS
+    earliest: str = ""
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRevokeView:
-    """The question before a key is revoked."""
-
-    key: KeyLine
-    token: str
 
 
 async def show_key(request: web.Request) -> web.Response:
@@ -67,14 +59,9 @@ async def key_page(
 ) -> web.Response:
     """The page of the key in the path; with ``errors`` as the answer to a form that was refused."""
     resources = request.app[RESOURCES]
-    visitor, key, line = await _find_key(request)
-    view = KeyPageView(
-        key=line,
-        token=resources.csrf.token(visitor.session, f"{CHANGE_FORM} {key.key_id}"),
-        errors=errors,
-        earliest=date_field(resources.clock.now()),
-        latest=None if key.expires_on is None else date_field(key.expires_on),
-    )
+    visitor, key, app_name = await _find_key(request)
+    token = resources.csrf.token(visitor.session, f"{CHANGE_FORM} {key.key_id}")
+    view = KeyPageView(key, app_name, token, errors, date_field(resources.clock.now()))
     status = 400 if errors.lines else 200
     return resources.pages.respond("key.html", view, visitor=visitor, notice=notice, status=status)
 
@@ -82,9 +69,9 @@ async def key_page(
 async def ask_revoke(request: web.Request) -> web.Response:
     """``GET /keys/{keyID}/revoke``: what breaks. Changes nothing."""
     resources = request.app[RESOURCES]
-    visitor, key, line = await _find_key(request)
-    view = KeyRevokeView(line, resources.csrf.token(visitor.session, f"{REVOKE_FORM} {key.key_id}"))
-    return resources.pages.respond("key_revoke.html", view, visitor=visitor)
+    visitor, key, app_name = await _find_key(request)
+    token = resources.csrf.token(visitor.session, f"{REVOKE_FORM} {key.key_id}")
+    return resources.pages.respond("key_revoke.html", KeyPageView(key, app_name, token), visitor=visitor)
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -156,11 +143,10 @@ def _no_such_key() -> Problem:
     return Problem(404, "You have no key with this id.")
 
 
-async def _find_key(request: web.Request) -> tuple[Visitor, KeyView, KeyLine]:
+async def _find_key(request: web.Request) -> tuple[Visitor, KeyView, str | None]:
     visitor, access = await ask(request, ReadAccess(session=required_session(request)))
     key_id = key_id_in(request.match_info["keyID"])
     key = next((key for key in access.keys if key.key_id == key_id), None)
     if key is None:
         raise _no_such_key()
-    names = {app.client_id: app.name for app in access.apps}
-    return visitor, key, key_line(request.app[RESOURCES], key, names)
+    return visitor, key, access.app_name(key)
