@@ -62,21 +62,13 @@ async def change_own_key(resources: Resources, user: SessionUser, command: Chang
 
 
 async def revoke_own_key(resources: Resources, user: SessionUser, command: RevokeOwnKey) -> OwnKeyChanged:
-    """Ends a key of the person.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """Ends a key of the person; unavailability as in ``change_own_key``."""
     found = await revoke_key(resources, user.user_id, command.key_id)
     return OwnKeyChanged(changed=KeyChanged(outcome="done" if found else "not_found"))
 
 
 async def rotate_own_key(resources: Resources, user: SessionUser, command: RotateOwnKey) -> OwnKeyChanged:
-    """Puts the key that the page has minted in the place of another one of the person.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """Puts the key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
     rotation = RotateKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
     changed = await resources.bus.request(rotation)
     if changed.outcome == "done":

@@ -29,7 +29,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     application.middlewares.append(sign_in_first)
     trace_requests(application, spans)
     application[RESOURCES] = resources
-    add_routes(application, resources.assets)
+    add_routes(application)
     add_health(application, resources.metrics, {"redis": resources.bus.ping})
     application.on_response_prepare.append(add_security_headers)
     application.cleanup_ctx.append(_running)

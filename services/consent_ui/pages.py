@@ -74,11 +74,23 @@ class Pages:
         self._environment.filters.update(filters)
 
     def render(
-        self, template: str, view: Any, *, visitor: Visitor | None = None, notice: str | None = None
+        self,
+        template: str,
+        view: Any,
+        *,
+        visitor: Visitor | None = None,
+        form: str = "",
+        notice: str | None = None,
     ) -> str:
-        """The HTML of a page. ``notice`` is one of our own sentences about what has just been done."""
+        """The HTML of a page; its ``token`` is of ``form`` (see ``CsrfTokens``).
+
+        ``notice`` is one of our own sentences about what has just been done.
+        """
         account = visitor and Account(visitor.user.username, self._csrf.token(visitor.session, LOGOUT_FORM))
-        return self._environment.get_template(template).render(view=view, account=account, notice=notice)
+        token = self._csrf.token(visitor.session, form) if visitor and form else ""
+        return self._environment.get_template(template).render(
+            view=view, account=account, token=token, notice=notice
+        )
 
     def respond(
         self,
@@ -86,14 +98,15 @@ class Pages:
         view: Any,
         *,
         visitor: Visitor | None = None,
+        form: str = "",
         notice: str | None = None,
         status: int = 200,
         forms_stay_here: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """The page as an answer; ``forms_stay_here`` see ``content_security_policy``."""
+        """The page as an answer; see ``render``, and for ``forms_stay_here`` ``content_security_policy``."""
         return web.Response(
-            text=self.render(template, view, visitor=visitor, notice=notice),
+            text=self.render(template, view, visitor=visitor, form=form, notice=notice),
             status=status,
             content_type="text/html",
             charset="utf-8",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from aiohttp import web
 
-from services.consent_ui.assets import PREFIX, Asset
+from services.consent_ui.assets import PREFIX
 from services.consent_ui.handlers import (
+    api,
     apps,
     client_endings,
     consent_decision,
@@ -17,12 +16,11 @@ from services.consent_ui.handlers import (
     key_changes,
     keys,
     sign_in,
+    static,
 )
-from services.consent_ui.handlers.api import api_page
-from services.consent_ui.handlers.static import static_handler
 
 
-def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> None:
+def add_routes(application: web.Application) -> None:
     """Adds every route. A GET answers HEAD too, and grants, makes and changes nothing."""
     client = "/developer/clients/{clientID}"
     application.add_routes(
@@ -52,7 +50,7 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.post("/keys/{keyID}/rename", key_changes.rename),
             web.post("/keys/{keyID}/expire", key_changes.expire),
             web.get("/developer", developer.list_clients),
-            web.get("/developer/api", api_page()),
+            web.get("/developer/api", api.api_page),
             web.get("/developer/clients/new", developer.new_client),
             web.post("/developer/clients/new", developer.create_client),
             web.get(client, developer.show_client),
@@ -61,6 +59,6 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.post(f"{client}/reset-secret", client_endings.reset_secret),
             web.get(f"{client}/delete", client_endings.ask_delete),
             web.post(f"{client}/delete", client_endings.delete_client),
-            web.get(PREFIX + "{name}", static_handler(assets)),
+            web.get(PREFIX + "{name}", static.static),
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from aiohttp import web
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
-from shared.contracts.access import ConnectedApp, ReadAccess, RevokeAccess
+from shared.contracts.access import ReadAccess, RevokeAccess
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
@@ -18,34 +17,15 @@ _DISCONNECT_FORM: Final = "disconnect"
 _REVOKE_FORM: Final = "revoke-all"
 
 
-@dataclass(frozen=True, slots=True)
-class DisconnectView:
-    """The question before an app is disconnected."""
-
-    app: ConnectedApp
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeAllView:
-    """The question before everything ends: how many apps and live keys."""
-
-    apps: int
-    keys: int
-    token: str
-
-
 async def ask_disconnect(request: web.Request) -> web.Response:
     """``GET /apps/{clientID}/disconnect``: what breaks. Changes nothing."""
-    resources = request.app[RESOURCES]
     client_id = request.match_info["clientID"]
     visitor, access = await ask(request, ReadAccess(session=required_session(request)))
     app = next((app for app in access.apps if app.client_id == client_id), None)
     if app is None:
         raise _no_such_app()
-    token = resources.csrf.token(visitor.session, f"{_DISCONNECT_FORM} {client_id}")
-    view = DisconnectView(app, token)
-    return resources.pages.respond("disconnect.html", view, visitor=visitor)
+    form = f"{_DISCONNECT_FORM} {client_id}"
+    return request.app[RESOURCES].pages.respond("disconnect.html", app, visitor=visitor, form=form)
 
 
 async def disconnect(request: web.Request) -> web.Response:
@@ -60,11 +40,8 @@ async def disconnect(request: web.Request) -> web.Response:
 
 async def ask_revoke_all(request: web.Request) -> web.Response:
     """``GET /revoke-all``: how much breaks. Changes nothing."""
-    resources = request.app[RESOURCES]
     visitor, access = await ask(request, ReadAccess(session=required_session(request)))
-    token = resources.csrf.token(visitor.session, _REVOKE_FORM)
-    view = RevokeAllView(len(access.apps), len(access.live_keys), token)
-    return resources.pages.respond("revoke_all.html", view, visitor=visitor)
+    return request.app[RESOURCES].pages.respond("revoke_all.html", access, visitor=visitor, form=_REVOKE_FORM)
 
 
 async def revoke_all(request: web.Request) -> web.Response:

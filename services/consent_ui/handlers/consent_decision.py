@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.display_names import readable
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.forms import PageForm, is_of_session, read_own_form, stale_form
 from services.consent_ui.handlers.consent_request import answer_request
@@ -15,7 +14,7 @@ from services.consent_ui.key_names import WRONG_NAME, is_key_name
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
 from services.consent_ui.views.consent import DECIDE_FORM
-from services.consent_ui.views.key_file import new_key_view
+from services.consent_ui.views.key_file import NewKeyView
 from services.consent_ui.views.messages import MessageView
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
@@ -59,14 +58,8 @@ async def create_key_file(request: web.Request) -> web.Response:
         return await _answer(request, form, decided)
     client = decided.client
     filename, content = render_key_file(decided.template, decided.filename, client.name, minted.token)
-    view = new_key_view(
-        resources,
-        decided.key,
-        title="Your key is ready",
-        app_name=readable(client.name),
-        content=content,
-        filename=filename if decided.filename else None,
-    )
+    shown_name = filename if decided.filename else None
+    view = NewKeyView("Your key is ready", decided.key, client.name, content, shown_name)
     return resources.pages.respond("new_key.html", view)
 
 

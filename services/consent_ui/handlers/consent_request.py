@@ -14,7 +14,7 @@ from aiohttp import web
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, signed_in, target_of, to_sign_in
-from services.consent_ui.views.consent import consent_view
+from services.consent_ui.views.consent import DECIDE_FORM, consent_view
 from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import PrepareAuthorization, PreparedAuthorization, Surface
@@ -89,6 +89,7 @@ async def answer_request(
                 "file_flow.html" if is_file else "consent.html",
                 view,
                 visitor=visitor,
+                form=f"{DECIDE_FORM} {consent.request_id}",
                 forms_stay_here=is_file,
                 status=status,
                 notice=notice,

@@ -8,13 +8,12 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.display_names import readable
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
 from services.consent_ui.views.clients import OVERLAPS
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.key_file import new_key_view
+from services.consent_ui.views.key_file import NewKeyView
 from services.consent_ui.views.moments import date_field
 from services.consent_ui.visitor import Visitor
 from shared.api_key import USER_KEY, mint_key
@@ -43,7 +42,6 @@ class KeyPageView:
     key: KeyView
     app_name: str | None
     """Of the app that holds it, as its developer chose it."""
-    token: str
     errors: FormErrors = NO_ERRORS
     earliest: str = ""
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
@@ -60,18 +58,22 @@ async def key_page(
     """The page of the key in the path; with ``errors`` as the answer to a form that was refused."""
     resources = request.app[RESOURCES]
     visitor, key, app_name = await _find_key(request)
-    token = resources.csrf.token(visitor.session, f"{CHANGE_FORM} {key.key_id}")
-    view = KeyPageView(key, app_name, token, errors, date_field(resources.clock.now()))
-    status = 400 if errors.lines else 200
-    return resources.pages.respond("key.html", view, visitor=visitor, notice=notice, status=status)
+    view = KeyPageView(key, app_name, errors, date_field(resources.clock.now()))
+    return resources.pages.respond(
+        "key.html",
+        view,
+        visitor=visitor,
+        form=f"{CHANGE_FORM} {key.key_id}",
+        notice=notice,
+        status=400 if errors.lines else 200,
+    )
 
 
 async def ask_revoke(request: web.Request) -> web.Response:
     """``GET /keys/{keyID}/revoke``: what breaks. Changes nothing."""
-    resources = request.app[RESOURCES]
     visitor, key, app_name = await _find_key(request)
-    token = resources.csrf.token(visitor.session, f"{REVOKE_FORM} {key.key_id}")
-    return resources.pages.respond("key_revoke.html", KeyPageView(key, app_name, token), visitor=visitor)
+    view, form = KeyPageView(key, app_name), f"{REVOKE_FORM} {key.key_id}"
+    return request.app[RESOURCES].pages.respond("key_revoke.html", view, visitor=visitor, form=form)
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -101,12 +103,11 @@ async def rotate(request: web.Request) -> web.Response:
     visitor, changed = await change_own_key(request, command)
     if changed.outcome == "conflict" or changed.key is None:
         raise Problem(409, "This key has ended and cannot be replaced.")
-    view = new_key_view(
-        resources,
+    view = NewKeyView(
+        "Your new key",
         changed.key,
-        title="Your new key",
-        app_name=readable(changed.key.identifier) if changed.key.client_id else None,
-        content=minted.token,
+        changed.key.identifier if changed.key.client_id else None,
+        minted.token,
         old_key_note=f"The old key ends {words}. Put the new one in its place.",
     )
     return resources.pages.respond("new_key.html", view, visitor=visitor)

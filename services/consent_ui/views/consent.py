@@ -26,7 +26,6 @@ class ConsentView:
     target: RedirectTarget | None
     action: str
     """Where the form goes."""
-    token: str
     return_to: str
     """The page's own address, signed: where a form goes on that was shown to another session."""
     switch_target: str
@@ -42,17 +41,16 @@ def consent_view(
     resources: Resources, visitor: Visitor, consent: ConsentRequest, action: str, target: str
 ) -> ConsentView:
     """The view of a prepared request; ``target`` is the page's own path and query."""
-    tokens, new = resources.csrf, () if consent.first_time else consent.new_permissions
+    new = () if consent.first_time else consent.new_permissions
     return ConsentView(
         consent=consent,
         groups=permission_groups(resources.catalogue, consent.permissions, new),
         people=None if consent.people is None else _people(consent.people),
         target=None if consent.redirect_uri is None else describe_redirect(consent.redirect_uri),
         action=action,
-        token=tokens.token(visitor.session, f"{DECIDE_FORM} {consent.request_id}"),
         return_to=sign_target(resources.settings.secrets, target),
         switch_target=target,
-        switch_token=tokens.token(visitor.session, f"{SWITCH_FORM} {target}"),
+        switch_token=resources.csrf.token(visitor.session, f"{SWITCH_FORM} {target}"),
     )
 
 

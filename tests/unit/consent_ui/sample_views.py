@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import orjson
 
-from services.consent_ui.handlers.apps import DisconnectView, RevokeAllView
 from services.consent_ui.handlers.consent_request import DeviceView
 from services.consent_ui.handlers.keys import KeyPageView
 from services.consent_ui.handlers.sign_in import SignInView
@@ -78,7 +77,6 @@ _CONSENT: Final = ConsentView(
     people=EVIL,
     target=RedirectTarget("site", EVIL),
     action=EVIL,
-    token=EVIL,
     return_to=EVIL,
     switch_target=EVIL,
     switch_token=EVIL,
@@ -114,7 +112,6 @@ _ENDED: Final = _key(client_id=None, last_used_on=None, expires_on=None, status=
 _FIELDS: Final = ClientFields(
     name=EVIL, redirect_uris=(EVIL,), api_key_format=EVIL, homepage=EVIL, description=EVIL
 )
-_NEW_KEY: Final = NewKeyView(EVIL, EVIL, EVIL, EVIL, EVIL, _LINES, EVIL, EVIL)
 _ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, advice=EVIL, request_id=EVIL)
 _SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
 _FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
@@ -139,14 +136,14 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "consent.html": (_CONSENT, _FROM_DEVICE),
     "developer.html": (ClientListView((ClientLine(EVIL, EVIL, "E", _DAY, _LINES),)), ClientListView(())),
     "device.html": (DeviceView(_ERRORS, EVIL),),
-    "disconnect.html": (DisconnectView(_APP, EVIL),),
+    "disconnect.html": (_APP,),
     "file_flow.html": (_CONSENT,),
     "home.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED)), Access()),
-    "key.html": (KeyPageView(_KEY, NAME, EVIL, _ERRORS, EVIL), KeyPageView(_ENDED, None, EVIL, _ERRORS, EVIL)),
-    "key_revoke.html": (KeyPageView(_KEY, NAME, EVIL), KeyPageView(_ENDED, None, EVIL)),
+    "key.html": (KeyPageView(_KEY, NAME, _ERRORS, EVIL), KeyPageView(_ENDED, None, _ERRORS, EVIL)),
+    "key_revoke.html": (KeyPageView(_KEY, NAME), KeyPageView(_ENDED, None)),
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"), MessageView(EVIL, (EVIL, EVIL), EVIL, "/", "warn", EVIL)),
-    "new_key.html": (_NEW_KEY,),
-    "revoke_all.html": (RevokeAllView(1, 2, EVIL), RevokeAllView(2, 1, EVIL)),
+    "new_key.html": (NewKeyView(EVIL, _KEY, NAME, EVIL, EVIL, EVIL), NewKeyView(EVIL, _KEY, None, EVIL)),
+    "revoke_all.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED, _KEY)), Access()),
     "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL), SignInView(None, FormErrors())),
     "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL),),
     "welcome.html": (None,),
