@@ -30,7 +30,7 @@ def is_own_target(target: str) -> bool:
 
 def sign_target(secrets: Sequence[bytes], target: str) -> str:
     """The text that leads to ``target`` (of ``is_own_target``); in it only letters, digits, ``.``, ``-`` and ``_``."""
-    carried = base64.urlsafe_b64encode(target.encode("ascii")).decode().rstrip("=")
+    carried = base64.urlsafe_b64encode(target.encode("ascii", "replace")).decode().rstrip("=")
     return f"{keyed_digest(secrets[0], _PURPOSE, target)}.{carried}"
 
 

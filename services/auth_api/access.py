@@ -45,10 +45,11 @@ async def revoke_own_access(resources: Resources, user: SessionUser, command: Re
     Raises:
         StoreUnavailable: as ``revoke_access``.
     """
-    if command.client_id is not None:
-        return AccessRevoked(found=await disconnect_app(resources, user.user_id, command.client_id))
-    await revoke_access(resources, user.user_id)
-    return AccessRevoked(found=True)
+    if command.client_id is None:
+        await revoke_access(resources, user.user_id)
+    elif not await disconnect_app(resources, user.user_id, command.client_id):
+        return AccessRevoked(outcome="not_found")
+    return AccessRevoked(outcome="done")
 
 
 async def change_own_key(resources: Resources, user: SessionUser, command: ChangeOwnKey) -> OwnKeyChanged:

@@ -34,6 +34,12 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
+from shared.contracts.previous_release import (
+    ContinuationStored,
+    DisconnectApp,
+    ListApps,
+    StoreContinuation,
+)
 from shared.contracts.sessions import (
     EndSession,
     PersonalCommand,
@@ -42,6 +48,7 @@ from shared.contracts.sessions import (
     SessionState,
     SessionUser,
 )
+from shared.return_to import sign_target
 
 QUEUE: Final = "auth_api"
 
@@ -52,6 +59,10 @@ PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalRepl
 async def _end_session(resources: Resources, command: EndSession) -> Done:
     await end_session(resources, command.session)
     return Done()
+
+
+async def _store_continuation(resources: Resources, command: StoreContinuation) -> ContinuationStored:
+    return ContinuationStored(continue_id=sign_target(resources.settings.secrets, command.target))
 
 
 async def _read_session(_resources: Resources, _user: SessionUser, _command: ReadSession) -> SessionState:
@@ -70,6 +81,7 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (ListAttempts, list_attempts),
     (NoteUndelivered, note_undelivered),
     (AuthenticateClient, authenticate_digest),
+    (StoreContinuation, _store_continuation),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),
@@ -78,6 +90,8 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ChangeOwnKey, access.change_own_key),
     (RevokeOwnKey, access.revoke_own_key),
     (RotateOwnKey, access.rotate_own_key),
+    (ListApps, access.read_access),
+    (DisconnectApp, access.revoke_own_access),
 )
 """What a person asks for: answered for whoever the session is of, and only then."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
 
 from services.auth_api import device_codes, pushed_requests, refusals
 from services.auth_api.client import Client
@@ -37,6 +36,7 @@ from shared.contracts.authorization import (
 )
 from shared.contracts.sessions import SessionUser
 from shared.redirect_location import append_parameters
+from shared.return_to import sign_target
 
 _SPELLING = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
 _STEPS: dict[Surface, str] = {
@@ -45,7 +45,6 @@ _STEPS: dict[Surface, str] = {
     "client_file_flow": "file flow",
     "device": "device",
 }
-_SIGN_IN: Final = PreparedAuthorization(outcome="sign_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ async def _prepare(
 ) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            return _SIGN_IN
+            return _sign_in(resources, command)
         asked = await _asked_by_device(resources, command, user)
     elif command.surface == "client_file_flow":
         asked = await _asked_for_file(resources, command)
@@ -106,7 +105,7 @@ async def _prepare(
     if asked.request.silent:
         _refuse_silently(resources, command, asked, signed_in=user is not None)
     if user is None or command.session is None:
-        return _SIGN_IN
+        return _sign_in(resources, command)
     return await _consent_page(resources, command, asked, user, command.session)
 
 
@@ -180,6 +179,11 @@ def _refuse_silently(
         error, resources.settings.public_url, state=asked.request.state, context=asked.request.context
     )
     raise RedirectError(append_parameters(target.redirect_uri, parameters))
+
+
+def _sign_in(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
+    signed = sign_target(resources.settings.secrets, command.target)
+    return PreparedAuthorization(outcome="sign_in", continue_id=signed)
 
 
 async def _consent_page(

@@ -59,9 +59,9 @@ class ReadAccess(PersonalCommand[Access]):
 
 
 class AccessRevoked(PersonalReply):
-    """Where it is ``found``, everything that the command names is dead: keys, codes and pending requests."""
+    """``done``: everything that the command names is dead: keys, codes and pending requests."""
 
-    found: bool = False
+    outcome: Literal["done", "signed_out", "not_found"] = "signed_out"
 
 
 class RevokeAccess(PersonalCommand[AccessRevoked]):

@@ -53,6 +53,8 @@ class PreparedAuthorization(Message):
     consent: ConsentRequest | None = None
     user: SessionUser | None = None
     """Who is signed in, with a refusal."""
+    continue_id: str | None = None
+    """With ``sign_in``, for consent_ui of release 0.1."""
     location: str | None = None
     """For ``redirect``: the whole Location, byte for byte."""
     refusal: Refusal | None = None
@@ -71,6 +73,8 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     surface: Surface
     query: tuple[tuple[str, str], ...]
+    target: str = "/"
+    """The path and query of the page, from consent_ui of release 0.1."""
     session: str | None
     peer: str
     request_id: str

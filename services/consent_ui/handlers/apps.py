@@ -33,7 +33,7 @@ async def disconnect(request: web.Request) -> web.Response:
     form = await read_page_form(request, _DISCONNECT_FORM, id_field="client_id")
     command = RevokeAccess(session=required_session(request), client_id=form.one("client_id"))
     _, answer = await ask(request, command)
-    if not answer.found:
+    if answer.outcome == "not_found":
         raise _no_such_app()
     return see_other("/?done=disconnected")
 
