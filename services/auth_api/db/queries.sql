@@ -160,9 +160,12 @@ SET permissions = (
     granted_on = greatest(grants.granted_on, excluded.granted_on)
 RETURNING user_id;
 
--- name: delete_grant
--- Ends a standing consent; when it was last given.
-DELETE FROM grants WHERE user_id = $1 AND client_id = $2 RETURNING granted_on;
+-- name: delete_grants
+-- Ends a person's standing consent to one client, or to all of them; when the last of these was given.
+WITH ended AS (
+    DELETE FROM grants WHERE user_id = $1 AND ($2::text IS NULL OR client_id = $2::text) RETURNING granted_on
+)
+SELECT max(granted_on) FROM ended;
 
 -- name: insert_event
 -- An event for the relay, written with the change that it tells.

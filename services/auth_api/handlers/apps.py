@@ -7,7 +7,7 @@ from aiohttp import web
 from services.auth_api.apps import disconnect_app, list_apps
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
-from shared.contracts.apps import ConnectedApp
+from shared.contracts.access import ConnectedApp
 from shared.web.body import json_response
 from shared.web.failures import Problem
 
@@ -21,8 +21,7 @@ async def list_connected(request: web.Request) -> web.Response:
 async def disconnect(request: web.Request) -> web.Response:
     """DELETE: 204 once every key, code and pending request of the person and that client is dead."""
     user = await signed_in(request)
-    client = await disconnect_app(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
-    if client is None:
+    if not await disconnect_app(request.app[RESOURCES], user.user_id, request.match_info["clientID"]):
         raise Problem(404, "There is no such client.")
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
 

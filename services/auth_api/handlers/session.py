@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.auth_api.accounts import Account, sign_in
-from services.auth_api.continuations import take_continuation
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
@@ -57,7 +56,7 @@ async def answer_with_session(
     replaced = read_session_cookie(request, resources.settings)
     session_id = await start_session(resources, account, replaced)
     if credentials.from_form:
-        response = see_other(await take_continuation(resources, credentials.continue_id))
+        response = see_other(credentials.return_to)
     else:
         response = json_response({"userID": account.user_id, "username": account.username}, status)
     set_session_cookie(response, resources.settings, session_id)

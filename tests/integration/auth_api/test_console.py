@@ -17,10 +17,10 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
-from shared.contracts.sessions import EndSession, ReadSession, StoreContinuation
+from shared.contracts.sessions import EndSession, ReadSession
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started
-from tests.harness.site import CALLBACK, PASSWORD, Person
+from tests.harness.site import CALLBACK, Person
 from tests.integration.auth_api.conftest import Registry
 
 FIELDS = ClientFields(
@@ -54,15 +54,6 @@ async def test_who_is_signed_in_and_signing_out(registry: Registry, pages: Bus) 
     assert (await pages.request(ReadSession(session=session))).user is None
     assert (await person.http.get("/api/v1/session")).status_code == 401
     await pages.request(EndSession(session=NOBODY))
-
-
-async def test_a_stored_target_is_where_the_sign_in_leads(registry: Registry, pages: Bus) -> None:
-    """`continuation.store` gives the id that the login form posts."""
-    person = await registry.site.sign_up()
-    stored = await pages.request(StoreContinuation(target="/oauth/request-auth?clientID=a%20b"))
-    form = {"username": person.username, "password": PASSWORD, "continue": stored.continue_id}
-    answer = await registry.site.http.post("/api/v1/session", data=form)
-    assert answer.headers["Location"] == "/oauth/request-auth?clientID=a%20b"
 
 
 async def test_a_client_from_registration_to_deletion(registry: Registry, pages: Bus) -> None:
