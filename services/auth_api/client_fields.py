@@ -23,47 +23,27 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 """An id that an operator may choose."""
 
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+", re.ASCII)
+_LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
+_LONGEST_HOST: Final = 253
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
 
-def check_client_fields(
-    fields: ClientFields, catalogue: Collection[str], *, redirect_field: str = "redirectUris"
-) -> list[FieldError]:
+def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> list[FieldError]:
     """Everything that is wrong with a registration, in the order of the fields; empty where nothing is.
 
     Args:
         fields: as given, unchecked.
         catalogue: the names of the site's permissions.
-        redirect_field: how the author called the redirect URIs (``redirectUri`` or ``redirectUris``).
     """
-    found = [error for check in _CHECKS for error in check(fields, catalogue)]
-    if redirect_field == "redirectUris":
-        return found
-    return [
-        FieldError(field=redirect_field, detail=error.detail)
-        if error.field.startswith("redirectUris")
-        else error
-        for error in found
-    ]
+    return [error for check in _CHECKS for error in check(fields, catalogue)]
 
 
 def tidied(fields: ClientFields) -> ClientFields:
-    """The fields with the name and description trimmed and composed, and empty optional texts as absent."""
-
-    def text(value: str | None) -> str | None:
-        return unicodedata.normalize("NFC", value).strip() or None if value is not None else None
-
+    """The fields with the name and description composed, and without white space around them."""
+    texts = {"name": fields.name, "description": fields.description}
     return fields.model_copy(
-        update={
-            "name": text(fields.name),
-            "description": text(fields.description),
-            "homepage": fields.homepage or None,
-            "webhook_uri": fields.webhook_uri or None,
-            "api_key_format": fields.api_key_format or None,
-            "api_key_filename": fields.api_key_filename or None,
-        }
+        update={name: text and unicodedata.normalize("NFC", text).strip() for name, text in texts.items()}
     )
 
 
@@ -160,9 +140,18 @@ def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
         return "must name a well-formed host and port"
     if "@" in parts.netloc:
         return "must not hold a user name or password"
-    if port == 0 or not (_HOST.fullmatch(host) or _literal_address(host)):
+    if port == 0 or not (_is_host_name(host) or _literal_address(host)):
         return "must name a well-formed host and port"
     return None
+
+
+def _is_host_name(host: str) -> bool:
+    """Whether this is a name of DNS (RFC 1035 §2.3.4), a final dot included; one pass, whatever it is."""
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_HOST and all(
+        _LABEL_TEXT.fullmatch(label) and not label.startswith("-") and not label.endswith("-")
+        for label in name.split(".")
+    )
 
 
 def _address_fault(url: str) -> str | None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from services.auth_api import apps, authorization, console
-from services.auth_api.client_proofs import authenticate_digest
+from services.auth_api.client_access import authenticate_digest
 from services.auth_api.continuations import store_continuation
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import end_session, read_session

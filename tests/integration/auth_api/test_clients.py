@@ -174,6 +174,37 @@ async def test_changes_leave_everything_else_as_it_is(registry: Registry) -> Non
     assert (await person.http.get("/api/v1/clients")).json() == [expected]
 
 
+@pytest.mark.parametrize("field", ["redirectUri", "apiKeyFormat", "apiKeyFilename", "webhookUri", "homepage"])
+async def test_an_empty_string_is_no_way_to_clear_a_field(registry: Registry, field: str) -> None:
+    """`""` is a value that breaks the field's rule: 400 by name, and nothing is lost; `null` clears."""
+    person = await registry.site.sign_up()
+    given = {
+        "redirectUri": CALLBACK,
+        "apiKeyFormat": "key: %%API_KEY%%",
+        "apiKeyFilename": "key.txt",
+        "webhookUri": "https://hooks.example.com/x",
+        "homepage": "https://example.com",
+    }
+    client = await person.create_client(**given)
+    path = f"/api/v1/clients/{client.client_id}"
+    registered = await person.http.post("/api/v1/clients", json={**SEED, field: ""})
+    changed = await person.http.patch(path, json={field: ""})
+    for answer in (registered, changed):
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert [own[field] for own in (await person.http.get("/api/v1/clients")).json()] == [given[field]]
+    cleared = await person.http.patch(path, json={field: None})
+    assert (cleared.status_code, cleared.json()[field]) == (200, None)
+
+
+async def test_the_names_of_our_code_are_unknown_outside(registry: Registry) -> None:
+    """A field has its public name alone."""
+    person = await registry.site.sign_up()
+    answer = await person.http.post("/api/v1/clients", json={**SEED, "api_key_filename": "key.txt"})
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["api_key_filename"]
+
+
 async def test_a_change_is_checked_with_what_stays(registry: Registry) -> None:
     """A file name that the kept template cannot keep is refused."""
     person = await registry.site.sign_up()
