@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+Milliseconds = Annotated[int, Field(description="Unix time in milliseconds")]
 
 _CAPITALS: Final = frozenset({"id", "api"})
 
@@ -17,6 +19,14 @@ def public_name(field: str) -> str:
 
 PUBLIC_NAMES: Final = ConfigDict(alias_generator=public_name, populate_by_name=True)
 """For a model that is also read or written under its public names (``by_alias``)."""
+
+
+def _may_grow(schema: dict[str, Any]) -> None:
+    schema.pop("additionalProperties", None)
+
+
+ANSWERED: Final = ConfigDict(**PUBLIC_NAMES, json_schema_extra=_may_grow)
+"""For a message of the bus that an endpoint answers as it is: a reader of the description must expect new members."""
 
 
 class Document(BaseModel):

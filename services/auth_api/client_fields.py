@@ -25,6 +25,7 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 _LONGEST_HOST: Final = 253
+_DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
@@ -54,9 +55,7 @@ def _name(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldEr
     elif not SHORTEST_NAME <= len(name) <= LONGEST_NAME:
         yield FieldError(field="name", detail=f"must be {SHORTEST_NAME} to {LONGEST_NAME} characters long")
     elif not is_plain(name):
-        yield FieldError(
-            field="name", detail="must not hold control, invisible or direction-turning characters"
-        )
+        yield FieldError(field="name", detail=_DECEIVES)
 
 
 def _redirect_uris(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
@@ -72,7 +71,7 @@ def _redirect_uris(fields: ClientFields, _catalogue: Collection[str]) -> Iterato
 
 
 def _requested_permissions(fields: ClientFields, catalogue: Collection[str]) -> Iterator[FieldError]:
-    yield from permission_errors("requestedPermissions", fields.requested_permissions, catalogue)
+    return permission_errors("requestedPermissions", fields.requested_permissions, catalogue)
 
 
 def permission_errors(
@@ -100,14 +99,11 @@ def _key_file(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[Fie
             yield FieldError(field="apiKeyFormat", detail=fault)
 
 
-def _webhook_uri(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
-    if fields.webhook_uri is not None:
-        fault = _url_fault(fields.webhook_uri, ("https",)) or _address_fault(fields.webhook_uri)
+def _addresses(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
+    if (webhook := fields.webhook_uri) is not None:
+        fault = _url_fault(webhook, ("https",)) or _address_fault(webhook)
         if fault is not None:
             yield FieldError(field="webhookUri", detail=fault)
-
-
-def _homepage(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
     if fields.homepage is not None:
         fault = _url_fault(fields.homepage, ("https", "http"))
         if fault is not None:
@@ -115,15 +111,11 @@ def _homepage(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[Fie
 
 
 def _description(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
-    text = fields.description
-    if text is None:
-        return
+    text = fields.description or ""
     if len(text) > LONGEST_DESCRIPTION:
         yield FieldError(field="description", detail=f"must be at most {LONGEST_DESCRIPTION} characters long")
     elif not is_plain(text.replace("\r\n", " ").replace("\n", " ")):
-        yield FieldError(
-            field="description", detail="must not hold control, invisible or direction-turning characters"
-        )
+        yield FieldError(field="description", detail=_DECEIVES)
 
 
 def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
@@ -195,7 +187,6 @@ _CHECKS: Final[tuple[Check, ...]] = (
     _redirect_uris,
     _requested_permissions,
     _key_file,
-    _webhook_uri,
-    _homepage,
+    _addresses,
     _description,
 )

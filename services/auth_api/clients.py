@@ -18,6 +18,8 @@ from shared.contracts.clients import ClientFields, FieldError
 from shared.contracts.events import HoldingEnded
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from services.auth_api.db.repository import Connection
 
 LONGEST_OVERLAP: Final = 604_800
@@ -109,10 +111,8 @@ async def read_client(resources: Resources, client_id: str) -> Client:
         UnknownClientError: there is none.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    row = await resources.database.fetchrow("find_client", client_id) if is_client_id(client_id) else None
-    if row is None:
-        raise UnknownClientError
-    return client_of(row)
+    known = is_client_id(client_id)
+    return _found(await resources.database.fetchrow("find_client", client_id) if known else None)
 
 
 async def read_own_client(resources: Resources, author_id: int, client_id: str) -> Client:
@@ -241,9 +241,11 @@ async def _require_room(resources: Resources, connection: Connection, author_id:
 
 
 async def _locked(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
-    row = None
-    if is_client_id(client_id):
-        row = await connection.fetchrow(resources.database.sql["lock_own_client"], client_id, author_id)
+    query, known = resources.database.sql["lock_own_client"], is_client_id(client_id)
+    return _found(await connection.fetchrow(query, client_id, author_id) if known else None)
+
+
+def _found(row: Record | None) -> Client:
     if row is None:
         raise UnknownClientError
     return client_of(row)
@@ -271,6 +273,4 @@ async def _noted(
 ) -> Client:
     """The client as the running transaction leaves it, after a line in the audit."""
     await _note(resources, connection, actor, action, client_id)
-    row = await connection.fetchrow(resources.database.sql["find_client"], client_id)
-    assert row is not None
-    return client_of(row)
+    return _found(await connection.fetchrow(resources.database.sql["find_client"], client_id))

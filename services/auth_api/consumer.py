@@ -6,18 +6,23 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from services.auth_api import apps, authorization, console
+from services.auth_api import apps, console
+from services.auth_api.attempts import list_attempts
 from services.auth_api.client_access import authenticate_digest
 from services.auth_api.continuations import store_continuation
+from services.auth_api.decisions import decide_authorization
+from services.auth_api.preparation import prepare_authorization
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import end_session, read_session
 from shared.bus import Delivery, Handler, handler
 from shared.contracts.apps import AppDisconnected, AppList, DisconnectApp, ListApps
+from shared.contracts.authorization import DecideAuthorization, PrepareAuthorization
 from shared.contracts.base import Command, Done, Message
 from shared.contracts.clients import (
     AuthenticateClient,
     CreateClient,
     DeleteClient,
+    ListAttempts,
     ListOwnClients,
     ReadOwnClient,
     ResetClientSecret,
@@ -78,7 +83,9 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (AuthenticateClient, authenticate_digest),
     (ListApps, _list_apps),
     (DisconnectApp, _disconnect_app),
-    *authorization.HANDLERS,
+    (PrepareAuthorization, prepare_authorization),
+    (DecideAuthorization, decide_authorization),
+    (ListAttempts, list_attempts),
 )
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from shared.contracts.base import Command, Message, MessageType
+from shared.documents import ANSWERED, Milliseconds
 
 
 class ConnectedApp(Message):
-    """One client of a person's home page."""
+    """A client that holds a key or a standing consent of the person."""
+
+    model_config = ANSWERED
 
     client_id: str
     name: str
     author_name: str
     homepage: str | None
-    permissions: tuple[str, ...]
-    first_granted_on: int
-    last_used_on: int | None
+    permissions: Annotated[tuple[str, ...], Field(description="names of the catalogue")]
+    first_granted_on: Milliseconds
+    last_used_on: Milliseconds | None
     keys: int
     """Live and paused keys."""
 

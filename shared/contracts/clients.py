@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Command, Done, Message, MessageType
-from shared.documents import PUBLIC_NAMES
+from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 """The cause of an attempt that will fail once the overlap ends; the console looks for it."""
@@ -74,62 +74,56 @@ class ClientAnswer(Message):
     errors: tuple[FieldError, ...] = ()
 
 
-class CreateClient(Command[ClientAnswer]):
-    """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
+class _AuthorsCommand(Command[ClientAnswer]):
+    """What the person behind a session asks of the registry."""
 
-    type: ClassVar[str] = "client.create"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
+
+
+class CreateClient(_AuthorsCommand):
+    """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
+
+    type: ClassVar[str] = "client.create"
+
     fields: ClientFields
     secret_digest: str | None
 
 
-class ReadOwnClient(Command[ClientAnswer]):
+class ReadOwnClient(_AuthorsCommand):
     """One client, to its author."""
 
     type: ClassVar[str] = "client.read"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
 
 
-class UpdateClient(Command[ClientAnswer]):
+class UpdateClient(_AuthorsCommand):
     """Replace everything of a client that may change (not id, secret, author, permissions, ``public``)."""
 
     type: ClassVar[str] = "client.update"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
     fields: ClientFields
 
 
-class ResetClientSecret(Command[ClientAnswer]):
+class ResetClientSecret(_AuthorsCommand):
     """Give a client a new secret (its digest); the old one works ``overlap_seconds`` longer."""
 
     type: ClassVar[str] = "client.reset-secret"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
     secret_digest: str
     overlap_seconds: int = 0
 
 
-class DeleteClient(Command[ClientAnswer]):
+class DeleteClient(_AuthorsCommand):
     """Delete a client; every key, code and pending request of it is dead when this is answered."""
 
     type: ClassVar[str] = "client.delete"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
 
 
@@ -172,9 +166,11 @@ class AuthenticateClient(Command[ClientAuthenticated]):
 
 
 class Attempt(Message):
-    """One authorize or token attempt of a client, redacted: its flight recorder."""
+    """One authorize or token attempt of a client, redacted, with its exact cause."""
 
-    on: int
+    model_config = ANSWERED
+
+    on: Milliseconds
     step: str
     result: Literal["ok", "refused"]
     error: str | None

@@ -6,7 +6,6 @@ from aiohttp import web
 
 from services.auth_api.apps import disconnect_app, list_apps
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.documents import AppDocument
 from services.auth_api.handlers.signed_in import signed_in
 from shared.web.body import json_response
 from shared.web.failures import Problem
@@ -16,7 +15,7 @@ async def list_connected(request: web.Request) -> web.Response:
     """GET: 200 with the clients that hold a live key or a grant of the person."""
     user = await signed_in(request)
     apps = await list_apps(request.app[RESOURCES], user.user_id)
-    return json_response([AppDocument.of(app) for app in apps])
+    return json_response([app.model_dump(by_alias=True) for app in apps])
 
 
 async def disconnect(request: web.Request) -> web.Response:

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from services.auth_api.code_creation import create_code
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.documents import CodeDocument
 from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.handlers.signed_in import signed_in
 from shared.documents import Body
@@ -40,4 +39,4 @@ async def create(request: web.Request) -> web.StreamResponse:
         body.permissions,
         request_id=request_id_of(request),
     )
-    return json_answer(CodeDocument.of(created))
+    return json_answer(created.model_dump(by_alias=True))

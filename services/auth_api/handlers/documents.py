@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts.clients import ClientTexts
 from shared.contracts.keys import KeyStatus
-from shared.documents import Document
+from shared.documents import Document, Milliseconds
 
-Milliseconds = Annotated[int, Field(description="Unix time in milliseconds")]
 Permissions = Annotated[list[str], Field(description="names of the catalogue")]
 
 
@@ -90,40 +89,6 @@ class NewKeyDocument(KeyDocument):
     file: KeyFile | None = None
 
 
-class AppDocument(Document):
-    """A client that holds a key or a standing consent of the person."""
-
-    client_id: str
-    name: str
-    author_name: str
-    homepage: str | None
-    permissions: Permissions
-    first_granted_on: Milliseconds
-    last_used_on: Milliseconds | None
-    keys: int
-
-
-class CodeDocument(Document):
-    """A one-time code and where to send the person with it."""
-
-    code: str
-    user_id: int
-    created_on: Milliseconds
-    expires_in: int
-    redirect_to: str
-
-
-class AttemptDocument(Document):
-    """One authorize or token attempt of a client, redacted, with its exact cause."""
-
-    on: Milliseconds
-    step: str
-    result: Literal["ok", "refused"]
-    error: str | None
-    cause: str
-    request_id: str
-
-
 class TokenDocument(BaseModel):
     """The key (RFC 6749 §5.1); a JSON request is answered with ``success``, ``description`` and ``body`` besides."""
 
@@ -197,15 +162,3 @@ class DeviceForm(BaseModel):
     client_id: str | None = None
     client_secret: str | None = None
     scope: str | None = None
-
-
-class RegistrationBody(BaseModel):
-    """RFC 7591 §2; what else it names is ignored."""
-
-    redirect_uris: list[str]
-    client_name: str | None = None
-    client_uri: str | None = None
-    scope: str | None = None
-    token_endpoint_auth_method: str | None = None
-    grant_types: list[str] | None = None
-    response_types: list[str] | None = None

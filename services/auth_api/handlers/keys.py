@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
@@ -112,14 +113,7 @@ async def change(request: web.Request) -> web.Response:
         raise refused_fields(errors)
     changed = await change_key(
         request.app[RESOURCES],
-        ChangeKey(
-            key_id=key_id,
-            user_id=user.user_id,
-            identifier=given.get("identifier"),
-            status=given.get("status"),
-            permissions=tuple(body.permissions) if "permissions" in given else None,
-            expires_on=given.get("expires_on"),
-        ),
+        ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given}),
     )
     return json_response(_document(_done(changed)))
 
@@ -152,7 +146,7 @@ def _document(key: KeyView) -> dict[str, Any]:
 
 
 def _new_document(new: NewKey, file: KeyFile | None = None) -> dict[str, Any]:
-    given = {} if file is None else {"file": {"filename": file.filename, "content": file.content}}
+    given = {} if file is None else {"file": asdict(file)}
     return NewKeyDocument.of(new.view, from_api_client=new.view.client_id, token=new.token, **given)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.auth_api.code_creation import CreatedCode
 from services.auth_api.handlers import documents
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
 from services.auth_api.handlers.create_code import NewCode
 from services.auth_api.handlers.credentials import CredentialsBody
 from services.auth_api.handlers.keys import KeyChanges, NewKeyFile, NewPersonalKey, Rotation
+from services.auth_api.oauth.client_registration import ClientMetadata
+from shared.contracts.apps import ConnectedApp
+from shared.contracts.clients import Attempt
 from shared.openapi import (
     FORM,
     JSON,
@@ -98,15 +102,13 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "GET /api/v1/clients/{clientID}/attempts": _read(
             "The last attempts of a client",
-            _ok("Newest first, at most 100, each with its cause.", list[documents.AttemptDocument]),
+            _ok("Newest first, at most 100, each with its cause.", list[Attempt]),
         ),
     },
     "OAuth 2.0": {
         "POST /api/v1/oauth/create-code": Operation(
             "Consent through your own front end",
-            _ok("The code and where to send the person.", documents.CodeDocument)
-            | _OAUTH
-            | oauth_errors(404),
+            _ok("The code and where to send the person.", CreatedCode) | _OAUTH | oauth_errors(404),
             {JSON: NewCode},
             security=SESSION,
         ),
@@ -135,7 +137,7 @@ SECTIONS: Final[dict[str, Section]] = {
         "POST /api/v1/oauth/register": Operation(
             "Let a program register itself (off unless the operator turns it on)",
             _made("The client and, this once, its secret.", _OBJECT) | _OAUTH | oauth_errors(404),
-            {JSON: documents.RegistrationBody},
+            {JSON: ClientMetadata},
         ),
         "GET /.well-known/oauth-authorization-server": Operation(
             "What this server can do", _ok("RFC 8414 metadata.", _OBJECT) | _OPEN
@@ -143,7 +145,7 @@ SECTIONS: Final[dict[str, Section]] = {
     },
     "Keys": {
         "GET /api/v1/apps": _read(
-            "Connected apps", _ok("Clients with a key or consent.", list[documents.AppDocument])
+            "Connected apps", _ok("Clients with a key or consent.", list[ConnectedApp])
         ),
         "DELETE /api/v1/apps/{clientID}": _change(
             "Disconnect an app", _ended("Everything it was given is dead.")

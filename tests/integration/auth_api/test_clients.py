@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.auth_api.clients import UnknownAuthorError, create_client
+from shared.contracts.clients import ClientFields
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, Client, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter, serving_registry
@@ -323,6 +325,14 @@ async def test_an_account_has_so_many_clients_and_no_more(start_registry: Regist
         own = (await person.http.get("/api/v1/clients")).json()
         assert (await person.http.delete(f"/api/v1/clients/{own[0]['clientID']}")).status_code == 204
         assert (await person.http.post("/api/v1/clients", json=SEED)).status_code == 201
+
+
+async def test_an_account_that_was_disabled_meanwhile_registers_nothing(registry: Registry) -> None:
+    """Between the look at the session and the registration: an error of its own, and no row."""
+    fields = ClientFields(name="Epic Games", requested_permissions=("customise_score",))
+    with pytest.raises(UnknownAuthorError):
+        await create_client(registry.resources, 10**9, fields, digest_of("s"))
+    assert await registry.sql("SELECT FROM auth.clients WHERE author_id = $1", 10**9) == []
 
 
 async def live_keys(registry: Registry, client: Client) -> int:
