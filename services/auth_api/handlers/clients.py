@@ -25,7 +25,7 @@ from services.auth_api.clients import (
     update_client,
 )
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.documents import ClientDocument
+from services.auth_api.handlers.documents import ClientDocument, PublicClientDocument
 from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields, ClientTexts, FieldError
@@ -103,9 +103,7 @@ async def read(request: web.Request) -> web.Response:
     """GET one: 200 to anybody, without secret and webhook."""
     with _refusals():
         client = await read_client(request.app[RESOURCES], request.match_info["clientID"])
-    document = ClientDocument.of(client)
-    del document["webhookUri"]
-    return json_response(document)
+    return json_response(PublicClientDocument.of(client))
 
 
 async def update(request: web.Request) -> web.Response:

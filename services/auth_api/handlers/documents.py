@@ -51,6 +51,7 @@ class ClientDocument(ClientTexts, _ClientHead):
 
 
 def _for_anybody(schema: dict[str, Any]) -> None:
+    """Leaves out what the author alone may see."""
     for name in ("clientSecret", "webhookUri"):
         del schema["properties"][name]
     _always_there(schema)
@@ -60,6 +61,8 @@ class PublicClientDocument(ClientDocument):
     """A registered client as anybody may see it."""
 
     model_config = ConfigDict(json_schema_extra=_for_anybody)
+
+    webhook_uri: str | None = Field(default=None, exclude=True)
 
 
 class KeyDocument(Document):
