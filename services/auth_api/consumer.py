@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.auth_api import access, console
 from services.auth_api.attempts import list_attempts
-from services.auth_api.client_proofs import authenticate_digest
+from services.auth_api.client_access import authenticate_digest
 from services.auth_api.decisions import decide_authorization
 from services.auth_api.preparation import prepare_authorization
 from services.auth_api.resources import Resources
