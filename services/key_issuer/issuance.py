@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 import structlog
 
 from services.key_issuer import rules
-from services.key_issuer.db.repository import KeyRows, in_transaction, issue_unknown_keys
+from services.key_issuer.db.repository import KeyRows, issue_unknown_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import (
+    ABANDONED,
+    EVICTED,
     LIVE_KEYS_PER_HOLDING,
     NOTHING_KNOWN,
     OWN_KEYS,
+    REPLAYED,
+    SUPERSEDED,
     Holding,
     IssueFacts,
     NewKey,
+    name_of,
 )
-from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED
+from shared.bus import Refusal
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
@@ -31,14 +35,12 @@ from shared.failpoints import failpoint
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A command that nothing can be made of, and why; no secret in it."""
-
-    reason: str
+class NotIssuedError(Exception):
+    """PostgreSQL refuses this key, for a reason of which only the name is told: the command is tried again later."""
 
 
-Outcome = IssueKeyReply | Malformed
+Outcome = IssueKeyReply | Refusal | NotIssuedError
+"""An exception stands for a command that cannot be carried out; no secret in it."""
 
 _ISSUED: Final = IssueKeyReply(outcome="issued")
 _USED: Final = IssueKeyReply(outcome="code_already_used")
@@ -65,7 +67,7 @@ async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outco
         if fault is None:
             sound.append(place)
         else:
-            outcomes[place] = Malformed(fault)
+            outcomes[place] = Refusal(fault)
     while sound:
         first, later = rules.first_of_each([commands[place] for place in sound])
         round_of = [sound[place] for place in first]
@@ -95,7 +97,7 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Out
     except (asyncpg.PostgresError, ValueError) as error:
         if len(commands) == 1:
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
-            return [Malformed(type(error).__name__)]
+            return [NotIssuedError(type(error).__name__)]
     return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
 
 
@@ -108,7 +110,9 @@ async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
 
 
 async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply] | None:
-    """What nearly every batch is: keys that nobody has heard of. ``None`` where one of them is none; nothing is made."""
+    """What nearly every batch is: keys of which nothing is known. ``None`` where something is; nothing is made."""
+    if any(command.abandoned for command in commands):
+        return None
     now = issuer.clock.now()
     rows = _new_keys(issuer, [(command, None) for command in commands])
     narrowed = await issue_unknown_keys(issuer.database, rows, issuer.peppers.current, now)
@@ -119,7 +123,7 @@ async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[I
 
 
 async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
-    """Step by step, with a judgement on each: a code that comes back, a second delivery, a withdrawn consent."""
+    """Step by step, with a judgement on each: a code that comes back, a second delivery, a key that was given up."""
 
     async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
         batch = _Batch(issuer, rows, commands)
@@ -127,9 +131,7 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
         await failpoint("key_issuer.issue.inserted")
         return replies, batch.narrowed
 
-    replies, narrowed = await in_transaction(issuer.database, work)
-    issuer.announce(narrowed)
-    return replies
+    return await issuer.narrow(work, "key_issuer.revoke.committed")
 
 
 def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKey]:
@@ -162,7 +164,8 @@ class _Batch:
             self._decide(self._candidate(place, command, holdings, facts))
             for place, command in enumerate(self._commands)
         ]
-        await self._end_others(self._replace, SUPERSEDED)
+        await self._mark_abandoned()
+        await self._end_others(self._replace, ABANDONED)
         if self._replace:
             await self._rows.execute("release_codes", self._replace)
         await self._end_others(self._end, REPLAYED)
@@ -198,6 +201,11 @@ class _Batch:
         self._make.append((command, REPLAYED if verdict == "make_dead" else None))
         return _born_dead(command, self._now) if verdict == "make_dead" else _issued(command, self._now)
 
+    async def _mark_abandoned(self) -> None:
+        """What is given up stays so, also where its issue is handled later than this one."""
+        if abandoned := [key_id for command in self._commands for key_id in command.abandoned]:
+            await self._rows.execute("mark_abandoned_keys", abandoned, self._now)
+
     async def _end_others(self, key_ids: Sequence[str], reason: str) -> None:
         """Their holdings are locked, so nobody else issues from or withdraws them; a lone revocation may."""
         if key_ids:
@@ -230,14 +238,13 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
 def _view(command: IssueKey, created_on: int) -> KeyView:
     return KeyView(
         key_id=command.key_id,
-        identifier=command.identifier,
+        identifier=name_of(command),
         permissions=command.permissions,
         client_id=command.client_id,
         created_on=created_on,
         last_used_on=None,
         expires_on=command.expires_on,
         status="active",
-        delivered=False,
     )
 
 
@@ -250,7 +257,7 @@ def _born_dead(command: IssueKey, created_on: int) -> IssueKeyReply:
 def _stored_outcome(candidate: rules.Candidate, now: int) -> IssueKeyReply:
     """What the first delivery was answered; a key that ended for a reason of its code is no longer handed out."""
     facts = candidate.facts
-    if facts.status == "revoked" and facts.end_reason == SUPERSEDED:
+    if facts.status == "revoked" and facts.end_reason in (ABANDONED, SUPERSEDED):
         return _SUPERSEDED
     if facts.status == "revoked" and facts.end_reason != EVICTED:
         return _USED

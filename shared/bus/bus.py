@@ -144,7 +144,7 @@ class Bus:
         stream = names.commands(command.queue, self.partition)
         try:
             self._replies.check_open()
-            self._backlogs.check(stream, command.queue, awaited=True)
+            self._backlogs.check(stream, command, awaited=True)
             now = self.clock.now()
             message_id = self.ids.new(now)
             envelope = self._envelope(command, message_id, timeout, self._replies.stream)
@@ -165,14 +165,6 @@ class Bus:
             message_id=message_id,
         )
 
-    async def refuse_overload(self, queue: str) -> None:
-        """Asks what ``prepare`` asks too, before work that would be for nothing.
-
-        Raises:
-            BusUnavailable: the queue is full (``overload``).
-        """
-        self._backlogs.check(names.commands(queue, self.partition), queue, awaited=True)
-
     async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
         """Appends a command that nobody waits for; when this returns, Redis has it.
 
@@ -182,7 +174,7 @@ class Bus:
             StoreUnavailable: it may have been appended or not.
         """
         stream = names.commands(command.queue, self.partition)
-        self._backlogs.check(stream, command.queue, awaited=False)
+        self._backlogs.check(stream, command, awaited=False)
         envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
         await self.redis.execute("XADD", stream, "*", *envelope.to_fields())
 

@@ -51,6 +51,7 @@ class DisconnectApp(Command[AppDisconnected]):
     type: ClassVar[str] = "app.disconnect"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = AppDisconnected
+    always_passes: ClassVar[bool] = True
 
     session: str
     client_id: str

@@ -108,6 +108,7 @@ class ResetClientSecret(Command[ClientAnswer]):
     type: ClassVar[str] = "client.reset-secret"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = ClientAnswer
+    always_passes: ClassVar[bool] = True
 
     session: str
     client_id: str
@@ -121,6 +122,7 @@ class DeleteClient(Command[ClientAnswer]):
     type: ClassVar[str] = "client.delete"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = ClientAnswer
+    always_passes: ClassVar[bool] = True
 
     session: str
     client_id: str

@@ -21,7 +21,6 @@ class KeyView(Message):
     last_used_on: int | None
     expires_on: int | None
     status: KeyStatus
-    delivered: bool
     used_permissions: tuple[str, ...] = ()
     """Those that a check has asked for."""
 
@@ -31,7 +30,7 @@ class IssueKeyReply(Message):
 
     ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another key came out of this code (it is revoked now);
     with ``key`` it is this key that came out of it, revoked since the code was presented again meanwhile.
-    ``superseded``: a later attempt at the same code has won. ``consent_withdrawn``: the grant, client or user
+    ``superseded``: the requester has given this key up, and the code was given back. ``consent_withdrawn``: the grant, client or user
     ended after the consent was given.
     """
 
@@ -82,6 +81,7 @@ class AbandonKey(Command[Done]):
     type: ClassVar[str] = "key.abandon"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     code_digest: str
@@ -110,6 +110,7 @@ class RevokeKey(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int | None
@@ -122,6 +123,7 @@ class RevokeToken(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-token"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     digest: str
@@ -137,6 +139,7 @@ class RevokeCode(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-code"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     code_digest: str
     client_id: str
@@ -154,6 +157,7 @@ class RevokeHolding(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-holding"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     user_id: int | None
     client_id: str | None
@@ -162,7 +166,7 @@ class RevokeHolding(Command[KeysRevoked]):
 
 
 class KeyList(Message):
-    """Keys newest first: live ones and those that ended in the last 30 days, at most 200, delivered ones only."""
+    """Keys newest first: live ones and those that ended in the last 30 days, at most 200."""
 
     keys: tuple[KeyView, ...]
 
@@ -218,6 +222,7 @@ class ChangeKey(Command[KeyChanged]):
     type: ClassVar[str] = "key.change"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int

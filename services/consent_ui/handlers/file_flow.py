@@ -10,7 +10,6 @@ from aiohttp import web
 from services.consent_ui.display_names import readable
 from services.consent_ui.handlers.asking import ask, strict_query
 from services.consent_ui.handlers.deciding import answer_decision, decide, read_decision
-from services.consent_ui.handlers.delivery import key_page
 from services.consent_ui.resources import RESOURCES, Resources
 from services.consent_ui.views.key_file import NewKeyView, download_address, rows_of
 from services.consent_ui.views.permissions import permission_lines
@@ -52,7 +51,7 @@ async def create_key_file(request: web.Request) -> web.Response:
     decided = await decide(request, form, decision, key=digests)
     if decided.outcome != "key_created" or decided.client is None:
         return answer_decision(request, decided)
-    return key_page(request, _file_view(resources, decided, decided.client, minted))
+    return resources.pages.respond("new_key.html", _file_view(resources, decided, decided.client, minted))
 
 
 def _client_id_of(request: web.Request) -> str:

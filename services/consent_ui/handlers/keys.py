@@ -11,7 +11,6 @@ from aiohttp import web
 from services.consent_ui.access import list_access
 from services.consent_ui.display_names import readable
 from services.consent_ui.forms import read_page_form
-from services.consent_ui.handlers.delivery import key_page
 from services.consent_ui.resources import RESOURCES, Resources
 from services.consent_ui.session import signed_in
 from services.consent_ui.views.clients import OVERLAPS
@@ -126,7 +125,8 @@ async def rotate(request: web.Request, visitor: Visitor) -> web.Response:
         raise no_such_key()
     if answer.outcome == "conflict" or answer.key is None:
         raise Problem(409, "This key has ended and cannot be replaced.")
-    return key_page(request, _rotated(resources, answer.key, minted, words), visitor)
+    view = _rotated(resources, answer.key, minted, words)
+    return resources.pages.respond("new_key.html", view, visitor=visitor)
 
 
 def key_id_in(text: str) -> str:

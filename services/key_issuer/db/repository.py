@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 import orjson
 
-from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, Holding, IssueFacts, NewKey
-from shared.contracts.base import Event
-from shared.contracts.events import KeyIssued
+from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, Holding, IssueFacts, NewKey, name_of
+from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKey
 from shared.database import Database
 
@@ -99,8 +98,8 @@ class KeyRows:
         return {place - 1: IssueFacts(*facts) for place, *facts in rows}
 
     async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
-        """Makes the rows, with their events; one with an ``end_reason`` is revoked from the start."""
-        await self.execute("insert_keys", _as_json(rows, now), pepper_version, now)
+        """Makes the rows; one with an ``end_reason`` is revoked from the start."""
+        await self.execute("insert_keys", _as_json(rows), pepper_version, now)
 
     async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
         """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
@@ -110,16 +109,10 @@ class KeyRows:
         """The ids that a query finds (and locks, where it says so)."""
         return [row[0] for row in await self.fetch(query, *args)]
 
-    async def append_events(self, events: Sequence[Event], now: int) -> None:
-        """Puts events into the outbox."""
-        if events:
-            await self.execute(
-                "append_events",
-                [event.stream for event in events],
-                [event.type for event in events],
-                [event.to_wire() for event in events],
-                now,
-            )
+    async def append_narrowed(self, key_id: str, now: int) -> None:
+        """Puts it into the outbox that this key is worth less now."""
+        event = KeysNarrowed(key_ids=(key_id,), on=now)
+        await self.execute("append_event", event.stream, event.type, event.to_wire(), now)
 
 
 async def issue_unknown_keys(
@@ -133,7 +126,7 @@ async def issue_unknown_keys(
         StoreUnavailable: PostgreSQL does not answer; maybe they are made.
         asyncpg.PostgresError: one of them cannot be made.
     """
-    given = _as_json(rows, now)
+    given = _as_json(rows)
     try:
         found: list[str] | None = await database.fetchval(
             "issue_unknown_keys", given, pepper_version, now, LIVE_KEYS_PER_HOLDING
@@ -175,37 +168,26 @@ def code_bytes(code_digest: str | None) -> bytes | None:
     return None if code_digest is None else bytes.fromhex(code_digest)
 
 
-def _as_json(rows: Sequence[NewKey], now: int) -> str:
+def _as_json(rows: Sequence[NewKey]) -> str:
     """Keys as the type ``new_key`` of the schema reads them."""
-    return orjson.dumps([_row_of(row, now) for row in rows]).decode()
+    return orjson.dumps([_row_of(row) for row in rows]).decode()
 
 
-def _row_of(row: NewKey, now: int) -> dict[str, object]:
+def _row_of(row: NewKey) -> dict[str, object]:
     """One key; digests in hex."""
     command = row.command
     return {
         "key_id": command.key_id,
         "digest": row.sealed.hex(),
         "code_digest": command.code_digest,
-        "attempt": command.attempt,
+        "binding": command.binding,
         "user_id": command.user_id,
         "username": command.username,
         "client_id": command.client_id,
-        "identifier": command.identifier,
+        "identifier": name_of(command),
         "permissions": " ".join(command.permissions),
         "origin": command.origin,
         "consented_on": command.consented_on,
         "expires_on": command.expires_on,
         "end_reason": row.end_reason,
-        "event": _issued(command, now).to_wire().decode(),
     }
-
-
-def _issued(command: IssueKey, now: int) -> KeyIssued:
-    return KeyIssued(
-        key_id=command.key_id,
-        user_id=command.user_id,
-        client_id=command.client_id,
-        permissions=command.permissions,
-        on=now,
-    )

@@ -13,6 +13,7 @@ from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, Remote
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
 from shared.bus.redis_time import RedisTime
 from shared.clock import SystemClock
+from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
 from shared.correlation import correlation
 from shared.errors import BusUnavailable, StoreUnavailable
 from tests.integration.bus.conftest import (
@@ -143,7 +144,7 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
 
         async def is_full() -> bool:
             with suppress(BusUnavailable):
-                await ours.refuse_overload("key_issuer")
+                ours.prepare(Echo(text="one more")).abandon()
                 return False
             return True
 
@@ -153,6 +154,12 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
         with pytest.raises(BusUnavailable, match="overload"):
             await ours.request(Echo(text="too much"), timeout=30)
         await ours.send(Echo(text="may wait"))
+        ours.prepare(
+            RevokeKey(key_id="k" * 16, user_id=2, reason="owner")
+        ).abandon()  # taking back is not refused
+        ours.prepare(AbandonKey(key_id="k" * 16, code_digest="c" * 64)).abandon()
+        with pytest.raises(BusUnavailable, match="overload"):
+            ours.prepare(ListKeys(user_id=2))
 
 
 async def test_a_duplicate_entry_is_answered_twice_and_harms_nobody(valkey: Valkey) -> None:
