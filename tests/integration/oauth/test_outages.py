@@ -231,27 +231,3 @@ async def test_postgres_away_is_503(servers: Servers) -> None:
 
 def _some_key() -> str:
     return mint_key("lk", USER_KEY, "https://x.example").token
-
-
-async def test_a_key_whose_answer_never_left_is_revoked_and_told(servers: Servers) -> None:
-    """The client went away while its key was made: nobody holds it, and the author reads why."""
-    async with (
-        fresh_stores(servers) as stores,
-        serving_provider(stores, {"THROTTLE": "off", "PENDING_KEY_SECONDS": "1"}, issuing=False) as provider,
-    ):
-        person, client, code = await consented(provider)
-        form = {"grant_type": "authorization_code", "code": code}
-        exchange = asyncio.create_task(
-            provider.site.http.post("/api/v1/oauth/token", data=form, auth=client.basic)
-        )
-        async with asyncio.timeout(10):
-            while not await provider.resources.bus.redis.execute("XLEN", "lk:{key_issuer:0}:commands"):
-                await asyncio.sleep(0.01)
-        exchange.cancel()
-        await asyncio.wait({exchange})
-        settings = provider.resources.settings
-        async with serving(create_issuer(settings), "127.0.0.1", 0, drain_seconds=1), asyncio.timeout(20):
-            while not any("not delivered" in cause for cause in await provider.causes(person, client)):
-                await asyncio.sleep(0.1)
-        rows = await provider.sql("SELECT status, end_reason FROM keys.api_keys")
-        assert [tuple(row) for row in rows] == [("revoked", "undelivered")]
