@@ -12,11 +12,12 @@ from services.key_issuer.listing import list_keys, summarize_usage
 from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_holding, revoke_key, revoke_token
 from services.key_issuer.rotation import rotate_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
-from shared.contracts.base import Command
+from shared.contracts.base import Command, Done
 from shared.contracts.events import HoldingEnded
 from shared.contracts.keys import (
     AbandonKey,
     ChangeKey,
+    ConfirmDelivery,
     IssueKey,
     ListKeys,
     RevokeCode,
@@ -32,6 +33,12 @@ BATCH: Final = 128
 
 UseCase = Callable[[Issuer, Any], Awaitable[Any]]
 
+
+async def _nothing_to_do(_issuer: Issuer, _command: ConfirmDelivery) -> Done:
+    """The answer to auth_api and consent_ui of the previous release, for which a key without it was not delivered."""
+    return Done()
+
+
 _IN_BATCHES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (IssueKey, issue_keys),
     (AbandonKey, abandon_keys),
@@ -45,6 +52,7 @@ _ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (SummarizeUsage, summarize_usage),
     (ChangeKey, change_key),
     (RotateKey, rotate_key),
+    (ConfirmDelivery, _nothing_to_do),
 )
 
 

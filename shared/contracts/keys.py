@@ -23,15 +23,17 @@ class KeyView(Message):
     status: KeyStatus
     used_permissions: tuple[str, ...] = ()
     """Those that a check has asked for."""
+    delivered: bool = True
+    """Only the previous release reads it, which runs beside this one during an upgrade."""
 
 
 class IssueKeyReply(Message):
     """What became of an ``IssueKey``.
 
-    ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another key came out of this code (it is revoked now);
-    with ``key`` it is this key that came out of it, revoked since the code was presented again meanwhile.
-    ``superseded``: the requester has given this key up, and the code was given back. ``consent_withdrawn``: the grant, client or user
-    ended after the consent was given.
+    ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another
+    key came out of this code (it is revoked now); with ``key`` it is this key that came out of it, revoked since the
+    code was presented again meanwhile. ``superseded``: the requester has given this key up, and the code was given
+    back. ``consent_withdrawn``: the grant, client or user ended after the consent was given.
     """
 
     outcome: Literal["issued", "code_already_used", "superseded", "consent_withdrawn"]
@@ -51,7 +53,7 @@ class IssueKey(Command[IssueKeyReply]):
     code_digest: str | None
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
     attempt: int = 1
-    """Counts the redeems of one released code: a higher one replaces an undelivered row, never joins it."""
+    """Nothing reads it any more but the previous release: see ``abandoned``."""
     abandoned: tuple[str, ...] = ()
     """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
     binding: dict[str, str] | None = None
@@ -88,7 +90,7 @@ class AbandonKey(Command[Done]):
 
 
 class ConfirmDelivery(Command[Done]):
-    """These keys reached whoever asked for them: they are no longer ``pending``. Sent in batches, no reply."""
+    """Only the previous release sends it, which runs beside this one during an upgrade; there is nothing to do."""
 
     type: ClassVar[str] = "key.confirm"
     queue: ClassVar[str] = "key_issuer"

@@ -11,6 +11,7 @@ from aiohttp import ClientError
 from shared.contracts.events import HoldingEnded
 from shared.contracts.keys import (
     ChangeKey,
+    ConfirmDelivery,
     ListKeys,
     RevokeCode,
     RevokeHolding,
@@ -47,6 +48,14 @@ async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
     everything = RevokeHolding(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
     assert (await desk.bus.request(everything)).revoked == (key.key_id,)
     assert await desk.check(key.token) == await desk.check(new.token) == 401
+
+
+async def test_the_previous_release_is_answered(desk: Desk) -> None:
+    """Its auth_api confirms what it has delivered, and cannot read a key that says nothing of that."""
+    key = await desk.make(user_id=510)
+    await desk.bus.request(ConfirmDelivery(key_ids=(key.key_id,)))
+    (listed,) = (await desk.bus.request(ListKeys(user_id=510))).keys
+    assert b'"delivered":true' in listed.to_wire()
 
 
 async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> None:
