@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 from asyncpg import Record
@@ -21,15 +22,16 @@ async def list_keys(issuer: Issuer, command: ListKeys) -> KeyList:
     """
     now = issuer.clock.now()
     since = now - ENDED_SHOWN_MS
-    database = issuer.database
-    rows = await database.fetch("list_live_keys", command.user_id, now, MOST_LISTED)
-    room = MOST_LISTED - len(rows)
-    if room > 0:
-        rows += await database.fetch("list_expired_keys", command.user_id, now, since, room)
-    room = MOST_LISTED - len(rows)
-    if room > 0:
-        rows += await database.fetch("list_ended_keys", command.user_id, since, room)
-    rows.sort(key=_number, reverse=True)
+    rows: list[Record] = []
+    for query, times in (
+        ("list_live_keys", (now,)),
+        ("list_expired_keys", (now, since)),
+        ("list_ended_keys", (since,)),
+    ):
+        room = MOST_LISTED - len(rows)
+        if room > 0:
+            rows += await issuer.database.fetch(query, command.user_id, *times, room)
+    rows.sort(key=itemgetter("number"), reverse=True)
     return KeyList(keys=tuple(view_of(row, now) for row in rows))
 
 
@@ -48,8 +50,3 @@ async def summarize_usage(issuer: Issuer, command: SummarizeUsage) -> UsageSumma
             for row in rows
         )
     )
-
-
-def _number(row: Record) -> int:
-    number: int = row["number"]
-    return number

@@ -10,7 +10,7 @@ import orjson
 
 from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import ABANDONED, REPLAYED
+from services.key_issuer.records import REPLAYED
 from shared.contracts.base import Done
 from shared.contracts.events import HoldingEnded
 from shared.contracts.keys import (
@@ -80,12 +80,9 @@ async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[D
         now = issuer.clock.now()
         if await rows.key_ids("find_unmade_keys", key_ids):
             await rows.execute("await_running_issues")
-            unmade = await rows.key_ids("find_unmade_keys", key_ids)
-            await rows.execute("mark_abandoned_keys", unmade, now)
+            await rows.mark_abandoned(await rows.key_ids("find_unmade_keys", key_ids), now)
         held = await rows.key_ids("lock_keys_of_codes", key_ids, codes)
-        ended = await rows.end_keys(held, ABANDONED, now)
-        await rows.execute("release_codes", held)
-        return [Done() for _ in commands], ended
+        return [Done() for _ in commands], await rows.give_up(held, now)
 
     return await issuer.narrow(work, POINT)
 

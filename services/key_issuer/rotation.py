@@ -9,7 +9,7 @@ from asyncpg import Record
 from services.key_issuer.changes import NOT_FOUND, conflict, has_ended, write_key
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import EVICTED, LIVE_KEYS_PER_HOLDING, ROTATED, NewKey, view_of
+from services.key_issuer.records import ROTATED, NewKey, view_of
 from services.key_issuer.rules import fault_of
 from shared.contracts.keys import IssueKey, KeyChanged, KeyView, RotateKey
 
@@ -33,7 +33,7 @@ async def rotate_key(issuer: Issuer, command: RotateKey) -> KeyChanged:
 async def _rotate(
     issuer: Issuer, rows: KeyRows, command: RotateKey, now: int
 ) -> tuple[KeyChanged, list[str]]:
-    await rows.execute("lock_holding_of_key", command.key_id, command.user_id)
+    holdings = await rows.lock_holding_of_key(command.key_id, command.user_id)
     made = await rows.fetchrow("lock_key", command.new_key_id, command.user_id)
     row = await rows.fetchrow("lock_key", command.key_id, command.user_id)
     if made is not None and not has_ended(view_of(made, now)):
@@ -55,7 +55,7 @@ async def _rotate(
     if old.status == "paused":
         await write_key(rows, view, checked_otherwise=False, now=now)
     narrowed = await _retire(rows, old, command.overlap_seconds, now)
-    narrowed += await _make_room(rows, fresh, now)
+    narrowed += await rows.evict(holdings, now)  # limits belong to the grant: an overlap cannot double them
     return KeyChanged(outcome="done", key=view), narrowed
 
 
@@ -86,13 +86,3 @@ async def _retire(rows: KeyRows, old: KeyView, overlap_seconds: int, now: int) -
     await write_key(rows, old.model_copy(update={"expires_on": expires_on}), checked_otherwise=True, now=now)
     await rows.execute("insert_audit", old.key_id, ["rotated"], [ROTATED], now)
     return [old.key_id]
-
-
-async def _make_room(rows: KeyRows, fresh: IssueKey, now: int) -> list[str]:
-    """Limits belong to the grant: an overlap cannot double them."""
-    if fresh.client_id is None:
-        return []
-    surplus = await rows.key_ids(
-        "lock_surplus_keys", [fresh.user_id], [fresh.client_id], now, LIVE_KEYS_PER_HOLDING
-    )
-    return await rows.end_keys(surplus, EVICTED, now)

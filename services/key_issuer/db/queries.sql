@@ -17,7 +17,7 @@ RETURNING user_id, client_id, issued, void_before;
 INSERT INTO holdings AS held (user_id, client_id, issued)
 SELECT user_id, coalesce(client_id, ''), 1 FROM api_keys WHERE key_id = $1 AND user_id = $2
 ON CONFLICT (user_id, client_id) DO UPDATE SET issued = held.issued + 1
-RETURNING held.user_id;
+RETURNING held.user_id, held.client_id, held.issued, held.void_before;
 
 -- name: void_holding
 -- Withdraws one person's consents to one client, up to a time, and keeps the row to the end of the transaction.

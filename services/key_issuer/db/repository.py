@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 import orjson
 
-from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, Holding, IssueFacts, NewKey, name_of
+from services.key_issuer.records import (
+    ABANDONED,
+    EVICTED,
+    LIVE_KEYS_PER_HOLDING,
+    OWN_KEYS,
+    Holding,
+    IssueFacts,
+    NewKey,
+    name_of,
+)
 from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKey
 from shared.database import Database
@@ -80,11 +89,11 @@ class KeyRows:
         """Counts the coming keys into their holdings and locks those rows in one order."""
         users = [user_id for user_id, _ in keys]
         clients = [client_id for _, client_id in keys]
-        rows = await self.fetch("lock_holdings", users, clients, list(keys.values()))
-        return {
-            (user_id, client_id): Holding(issued, void_before)
-            for user_id, client_id, issued, void_before in rows
-        }
+        return _holdings(await self.fetch("lock_holdings", users, clients, list(keys.values())))
+
+    async def lock_holding_of_key(self, key_id: str, user_id: int) -> dict[HoldingId, Holding]:
+        """Counts one more key into the holding that a person's key belongs to and locks that row, if there is one."""
+        return _holdings(await self.fetch("lock_holding_of_key", key_id, user_id))
 
     async def read_issue_facts(self, commands: Sequence[IssueKey]) -> dict[int, IssueFacts]:
         """What is known of these keys already, by their place; nothing where nothing is known."""
@@ -104,6 +113,38 @@ class KeyRows:
     async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
         """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
         return await self.key_ids("end_keys", key_ids, now, reason) if key_ids else []
+
+    async def end_live_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
+        """Locks and revokes those of these keys that have not ended; their ids."""
+        return (
+            await self.end_keys(await self.key_ids("lock_live_keys", key_ids), reason, now) if key_ids else []
+        )
+
+    async def give_up(self, key_ids: Sequence[str], now: int) -> list[str]:
+        """Revokes keys that reached no program and takes their codes from them; the ids of those that had not ended."""
+        if not key_ids:
+            return []
+        ended = await self.end_live_keys(key_ids, ABANDONED, now)
+        await self.execute("release_codes", key_ids)
+        return ended
+
+    async def mark_abandoned(self, key_ids: Sequence[str], now: int) -> None:
+        """Remembers keys that were given up, so that an issue of theirs that comes later is refused."""
+        if key_ids:
+            await self.execute("mark_abandoned_keys", key_ids, now)
+
+    async def evict(self, holdings: Mapping[HoldingId, Holding], now: int) -> list[str]:
+        """Ends the oldest keys of grants that hold too many (a person's own are not limited); their ids."""
+        full = [
+            (user_id, client_id)
+            for (user_id, client_id), holding in holdings.items()
+            if holding.issued > LIVE_KEYS_PER_HOLDING and client_id != OWN_KEYS
+        ]
+        if not full:
+            return []
+        users, clients = [user_id for user_id, _ in full], [client_id for _, client_id in full]
+        surplus = await self.key_ids("lock_surplus_keys", users, clients, now, LIVE_KEYS_PER_HOLDING)
+        return await self.end_keys(surplus, EVICTED, now)
 
     async def key_ids(self, query: str, *args: object) -> list[str]:
         """The ids that a query finds (and locks, where it says so)."""
@@ -161,6 +202,12 @@ async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable
                 raise
         await asyncio.sleep(random.uniform(0, 0.02) * tries)  # noqa: S311 - jitter, no secret
     raise AssertionError("unreachable")
+
+
+def _holdings(rows: Sequence[Record]) -> dict[HoldingId, Holding]:
+    return {
+        (user_id, client_id): Holding(issued, void_before) for user_id, client_id, issued, void_before in rows
+    }
 
 
 def code_bytes(code_digest: str | None) -> bytes | None:
