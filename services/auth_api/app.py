@@ -10,9 +10,9 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.composition import SERVICE, make_resources
 from services.auth_api.handlers.application import RESOURCES
-from shared.audit_purge import AuditPurge
 from shared.bus import Consumer, Janitor, Supervisor
 from shared.clock import Clock, SystemClock
+from shared.purge import Purge
 from shared.settings import Settings
 from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
@@ -46,9 +46,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     last_words.run("attempts", resources.attempts.run)
     background.run("outbox", resources.outbox.run)
     background.run("janitor", Janitor(resources.bus).run)
-    background.run(
-        "audit purge", AuditPurge(resources.database, "purge_audit", resources.settings.audit_days).run
-    )
+    background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
     answering.run("commands", commands.run)
     yield
     commands.stop()

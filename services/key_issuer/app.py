@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Final
 
 import structlog
@@ -15,7 +14,6 @@ from services.key_issuer.cache import KeyCache
 from services.key_issuer.client_access import ClientAccess
 from services.key_issuer.consumer import make_consumer, make_event_consumer
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.delivery import report_undelivered, run_sweeper
 from services.key_issuer.handlers.introspect import IntrospectHandler
 from services.key_issuer.handlers.report_leak import ReportLeakHandler
 from services.key_issuer.handlers.status import StatusHandler
@@ -26,7 +24,6 @@ from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
-from shared.audit_purge import AuditPurge
 from shared.bus import Bus, Janitor, StreamTail, Supervisor
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock, SystemClock
@@ -34,6 +31,7 @@ from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
 from shared.database import Database, load_queries
 from shared.errors import StoreUnavailable
+from shared.purge import Purge
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import tracer_of
@@ -114,11 +112,8 @@ class _Composition:
         background.run("revocation tail", self._tail.run)
         background.run("outbox relay", self._relay.run)
         background.run("last use", self._last_use.run)
-        background.run("sweeper", self._sweep)
         background.run("janitor", Janitor(self._bus).run)
-        background.run(
-            "audit purge", AuditPurge(self._database, "purge_audit", self._settings.audit_days).run
-        )
+        background.run("purge", Purge(self._database, self._kept_days()).run)
         answering.run("commands", commands.run)
         answering.run("events", events.run)
         yield
@@ -141,9 +136,13 @@ class _Composition:
         self._cache.forget_all()
         self._counts.gaps.inc()
 
-    async def _sweep(self) -> None:
-        report = partial(report_undelivered, self._issuer, self._bus)
-        await run_sweeper(self._issuer, self._settings.pending_key_seconds, report)
+    def _kept_days(self) -> dict[str, int]:
+        return {
+            "purge_audit": self._settings.audit_days,
+            "purge_ended_keys": self._settings.ended_key_days,
+            "purge_replayed_codes": 1,
+            "purge_abandoned_keys": 1,
+        }
 
     async def _write_last_uses(self) -> None:
         try:

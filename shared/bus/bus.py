@@ -140,7 +140,7 @@ class Bus:
         sending = self.tracer.sending(command.type, command.queue)
         try:
             self._replies.check_open()
-            self._backlogs.check(stream, command.queue, awaited=True)
+            self._backlogs.check(stream, command, awaited=True)
             message_id = self.ids.new(self.clock.now())
             fields = self._fields(command, message_id, timeout, self._replies.stream, sending)
             future = self._pending.register(message_id, timeout)
@@ -171,7 +171,7 @@ class Bus:
             StoreUnavailable: it may have been appended or not.
         """
         stream = names.commands(command.queue)
-        self._backlogs.check(stream, command.queue, awaited=False)
+        self._backlogs.check(stream, command, awaited=False)
         sending = self.tracer.sending(command.type, command.queue)
         fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
         failure: BaseException | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Done, Message, MessageType
+from shared.contracts.base import Command, Message, MessageType
 from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
@@ -113,6 +113,7 @@ class ResetClientSecret(_AuthorsCommand):
     """Give a client a new secret (its digest); the old one works ``overlap_seconds`` longer."""
 
     type: ClassVar[str] = "client.reset-secret"
+    always_passes: ClassVar[bool] = True
 
     client_id: str
     secret_digest: str
@@ -123,6 +124,7 @@ class DeleteClient(_AuthorsCommand):
     """Delete a client; every key, code and pending request of it is dead when this is answered."""
 
     type: ClassVar[str] = "client.delete"
+    always_passes: ClassVar[bool] = True
 
     client_id: str
 
@@ -184,17 +186,6 @@ class AttemptList(Message):
 
     outcome: Literal["done", "signed_out", "not_found"]
     attempts: tuple[Attempt, ...] = ()
-
-
-class NoteUndelivered(Command[Done]):
-    """These keys were made but their answer never left: they are revoked, and their clients' authors may know why."""
-
-    type: ClassVar[str] = "client.note-undelivered"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = Done
-
-    keys: tuple[tuple[str, str], ...]
-    """``(client_id, key_id)`` of each."""
 
 
 class ListAttempts(Command[AttemptList]):

@@ -59,8 +59,8 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/key_issuer/revocation.py",
-                '        if row is None or row["client_id"] != command.client_id:\n',
-                "        if row is None:\n",
+                'return row if row is not None and row["client_id"] == command.client_id else None',
+                "return row",
             ),
         ),
         ("tests/integration/key_issuer/test_revocation.py", f"{_OVER_HTTP}test_exchange.py"),
