@@ -40,8 +40,11 @@ class IssueKeyReply(Message):
     key: KeyView | None = None
 
 
-class IssueKey(Command[IssueKeyReply]):
-    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+class OrderKey(Command[IssueKeyReply]):
+    """The part of an ``IssueKey`` that the requester of a code's key knows.
+
+    What the person consented to is attached from the code's record by the script that spends the code.
+    """
 
     type: ClassVar[str] = "key.issue"
     queue: ClassVar[str] = "key_issuer"
@@ -52,50 +55,29 @@ class IssueKey(Command[IssueKeyReply]):
     """SHA-256 of the key in hex; the issuer adds its pepper."""
     code_digest: str | None
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
-    attempt: int = 1
-    """Nothing reads it any more but the previous release: see ``abandoned``."""
     abandoned: tuple[str, ...] = ()
     """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
-    binding: dict[str, str] | None = None
-    """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
+    identifier: str
+    """What the key is called where the person gave it no ``label``."""
+    origin: KeyOrigin
+    shown: bool = True
+    """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
+
+
+class IssueKey(OrderKey):
+    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+
     user_id: int
     username: str
     client_id: str | None
-    identifier: str
-    """What the key is called where the person gave it no ``label``."""
     label: str | None = None
     """What the person calls the device or place that the key is for."""
     permissions: tuple[str, ...]
     expires_on: int | None = None
     consented_on: int
     """When the person agreed; a later revocation of the grant refuses the key."""
-    origin: KeyOrigin
-    shown: bool = True
-    """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
-
-    @classmethod
-    def without_consent(
-        cls,
-        *,
-        key_id: str,
-        digest: str,
-        code_digest: str,
-        identifier: str,
-        abandoned: tuple[str, ...],
-        origin: KeyOrigin,
-        shown: bool,
-    ) -> IssueKey:
-        """The part that the requester of a code's key knows; what the person consented to is attached to it."""
-        known = cls.model_construct  # the checker knows only whole commands
-        return known(  # type: ignore[call-arg]
-            key_id=key_id,
-            digest=digest,
-            code_digest=code_digest,
-            identifier=identifier,
-            abandoned=abandoned,
-            origin=origin,
-            shown=shown,
-        )
+    binding: dict[str, str] | None = None
+    """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
 
 
 class AbandonKey(Command[Done]):

@@ -12,7 +12,7 @@ from services.auth_api.oauth.client_authentication import METHODS
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
-from services.auth_api.oauth.token_request import AUTHORIZATION_CODE, GRANT_TYPES
+from services.auth_api.oauth.token import AUTHORIZATION_CODE, GRANT_TYPES
 
 DEFAULT_METHOD: Final = METHODS[0]
 DEFAULT_NAME: Final = "Unnamed app"

@@ -7,8 +7,14 @@ import pytest
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.idempotency_key import read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
-from services.auth_api.oauth.token_request import DEVICE_CODE, read_token_request
-from services.auth_api.oauth.token_response import IssuedKey, enveloped, enveloped_error, token_response
+from services.auth_api.oauth.token import (
+    DEVICE_CODE,
+    IssuedKey,
+    enveloped,
+    enveloped_error,
+    read_token_request,
+    token_response,
+)
 
 
 @pytest.mark.spec(
