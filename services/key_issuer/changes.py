@@ -44,7 +44,7 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
 
 
 async def write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int) -> None:
-    """Writes a locked key's name, status, permissions and expiry; verifiers hear of it if they would answer otherwise."""
+    """Writes a locked key's name, status, permissions and expiry; verifiers forget it if they would answer otherwise."""
     await rows.execute(
         "change_key",
         key.key_id,

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class NotIssuedError(Exception):
-    """PostgreSQL refuses this key, for a reason of which only the name is told: the command is tried again later."""
+    """PostgreSQL refuses this key, and the message is only the name of the reason: the command is tried again later."""
 
 
 Outcome = IssueKeyReply | Refusal | NotIssuedError
@@ -171,10 +171,10 @@ def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> li
 
 
 def _reply(verdict: rules.Verdict, candidate: rules.Candidate, now: int) -> IssueKeyReply:
-    """What the requester hears.
+    """The answer to the requester.
 
-    Of a second delivery what it heard of the first, but a key that ended for a reason of its code is no longer handed
-    out. Where the code came back before its key did, the requester was first all the same, and is told so.
+    A second delivery is answered as the first was, but a key that ended for a reason of its code is no longer handed
+    out. Where the code came back before its key did, the requester was first all the same, and the answer names its key.
     """
     command, facts = candidate.command, candidate.facts
     if verdict == "stored" and facts.status == "revoked" and facts.end_reason != EVICTED:

@@ -16,7 +16,7 @@ from shared.failpoints import failpoint
 ResultT = TypeVar("ResultT")
 
 
-def _nobody_to_tell() -> None:
+def _no_relay() -> None:
     return None
 
 
@@ -28,11 +28,11 @@ class Issuer:
     clock: Clock
     peppers: Peppers
     cache: KeyCache
-    publish: Callable[[], None] = _nobody_to_tell
+    publish: Callable[[], None] = _no_relay
     """Wakes the relay, so that a committed event leaves at once."""
 
     def announce(self, narrowed: Sequence[str]) -> None:
-        """After a commit: this process forgets these keys before it answers, and the others are told at once."""
+        """After a commit: this process forgets these keys before it answers, and the relay tells the others at once."""
         if narrowed:
             self.cache.bury(narrowed)
             self.publish()

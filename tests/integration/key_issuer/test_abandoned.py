@@ -1,4 +1,4 @@
-"""Keys that were given up: whoever was answered 503 holds none, whatever the order in which the workers are told."""
+"""Keys that were given up: a requester that was answered 503 holds none, in whatever order the workers handle it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def ordered_again(*earlier: IssueKey) -> IssueKey:
 
 
 async def outcome(bench: Bench, order: IssueKey) -> str:
-    """What the requester hears."""
+    """The answer to the requester."""
     return (await bench.issue(order))[0].outcome
 
 
 async def test_a_key_that_was_given_up_ends_and_frees_its_code(bench: Bench) -> None:
-    """Every verifier hears of it; the code's next key needs to know nothing of the first."""
+    """Every verifier forgets it; the code's next key needs to know nothing of the first."""
     first = command(mint())
     await bench.issue(first)
     for _ in range(2):
@@ -226,7 +226,7 @@ async def test_over_the_bus_a_key_is_listed_at_once_and_gone_when_given_up(desk:
 
 
 async def test_a_key_is_listed_right_after_its_commit(bench: Bench) -> None:
-    """Whoever was answered finds it, every time."""
+    """The next list holds it, every time."""
     for number in range(20):
         key = await bench.make(user_id=300 + number)
         listed = (await list_keys(bench.issuer, ListKeys(user_id=300 + number))).keys

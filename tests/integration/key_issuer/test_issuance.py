@@ -19,7 +19,7 @@ from tests.integration.key_issuer.conftest import Bench, command, mint, open_ben
 
 
 async def test_a_key_is_a_row_and_a_line_in_the_audit(bench: Bench) -> None:
-    """One transaction writes both, and no part of the key; no event, which nobody would read."""
+    """One transaction writes both, and no part of the key; no event, which no service would read."""
     key = mint()
     order = command(key, expires_on=9_999_999_999_999)
     reply = (await bench.issue(order))[0]

@@ -14,7 +14,7 @@ async def listed(bench: Bench, user_id: int = 2) -> list[KeyView]:
 
 
 async def test_keys_are_listed_newest_first_from_their_commit_on(bench: Bench) -> None:
-    """Of that person only; whoever was answered 200 finds the key in the very next list."""
+    """Of that person only; a key whose 200 was sent is in the very next list."""
     keys = [await bench.make(client_id=f"C{number}") for number in range(3)]
     await bench.make(user_id=3)
     assert [view.key_id for view in await listed(bench)] == [key.key_id for key in reversed(keys)]

@@ -83,7 +83,7 @@ async def test_a_replayed_code_ends_its_key(bench: Bench) -> None:
 async def test_a_code_that_redis_forgot_is_replayed_only_by_whom_it_was_bound_to(
     bench: Bench, row: dict[str, str] | None, given: dict[str, str] | None, found: int
 ) -> None:
-    """RFC 7636 §4.6: without the verifier nobody ends the key; a row of an earlier release counts without PKCE only."""
+    """RFC 7636 §4.6: without the verifier the key does not end; a row of an earlier release counts without PKCE only."""
     order = command(mint(), binding=row)
     assert order.code_digest is not None
     await bench.issue(order)

@@ -72,7 +72,7 @@ def test_a_key_whose_code_was_replayed_is_born_dead() -> None:
 
 
 def test_a_key_that_was_given_up_is_not_made() -> None:
-    """Whoever ordered it may hold another key of this code; a row that is there already is answered as that."""
+    """The requester may hold another key of this code; a row that is there already is answered as that."""
     assert verdict(facts=IssueFacts(abandoned=True)) == "superseded"
     assert verdict(facts=replace(OTHER, abandoned=True)) == "superseded"
     stored = IssueFacts(stored=True, key_id=SOUND.key_id, user_id=2, client_id="CX", abandoned=True)

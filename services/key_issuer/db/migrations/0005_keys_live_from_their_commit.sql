@@ -49,7 +49,7 @@ BEGIN
         UPDATE api_keys SET status = 'revoked', epoch = epoch + 1, ended_on = happened, end_reason = why
         WHERE key_id = ANY (key_ids) AND status <> 'revoked'
         RETURNING key_id
-    ), told AS (
+    ), noted AS (
         INSERT INTO audit (key_id, event, reason, happened_on)
         SELECT key_id, 'revoked', why, happened FROM ended
     ), published AS (
@@ -85,7 +85,7 @@ BEGIN
     INTO ids, codes, people, clients, first_consent
     FROM unnest(wanted);
 
-    -- Shared: whoever withdraws a whole person or client, or gives a key up, waits until these keys are visible.
+    -- Shared: a transaction that withdraws a whole person or client, or gives a key up, waits until these keys are visible.
     PERFORM pg_advisory_xact_lock_shared(19531, 1);
 
     WITH counted AS (
