@@ -29,18 +29,36 @@ STOP_SECONDS: Final = 20.0
 _log = structlog.get_logger("latchkey.bus")
 
 
-class _GroupMember:
-    """What commands and events have in common."""
+class Consumer:
+    """One worker on the command stream of a service.
+
+    Nothing waits inside the process: it reads only what it has free slots for. An entry is answered, acknowledged and
+    deleted when its handler has returned; delayed when a store was away; moved to the dead letters when it cannot be
+    read, is of unknown type, fails time and again, or crashes its consumers.
+    """
 
     def __init__(
         self,
         bus: Bus,
-        keys: StreamKeys,
+        queue: str,
         handlers: Sequence[Handler],
-        batch: int,
-        slots: int,
-        claim_idle_ms: int,
+        *,
+        batch: int = BATCH,
+        slots: int = SLOTS,
+        claim_idle_ms: int = CLAIM_IDLE_MS,
+        keys: StreamKeys | None = None,
     ) -> None:
+        """Takes the commands of the service ``queue``.
+
+        Args:
+            batch: the most entries a handler gets at once.
+            slots: the most entries that are worked on at the same time.
+            claim_idle_ms: after how long a silent member's entries are taken over.
+            keys: another stream and group than those of the service's commands.
+        """
+        keys = keys or StreamKeys(
+            names.commands(queue), names.group(queue), names.dead(queue), names.delayed(queue)
+        )
         self.keys = keys
         takes_batches = any(each.batch for each in handlers)
         self._limiter = ConcurrencyLimiter(slots, YOUNG_BATCHES if takes_batches else 0)
@@ -87,10 +105,11 @@ class _GroupMember:
             self._reader.stop()
 
     def _side(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        return [
+        side = [
             ("recovery", self._recovery.run(self._stopping)),
             ("suspects", self._recovery.run_suspects(self._stopping)),
         ]
+        return [*side, ("delayed", self._resume())] if self.keys.delayed else side
 
     async def _end(
         self, reading: asyncio.Task[None], side: Sequence[asyncio.Task[None]], grace: float
@@ -108,43 +127,6 @@ class _GroupMember:
             # Others find what is left by its age, and the janitor removes the member.
             _log.warning("left_without_goodbye", stream=self.keys.stream, reason=str(error))
 
-
-class Consumer(_GroupMember):
-    """One worker on the command stream of a service.
-
-    Nothing waits inside the process: it reads only what it has free slots for. An entry is answered, acknowledged and
-    deleted when its handler has returned; delayed when a store was away; moved to the dead letters
-    when it cannot be read, is of unknown type, fails time and again, or crashes its consumers.
-    """
-
-    def __init__(
-        self,
-        bus: Bus,
-        queue: str,
-        handlers: Sequence[Handler],
-        *,
-        batch: int = BATCH,
-        slots: int = SLOTS,
-        claim_idle_ms: int = CLAIM_IDLE_MS,
-    ) -> None:
-        """Takes the commands of the service ``queue``.
-
-        Args:
-            batch: the most entries a handler gets at once.
-            slots: the most entries that are worked on at the same time.
-            claim_idle_ms: after how long a silent member's entries are taken over.
-        """
-        keys = StreamKeys(
-            names.commands(queue),
-            names.group(queue),
-            names.dead(queue),
-            names.delayed(queue),
-        )
-        super().__init__(bus, keys, handlers, batch, slots, claim_idle_ms)
-
-    def _side(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        return [*super()._side(), ("delayed", self._resume())]
-
     async def _resume(self) -> None:
         """Puts entries whose pause is over back into the stream, until cancelled."""
         while True:
@@ -156,23 +138,13 @@ class Consumer(_GroupMember):
             await asyncio.sleep(RESUME_SECONDS)
 
 
-class EventConsumer(_GroupMember):
+class EventConsumer(Consumer):
     """A group's member on an event stream: the same discipline, but entries stay for the other groups.
 
     What fails is tried again in here, its entry kept by heartbeats; a process that dies meanwhile leaves it to another.
     """
 
-    def __init__(
-        self,
-        bus: Bus,
-        stream: str,
-        group: str,
-        handlers: Sequence[Handler],
-        *,
-        batch: int = BATCH,
-        slots: int = SLOTS,
-        claim_idle_ms: int = CLAIM_IDLE_MS,
-    ) -> None:
+    def __init__(self, bus: Bus, stream: str, group: str, handlers: Sequence[Handler]) -> None:
         """``stream`` is the event stream's name, ``group`` the consuming service's."""
         keys = StreamKeys(names.event_stream(stream), group, names.event_dead(stream), None)
-        super().__init__(bus, keys, handlers, batch, slots, claim_idle_ms)
+        super().__init__(bus, group, handlers, keys=keys)
