@@ -20,8 +20,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/consent_ui/forms.py",
-                "    if session is None or not resources.csrf.accepts(session, name, fields.one(TOKEN_FIELD)):\n",
-                "    if session is None:\n",
+                "    return session is not None and request.app[RESOURCES].csrf.accepts(session, name, form.one(TOKEN_FIELD))\n",
+                "    return session is not None\n",
             ),
         ),
         (f"{_PAGES}test_deciding.py",),
@@ -33,7 +33,7 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/consent_ui/forms.py",
-                "    require_same_origin(request, resources.settings)\n",
+                "    require_same_origin(request, request.app[RESOURCES].settings)\n",
                 "",
             ),
         ),
@@ -60,10 +60,9 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "the form may name another redirect URI",
         (
             Edit(
-                "services/consent_ui/handlers/decide.py",
-                "    return answer_decision(request, decided, code)\n",
-                '    other = {"redirect_uri": form.one("redirect_uri") or decided.redirect_uri}\n'
-                "    return answer_decision(request, decided.model_copy(update=other), code)\n",
+                "services/consent_ui/handlers/consent_decision.py",
+                "append_parameters(decided.redirect_uri, ",
+                'append_parameters(form.one("redirect_uri") or decided.redirect_uri, ',
             ),
         ),
         (f"{_PAGES}test_deciding.py",),
@@ -121,8 +120,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/consent_ui/security_headers.py",
-                "; base-uri 'none'; frame-ancestors 'none'\"",
-                "; base-uri 'none'\"",
+                "base-uri 'none'; frame-ancestors 'none'\"",
+                "base-uri 'none'\"",
             ),
         ),
         (f"{_PAGES}test_edges.py",),
@@ -130,12 +129,12 @@ CONSENT: Final[tuple[Weakening, ...]] = (
     ),
     Weakening(
         "AC-32",
-        "the policy of the consent page does not name where Accept leads",
+        "the consent page says where its form may lead",
         (
             Edit(
-                "services/consent_ui/security_headers.py",
-                "\"'self'\", *form_targets]",
-                "\"'self'\"]",
+                "services/consent_ui/handlers/consent_request.py",
+                "forms_stay_here=is_file",
+                "forms_stay_here=True",
             ),
         ),
         (f"{_PAGES}test_consent_page.py",),
@@ -201,12 +200,12 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "every text that begins with a slash is a path of ours",
         (
             Edit(
-                "services/auth_api/continuations.py",
+                "shared/return_to.py",
                 r'r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*"',
                 r'r"/[\x20-\x7e\t\r\n]*"',
             ),
         ),
-        ("tests/unit/auth_api/test_continuations.py", f"{_ACCOUNTS}test_sessions.py"),
+        ("tests/unit/shared/test_return_to.py", f"{_ACCOUNTS}test_sessions.py"),
         "ac_36",
     ),
     Weakening(
@@ -287,9 +286,9 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/handlers/session.py",
-                "        response = see_other(await take_continuation(resources, credentials.continue_id))\n",
-                "        onward = await take_continuation(resources, credentials.continue_id)\n"
-                "        response = see_other(str(request.url.join(request.url.with_path(onward))))\n",
+                "        response = see_other(credentials.return_to)\n",
+                "        onward = request.url.with_path(credentials.return_to)\n"
+                "        response = see_other(str(request.url.join(onward)))\n",
             ),
         ),
         (f"{_ACCOUNTS}test_sessions.py",),

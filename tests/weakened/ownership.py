@@ -20,8 +20,8 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/handlers/clients.py",
-                '_STRICT: Final = ConfigDict(extra="forbid", strict=True)',
-                '_STRICT: Final = ConfigDict(extra="ignore", strict=True)',
+                "    model_config = ConfigDict(strict=True)\n",
+                '    model_config = ConfigDict(extra="ignore", strict=True)\n',
             ),
         ),
         (f"{_ACCOUNTS}test_clients.py",),
@@ -33,7 +33,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/clients.py",
-                "    if client.author_id != author_id:\n",
+                "    if client.author != author_id:\n",
                 "    if author_id < 0:\n",
             ),
         ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from services.auth_api.continuations import LONGEST_TARGET, is_continuation_id, is_own_target
+from shared.return_to import LONGEST_TARGET, is_own_target, read_target, sign_target
 
 ORIGIN = "https://keys.example.com"
+SECRETS = (b"s" * 32, b"older" * 8)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +49,23 @@ def test_ac_36_dots_and_escapes_stay_on_our_origin(target: str) -> None:
     assert urlsplit(urljoin(ORIGIN, target)).netloc == "keys.example.com"
 
 
-def test_ids_have_one_shape() -> None:
-    """22 base62 characters; nothing else is looked up."""
-    assert is_continuation_id("a" * 22)
-    assert not any(
-        map(is_continuation_id, ("", "a" * 21, "a" * 23, "a" * 21 + "/", "a" * 21 + "é", "a" * 22 + "\n"))
-    )
+@pytest.mark.parametrize(
+    "target", ["/", "/oauth/authorize?state=a%2Fb&x=~-_.", "/" + "x" * (LONGEST_TARGET - 1)]
+)
+def test_a_signed_target_comes_back(target: str) -> None:
+    """Byte for byte, in the characters that stand bare in an address, and as often as one likes."""
+    signed = sign_target(SECRETS, target)
+    assert re.fullmatch(r"[0-9A-Za-z._-]+", signed)
+    assert [read_target(SECRETS, signed) for _ in range(2)] == [target, target]
+    assert read_target((b"newer" * 8, *SECRETS), signed) == target, "an older secret still counts"
+
+
+def test_ac_36_what_we_did_not_sign_leads_nowhere() -> None:
+    """Not another target under our signature, another secret's, a cut or a longer one; nor what is no path of ours."""
+    signed = sign_target(SECRETS, "/developer")
+    digest, _, carried = signed.partition(".")
+    others = sign_target((b"o" * 32,), "/developer")
+    wrong = ["", ".", signed[:-1], signed + "A", f"{digest}.{others[65:-2]}", f"{'0' * 64}.{carried}", others]
+    wrong += [f"{digest}.{'é' * 4}", f"{digest}.A", f"{digest}\n.{carried}", "//evil.com", signed + "\n"]
+    wrong += [sign_target(SECRETS, target) for target in ("//evil.com", "evil", "/" + "x" * LONGEST_TARGET)]
+    assert [read_target(SECRETS, text) for text in wrong] == [None] * len(wrong)
