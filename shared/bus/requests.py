@@ -9,7 +9,6 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from shared.bus.envelope import Field
-from shared.bus.errors import RemoteFailure
 from shared.bus.metrics import BusMetrics
 from shared.contracts.base import Message, MessageType
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -23,6 +22,16 @@ FAILED: Final = "failed"
 ReplyT = TypeVar("ReplyT", bound=Message)
 Reply = tuple[bytes | None, bytes | None]
 """Body, or the word for why there is none."""
+
+
+class RemoteFailure(Exception):  # noqa: N818 - named as the callers speak of it
+    """The other service could not carry out the command and will not: a bug there, or a message it cannot read."""
+
+    def __init__(self, command_type: str, reason: str) -> None:
+        """``reason`` is for logs, never for answers."""
+        super().__init__(f"{command_type}: {reason}")
+        self.command_type = command_type
+        self.reason = reason
 
 
 class PreparedRequest(Generic[ReplyT]):

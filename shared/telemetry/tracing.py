@@ -6,7 +6,7 @@ Without a collector OpenTelemetry is not even imported.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -82,10 +82,10 @@ _NOTHING: Final[AbstractContextManager[Any]] = nullcontext()
 NO_TRACES: Final = Tracer()
 
 
-def tracer_of(service: str, environ: Mapping[str, str] = os.environ) -> Tracer:
+def tracer_of(service: str) -> Tracer:
     """The tracer of a service in this process; one that keeps nothing where no traces are asked for."""
-    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if off or environ.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(environ.get, ENDPOINTS)):
+    off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if off or os.environ.get("OTEL_TRACES_EXPORTER") == "none" or not any(map(os.environ.get, ENDPOINTS)):
         return NO_TRACES
     from shared.telemetry.spans import SpanTracer
 

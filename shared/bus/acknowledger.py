@@ -1,4 +1,4 @@
-"""How an entry ends: done and answered, put aside for later, buried with a reason, or handed back untouched."""
+"""How an entry ends: done and answered, delayed, given up as a dead letter, or handed back untouched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from shared.bus.envelope import Envelope
 from shared.bus.handlers import Handler
 from shared.bus.replies import reply_command
-from shared.bus.scripts import BURY, HOLD, LEAVE, PUT_ASIDE, RESUME
+from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
 from shared.contracts.base import Message
 from shared.redis.connection import Argument, pack
 from shared.redis.errors import CommandError
@@ -42,7 +42,7 @@ Outcome = tuple[Envelope, bytes | None, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class StreamKeys:
     """One stream and group, and the keys beside them; all in one slot of a cluster."""
 
     stream: str
@@ -52,20 +52,20 @@ class Lane:
     """``None`` on event streams: what comes back later would come back to every group."""
 
 
-class Settlement:
+class Acknowledger:
     """Ends the entries of one member of a group. Every method but ``done`` moves only what the member still holds."""
 
-    def __init__(self, bus: Bus, lane: Lane) -> None:
-        """``lane.delayed`` also says whether entries are deleted when done."""
+    def __init__(self, bus: Bus, keys: StreamKeys) -> None:
+        """``keys.delayed`` also says whether entries are deleted when done."""
         self._bus = bus
-        self._lane = lane
+        self._keys = keys
         self._member = bus.instance
-        self._deletes = lane.delayed is not None
+        self._deletes = keys.delayed is not None
 
     @property
-    def can_put_aside(self) -> bool:
-        """Whether ``put_aside`` may be called."""
-        return self._lane.delayed is not None
+    def can_delay(self) -> bool:
+        """Whether ``delay`` may be called."""
+        return self._keys.delayed is not None
 
     async def done(self, ids: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
         """Answers and finishes entries in one round trip; the answers first, so that a crash between repeats them.
@@ -75,7 +75,7 @@ class Settlement:
         Raises:
             StoreUnavailable: the entries may come again.
         """
-        bus, lane = self._bus, self._lane
+        bus, keys = self._bus, self._keys
         common: tuple[Argument, ...] = ("v", "1", "src", bus.source, "ts", bus.time.now())
         replies: defaultdict[str, list[bytes]] = defaultdict(list)
         for envelope, body, problem in outcomes:
@@ -85,57 +85,57 @@ class Settlement:
         for reply_to, packed in replies.items():
             there = await bus.redis.connection_for(reply_to)
             there.write(b"".join(packed), (None,) * len(packed))
-        connection = await bus.redis.connection_for(lane.stream)
+        connection = await bus.redis.connection_for(keys.stream)
         if self._deletes:
             # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
             # claims it, but an entry that is acknowledged and not deleted would stay for ever.
-            connection.write(pack(("XDEL", lane.stream, *ids)), (None,))
-        await connection.send(("XACK", lane.stream, lane.group, *ids))
+            connection.write(pack(("XDEL", keys.stream, *ids)), (None,))
+        await connection.send(("XACK", keys.stream, keys.group, *ids))
 
-    async def put_aside(self, entry_id: bytes, pause_ms: int) -> None:
+    async def delay(self, entry_id: bytes, pause_ms: int) -> None:
         """Moves an entry out of the way until its pause is over."""
-        assert self._lane.delayed is not None
+        assert self._keys.delayed is not None
         await self._bus.redis.run_script(
-            PUT_ASIDE,
-            [self._lane.stream, self._lane.delayed],
-            [self._lane.group, self._member, entry_id, pause_ms],
+            DELAY,
+            [self._keys.stream, self._keys.delayed],
+            [self._keys.group, self._member, entry_id, pause_ms],
         )
 
     async def resume(self) -> int:
-        """Puts back what was put aside and whose pause is over; how many."""
-        assert self._lane.delayed is not None
-        keys = [self._lane.delayed, self._lane.stream]
+        """Puts back what was delayed and whose pause is over; how many."""
+        assert self._keys.delayed is not None
+        keys = [self._keys.delayed, self._keys.stream]
         resumed: int = await self._bus.redis.run_script(RESUME, keys, [RESUME_AT_ONCE])
         return resumed
 
-    async def bury(self, entry_id: bytes, reason: str) -> bool:
+    async def dead_letter(self, entry_id: bytes, reason: str) -> bool:
         """Moves an entry to the dead letters, where it waits for an operator; whether it was there to be moved."""
         now = self._bus.time.now()
         told = ("reason", reason[:LONGEST_REASON], "by", self._member, "on", now)
-        buried: int = await self._bus.redis.run_script(
-            BURY,
-            [self._lane.stream, self._lane.dead],
-            [self._lane.group, self._member, entry_id, int(self._deletes), *told],
+        moved: int = await self._bus.redis.run_script(
+            DEAD_LETTER,
+            [self._keys.stream, self._keys.dead],
+            [self._keys.group, self._member, entry_id, int(self._deletes), *told],
         )
-        if buried:
+        if moved:
             _log.error(
                 "dead_letter",
-                stream=self._lane.stream,
+                stream=self._keys.stream,
                 entry=entry_id.decode(),
                 reason=reason[:LONGEST_REASON],
             )
-        return bool(buried)
+        return bool(moved)
 
     async def keep(self, ids: Sequence[bytes], idle_ms: int = 0) -> int:
         """Tells the group that these entries are worked on, or (with ``idle_ms``) left; how many are held still."""
-        args: list[Argument] = [self._lane.group, self._member, idle_ms, *ids]
-        held: int = await self._bus.redis.run_script(HOLD, [self._lane.stream], args)
+        args: list[Argument] = [self._keys.group, self._member, idle_ms, *ids]
+        held: int = await self._bus.redis.run_script(HOLD, [self._keys.stream], args)
         return held
 
     async def leave(self) -> None:
         """Removes the member from the group if it holds nothing."""
         try:
-            await self._bus.redis.run_script(LEAVE, [self._lane.stream], [self._lane.group, self._member])
+            await self._bus.redis.run_script(LEAVE, [self._keys.stream], [self._keys.group, self._member])
         except CommandError as error:
             if error.code not in ("NOGROUP", "ERR"):  # no group, or no stream: nothing to leave
                 raise

@@ -10,7 +10,7 @@ FRESH_SECONDS: Final = 0.05
 """A batch that has run for longer counts as slow and holds up no other."""
 
 
-class Hands:
+class ConcurrencyLimiter:
     """Entries being worked on, by id, and the batches among them.
 
     Few batches run at a time: while they do, the next one grows in the stream instead of in here. A slow one (it waits
