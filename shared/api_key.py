@@ -9,7 +9,6 @@ import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from shared.frozen import frozen
 from shared.secret_tokens import BASE62, RandomBytes, digest_of, random_base62
 
 KID_LENGTH = 16
@@ -30,7 +29,7 @@ _SHAPE = re.compile(
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MintedKey:
     """A new key: the clear text for one answer, the id and the digest for everybody else."""
 

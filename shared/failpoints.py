@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,41 +83,17 @@ def arm(
 _points: Mapping[str, Failpoint] | None = None
 
 
-def _point(name: str) -> Failpoint | None:
+async def failpoint(name: str) -> None:
+    """A moment inside a coroutine. Does nothing unless a test has armed it."""
     global _points  # noqa: PLW0603 - read once from the environment, at the first moment that asks
     if _points is None:
         _points = arm()
     point = _points.get(name) if _points else None
-    return point if point is not None and point.acts() else None
-
-
-async def failpoint(name: str) -> None:
-    """A moment inside a coroutine. Does nothing unless a test has armed it."""
-    if _points is not None and not _points:
-        return
-    point = _point(name)
-    if point is None:
+    if point is None or not point.acts():
         return
     if point.action == "pause":
         await asyncio.sleep(float(point.argument))
-    else:
-        _act(name, point)
-
-
-def failpoint_sync(name: str) -> None:
-    """A moment where nothing can be awaited; a pause here stops the whole process."""
-    if _points is not None and not _points:
         return
-    point = _point(name)
-    if point is None:
-        return
-    if point.action == "pause":
-        time.sleep(float(point.argument))
-    else:
-        _act(name, point)
-
-
-def _act(name: str, point: Failpoint) -> None:
     if point.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if point.argument == "unavailable":

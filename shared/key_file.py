@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import quote
 
 from shared.plain_text import is_control, is_invisible
 
@@ -76,12 +75,6 @@ def filename_problem(filename: str) -> str | None:
     if _DEVICE.fullmatch(filename):
         return "is reserved on Windows"
     return None
-
-
-def content_disposition(filename: str) -> str:
-    """``attachment`` with the name twice: in ASCII for everybody, in UTF-8 for those who read RFC 8187 (RFC 6266)."""
-    extended = quote(filename, safe="")
-    return f"attachment; filename=\"{safe_ascii(filename)}\"; filename*=UTF-8''{extended}"
 
 
 def safe_ascii(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from deploy.cli import exit_codes
-from shared.garbage import made_to_stay
+from shared.process import gc_frozen
 
 COMMANDS: Final = {
     # name: (where its click command is, what --help says of it)
@@ -46,7 +46,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
-        with made_to_stay() if __name__ == "__main__" else nullcontext():  # a test's process is not ours
+        with gc_frozen() if __name__ == "__main__" else nullcontext():  # a test's process is not ours
             command: click.Command = getattr(import_module(module), attribute)
         return command
 

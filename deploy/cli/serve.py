@@ -10,9 +10,9 @@ import click
 from deploy.service_table import NEEDS, PORTS, load_service
 from deploy.workers.process import Waits
 from deploy.workers.supervisor import Supervisor
-from shared.garbage import made_to_stay
-from shared.logs import configure_logging
+from shared.process import gc_frozen
 from shared.settings import load_settings
+from shared.telemetry.logs import configure_logging
 
 _LINGER_SECONDS: Final = 5.0
 
@@ -66,7 +66,7 @@ def serve(
     if workers > 1:
         waits = Waits(_LINGER_SECONDS if linger is None else linger, connection_age)
         context.exit(Supervisor(service, host, port, workers, waits).run())
-    with made_to_stay():  # here, not above: who starts workers serves nothing and needs none of it
+    with gc_frozen():  # here, not above: who starts workers serves nothing and needs none of it
         from shared.web.server import run
 
         create_app = load_service(service)

@@ -16,9 +16,9 @@ from deploy.cli.options import data_dir_option
 from deploy.cli.running import Stop, run_until_stopped
 from deploy.embedded import DataDirectory, EmbeddedServers
 from deploy.schemas import migrate_all
-from shared.garbage import made_to_stay
-from shared.logs import configure_logging
+from shared.process import gc_frozen
 from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
 from shared.web.health import READINESS
 from shared.web.server import serving
 
@@ -59,7 +59,7 @@ def up(host: str, port: int, data_dir: Path) -> None:
 
 
 async def _serve(settings: Settings, directory: DataDirectory, host: str, port: int, stop: Stop) -> None:
-    with made_to_stay():
+    with gc_frozen():
         application = create_app(settings)
     async with serving(application, host, port):
         while not (await application[READINESS].report())[0]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.doctor.findings import Notes
-from shared.bus.redis_sentinels import Panel
-from shared.redis_url import RedisAddress, parse_redis_url
+from shared.redis.sentinel import Panel
+from shared.redis.url import RedisAddress, parse_redis_url
 
 FEWEST: Final = 3
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from deploy.service_table import NEEDS, load_service
 from deploy.workers.process import Waits
-from shared.garbage import made_to_stay
-from shared.logs import configure_logging
+from shared.process import gc_frozen
 from shared.settings import ConfigurationError, load_settings
+from shared.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -36,7 +36,7 @@ def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, f
         print(error, file=sys.stderr)  # noqa: T201 - there is no logging without a configuration
         return _BAD_CONFIGURATION
     configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
-    with made_to_stay():
+    with gc_frozen():
         from deploy.workers.shared_metrics import share_metrics
         from shared.web.server import run
 

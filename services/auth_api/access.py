@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from services.auth_api.apps import disconnect_app, list_apps, revoke_access
-from services.auth_api.personal_keys import CONFIRM_SECONDS, change_key, list_keys, revoke_key
+from services.auth_api.personal_keys import change_key, list_keys, revoke_key
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
     LIVE,
@@ -21,9 +20,8 @@ from shared.contracts.access import (
     RevokeOwnKey,
     RotateOwnKey,
 )
-from shared.contracts.keys import ChangeKey, ConfirmDelivery, KeyChanged, KeyView, RotateKey
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView, RotateKey
 from shared.contracts.sessions import SessionUser
-from shared.errors import StoreUnavailable
 
 LARGEST_ACCESS: Final = 60_000
 """In bytes; the bus carries 64 KiB."""
@@ -72,9 +70,6 @@ async def rotate_own_key(resources: Resources, user: SessionUser, command: Rotat
     """Puts the key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
     rotation = RotateKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
     changed = await resources.bus.request(rotation)
-    if changed.outcome == "done":
-        with suppress(StoreUnavailable):
-            await resources.bus.request(ConfirmDelivery(key_ids=(command.new_key_id,)), CONFIRM_SECONDS)
     return OwnKeyChanged(changed=changed)
 
 

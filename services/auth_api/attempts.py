@@ -15,8 +15,7 @@ from services.auth_api.resources import Resources
 from services.auth_api.sessions import read_session
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.contracts.base import Done
-from shared.contracts.clients import Attempt, AttemptList, ListAttempts, NoteUndelivered
+from shared.contracts.clients import Attempt, AttemptList, ListAttempts
 
 MOST: Final = 100
 KEPT_SECONDS: Final = 30 * 24 * 3600
@@ -109,25 +108,11 @@ async def read_attempts(resources: Resources, author_id: int, client_id: str) ->
         StoreUnavailable: the client or the list cannot be read now.
     """
     client = await find_client(resources, client_id)
-    if client is None or client.author_id != author_id:
+    if client is None or client.author != author_id:
         return None
     await resources.attempts.flush()
     found: list[bytes] = await resources.bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))
     return tuple(_unpacked(raw) for raw in found)
-
-
-async def note_undelivered(resources: Resources, command: NoteUndelivered) -> Done:
-    """Tells the authors of keys whose answer never reached anybody; key_issuer has revoked them."""
-    for client_id, key_id in command.keys:
-        if await find_client(resources, client_id) is not None:
-            resources.attempts.note(
-                client_id,
-                "delivery",
-                f"not delivered: the answer with key {key_id} never left; the key is revoked",
-                error="not_delivered",
-                request_id="",
-            )
-    return Done()
 
 
 def _key(client_id: str) -> str:

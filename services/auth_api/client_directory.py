@@ -114,13 +114,3 @@ async def find_client(resources: Resources, client_id: str) -> Client | None:
         StoreUnavailable: PostgreSQL does not answer.
     """
     return await resources.clients.find(client_id) if is_client_id(client_id) else None
-
-
-async def find_own_client(resources: Resources, author_id: int, client_id: str) -> Client | None:
-    """The client with this id if this account registered it; ``None`` looks the same for others' and unknown ones.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
-    client = await find_client(resources, client_id)
-    return client if client is not None and client.author_id == author_id else None

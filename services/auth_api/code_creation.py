@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from services.auth_api import codes
+from pydantic import Field
+
 from services.auth_api.client_directory import find_client
 from services.auth_api.consents import Consent, give_code
 from services.auth_api.oauth import authorization_response
@@ -20,6 +20,7 @@ from services.auth_api.oauth.errors import ACCESS_DENIED, OAuthError, invalid_cl
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
+from shared.documents import Document, Milliseconds
 from shared.redirect_location import append_parameters
 from shared.secret_tokens import digest_of, random_base62
 
@@ -27,15 +28,15 @@ CODE_LENGTH = 43
 """256 bits in base62."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedCode:
-    """A code for one answer. Times are Unix milliseconds, ``expires_in`` seconds."""
+class CreatedCode(Document):
+    """A one-time code and where to send the person with it."""
 
-    code: str = field(repr=False)
+    code: str = Field(repr=False)
     user_id: int
-    created_on: int
+    created_on: Milliseconds
     expires_in: int
-    redirect_to: str = field(repr=False)
+    """Seconds."""
+    redirect_to: str = Field(repr=False)
 
 
 async def create_code(
@@ -71,7 +72,7 @@ async def create_code(
             client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
         )
         raise
-    begun_on = await codes.begin_after_marks(resources, user.user_id, client.client_id)
+    begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     consent = Consent("code", user, client, request, begun_on=begun_on, given_on=begun_on)
     code = random_base62(CODE_LENGTH)
     seconds = resources.settings.code_ttl_seconds

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.auth_api import codes
 from services.auth_api.client import Client
+from services.auth_api.codes.store import Decision
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.grants import record_grant
-from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord
+from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, circumstances
 from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.redirect_uri import match_redirect_uri
@@ -90,7 +90,7 @@ async def give_code(
     digest: str,
     *,
     lifetime_ms: int,
-    decision: codes.Decision | None = None,
+    decision: Decision | None = None,
 ) -> ConsentOutcome:
     """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one.
 
@@ -99,10 +99,10 @@ async def give_code(
     """
     if not await record_consent(resources, consent):
         return "stale"
-    return await codes.store(
-        resources,
+    return await resources.codes.store(
         digest,
         consent.to_record(),
+        circumstances=circumstances(consent.client.redirect_uris, resources.catalogue),
         begun_on=consent.begun_on,
         lifetime_ms=lifetime_ms,
         decision=decision,

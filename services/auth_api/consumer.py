@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from services.auth_api import access, console
-from services.auth_api.attempts import list_attempts, note_undelivered
-from services.auth_api.client_proofs import authenticate_digest
+from services.auth_api.attempts import list_attempts
+from services.auth_api.client_access import authenticate_digest
 from services.auth_api.decisions import decide_authorization
 from services.auth_api.preparation import prepare_authorization
 from services.auth_api.resources import Resources
@@ -29,7 +29,6 @@ from shared.contracts.clients import (
     DeleteClient,
     ListAttempts,
     ListOwnClients,
-    NoteUndelivered,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
@@ -79,7 +78,6 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (ResetClientSecret, console.reset),
     (DeleteClient, console.delete),
     (ListAttempts, list_attempts),
-    (NoteUndelivered, note_undelivered),
     (AuthenticateClient, authenticate_digest),
     (StoreContinuation, _store_continuation),
 )

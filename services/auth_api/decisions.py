@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api import codes, device_codes, refusals
+from services.auth_api import device_codes, refusals
 from services.auth_api.client import Client
 from services.auth_api.client_directory import find_client
+from services.auth_api.codes.store import Decision, decision_key
 from services.auth_api.consents import Consent, give_code, is_stale, record_consent
 from services.auth_api.file_keys import create_file_key
 from services.auth_api.oauth import authorization_response
-from services.auth_api.oauth.authorization_code import CodeKind
+from services.auth_api.oauth.authorization_code import CodeKind, circumstances
 from services.auth_api.pending_requests import LIFETIME_MS, PendingRequest, find_pending
 from services.auth_api.pushed_requests import use_up
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal, Surface
 from shared.contracts.sessions import SessionUser
-from shared.correlation import correlation
+from shared.telemetry.correlation import correlation
 
 _DECLINED: Final = "declined"
 _TRIES: Final = 3
@@ -94,7 +95,7 @@ async def _accept_redirect(resources: Resources, case: _Case, consent: Consent) 
         seen = await _decision_of(resources, case)
         if seen == _DECLINED:
             break
-        decision = codes.Decision(case.command.request_id, seen, LIFETIME_MS)
+        decision = Decision(case.command.request_id, seen, LIFETIME_MS)
         outcome = await give_code(
             resources,
             consent,
@@ -117,7 +118,7 @@ async def _decline(resources: Resources, case: _Case) -> AuthorizationDecided:
     if case.pending.surface == "device":
         return await _decide_device(resources, case, case.to_consent(resources.clock.now()), approve=False)
     await resources.bus.redis.execute(
-        "SET", codes.decision_key(case.command.request_id), _DECLINED, "NX", "PX", str(LIFETIME_MS)
+        "SET", decision_key(case.command.request_id), _DECLINED, "NX", "PX", str(LIFETIME_MS)
     )
     if await _decision_of(resources, case) != _DECLINED:
         return AuthorizationDecided(outcome="already_decided", client=case.client.to_view())
@@ -136,6 +137,7 @@ async def _decide_device(
         resources,
         digest,
         consent.to_record(),
+        circumstances=circumstances(case.client.redirect_uris, resources.catalogue),
         approve=approve,
         request_id=case.command.request_id,
         begun_on=consent.begun_on,
@@ -151,7 +153,7 @@ async def _decide_device(
 
 async def _decision_of(resources: Resources, case: _Case) -> str:
     """What became of the request so far: empty, ``declined``, or the digest of the code that it was given."""
-    found = await resources.bus.redis.execute("GET", codes.decision_key(case.command.request_id))
+    found = await resources.bus.redis.execute("GET", decision_key(case.command.request_id))
     return "" if found is None else str(found, "ascii")
 
 

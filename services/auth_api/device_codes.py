@@ -7,9 +7,10 @@ from typing import Any, Final, Literal, cast
 
 import orjson
 
-from services.auth_api import code_scripts, refusals
+from services.auth_api import refusals
 from services.auth_api.client import Client
-from services.auth_api.codes import TOMBSTONE_MS, code_key, mark_keys
+from services.auth_api.codes import scripts
+from services.auth_api.codes.store import TOMBSTONE_MS, code_fields, code_key, watermark_keys
 from services.auth_api.oauth.authorization_code import CodeRecord
 from services.auth_api.oauth.device import (
     INTERVAL_SECONDS,
@@ -64,9 +65,9 @@ async def start_device(resources: Resources, client: Client, permissions: tuple[
     )
     lifetime_ms = LIFETIME_SECONDS * 1000
     await resources.bus.redis.run_script(
-        code_scripts.DEVICE_START,
+        scripts.DEVICE_START,
         keys=[code_key(digest)],
-        args=[waiting.to_bytes(), lifetime_ms, TOMBSTONE_MS],
+        args=[lifetime_ms, TOMBSTONE_MS, *code_fields(waiting)],
     )
     pointer = orjson.dumps([digest, client.client_id, permissions])
     for _ in range(_MINT_TRIES):
@@ -99,7 +100,7 @@ async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str
         return refusals.unknown_user_code()
     digest, client_id, permissions = orjson.loads(found)
     seen = await resources.bus.redis.run_script(
-        code_scripts.DEVICE_LOOK_UP, keys=[code_key(digest)], args=[MOST_LOOK_UPS]
+        scripts.DEVICE_LOOK_UP, keys=[code_key(digest)], args=[MOST_LOOK_UPS]
     )
     if not seen:
         return refusals.unknown_user_code()
@@ -107,7 +108,14 @@ async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str
 
 
 async def decide(
-    resources: Resources, digest: str, record: CodeRecord, *, approve: bool, request_id: str, begun_on: int
+    resources: Resources,
+    digest: str,
+    record: CodeRecord,
+    *,
+    circumstances: str,
+    approve: bool,
+    request_id: str,
+    begun_on: int,
 ) -> DeviceOutcome:
     """Lets the device have its key at the next poll, or tells it that the person declined.
 
@@ -117,9 +125,9 @@ async def decide(
         StoreUnavailable: Redis does not answer.
     """
     outcome: bytes = await resources.bus.redis.run_script(
-        code_scripts.DEVICE_DECIDE,
-        keys=[code_key(digest), *mark_keys(record.user_id, record.client_id)],
-        args=["" if approve else "denied", begun_on, request_id, record.to_bytes()],
+        scripts.DEVICE_DECIDE,
+        keys=[code_key(digest), *watermark_keys(record.user_id, record.client_id)],
+        args=["" if approve else "denied", begun_on, request_id, *code_fields(record, circumstances)],
     )
     return cast("DeviceOutcome", outcome.decode())
 
@@ -133,7 +141,7 @@ async def poll(resources: Resources, digest: str) -> str:
         StoreUnavailable: Redis does not answer.
     """
     state: bytes = await resources.bus.redis.run_script(
-        code_scripts.DEVICE_POLL,
+        scripts.DEVICE_POLL,
         keys=[code_key(digest)],
         args=[INTERVAL_SECONDS * 1000 - _TOLERANCE_MS],
     )

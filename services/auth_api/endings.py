@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from services.auth_api import codes
 from services.auth_api.resources import Resources
 from shared.contracts.keys import RevokeHolding
 
@@ -22,7 +21,7 @@ async def end_holding(
     Raises:
         StoreUnavailable: Redis or the issuer does not answer; call again, or leave it to the event.
     """
-    await codes.void(resources, user_id=user_id, client_id=client_id, on=before)
+    await resources.codes.revoke_before(user_id=user_id, client_id=client_id, before=before)
     command = RevokeHolding(user_id=user_id, client_id=client_id, before=before, reason=reason)
     reply = await resources.bus.request(command)
     return reply.found

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from services.auth_api import codes, refusals
-from services.auth_api.codes import StoredCode
+from services.auth_api import refusals
+from services.auth_api.codes.store import Decision, RedeemOutcome
 from services.auth_api.consents import Consent, ConsentOutcome, give_code
 from services.auth_api.pending_requests import LIFETIME_MS
 from services.auth_api.resources import Resources
-from services.auth_api.spending import ISSUE_SECONDS, RELEASE_SECONDS, NotSpent, Spending, spend
-from shared.bus import RemoteFailure
-from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests, Refusal
-from shared.contracts.keys import ConfirmDelivery, IssueKeyReply
-from shared.errors import StoreUnavailable
+from services.auth_api.token.redeem import ISSUE_SECONDS, RELEASE_SECONDS, KeyOrder, NotRedeemed, redeem
+from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal
+from shared.contracts.keys import IssueKeyReply
+from shared.errors import BusUnavailable
 from shared.secret_tokens import digest_of
-
-_MISMATCHES: Final = "mismatches"
 
 
 async def create_file_key(
@@ -29,23 +24,34 @@ async def create_file_key(
     Raises:
         StoreUnavailable: a store or key_issuer does not answer; there is no live key.
     """
+    if command.key is None:
+        return _refused(refusals.expired_request())
     digest = digest_of(f"file:{command.request_id}")
-    decision = codes.Decision(command.request_id, "", LIFETIME_MS)
+    decision = Decision(command.request_id, "", LIFETIME_MS)
     given = await give_code(resources, consent, digest, lifetime_ms=LIFETIME_MS, decision=decision)
-    stored = await codes.find(resources, digest, mismatch_field=_MISMATCHES)
-    if given == "decided" and stored is None:
-        return AuthorizationDecided(
-            outcome="already_decided", client=consent.client.to_view()
-        )  # declined before
-    if given not in ("stored", "decided") or stored is None or command.key is None:
+    if given not in ("stored", "decided"):
         return _not_given(given)
-    try:
-        reply = await spend(resources, _spending(resources, consent, digest, stored, command.key))
-    except NotSpent as refused:
-        return _not_spent(consent, refused.outcome)
-    if reply.outcome == "issued":
-        await _confirm(resources, command.key.key_id)
-    return _created(consent, reply)
+    order = KeyOrder(
+        code_digest=digest,
+        kind="file",
+        client=consent.client,
+        key_id=command.key.key_id,
+        key_digest=command.key.digest,
+        requester=f"file flow {consent.user.user_id}",
+        give_up_on=resources.clock.monotonic() + ISSUE_SECONDS + RELEASE_SECONDS,
+    )
+    expected = {"state": "", "abandoned": ""}
+    for _ in range(2):
+        try:
+            _, reply = await redeem(resources, order, expected)
+        except NotRedeemed as refused:
+            found = refused.found
+            if found.outcome != "different" or found.seen["state"]:
+                return _not_redeemed(consent, found.outcome)
+            expected["abandoned"] = found.seen["abandoned"]
+        else:
+            return _created(consent, reply)
+    raise BusUnavailable("contended")
 
 
 def _not_given(outcome: ConsentOutcome) -> AuthorizationDecided:
@@ -54,33 +60,13 @@ def _not_given(outcome: ConsentOutcome) -> AuthorizationDecided:
     return _refused(refusals.stale_request() if outcome == "stale" else refusals.expired_request())
 
 
-def _not_spent(consent: Consent, outcome: codes.RedeemOutcome) -> AuthorizationDecided:
+def _not_redeemed(consent: Consent, outcome: RedeemOutcome) -> AuthorizationDecided:
     if outcome == "withdrawn":
         return _refused(refusals.withdrawn_request())
-    if outcome in ("gone", "expired"):
+    if outcome == "expired":
         return _refused(refusals.expired_request())
+    # Also where there is no such code: the request was declined before.
     return AuthorizationDecided(outcome="already_decided", client=consent.client.to_view())
-
-
-def _spending(
-    resources: Resources, consent: Consent, digest: str, stored: StoredCode, key: MintedDigests
-) -> Spending:
-    return Spending(
-        code_digest=digest,
-        stored=stored,
-        client=consent.client,
-        key_id=key.key_id,
-        key_digest=key.digest,
-        give_up_on=resources.clock.monotonic() + ISSUE_SECONDS + RELEASE_SECONDS,
-    )
-
-
-async def _confirm(resources: Resources, key_id: str) -> None:
-    # The page shows the key in this very answer, and the person's next look at their keys must show it too.
-    try:
-        await resources.bus.request(ConfirmDelivery(key_ids=(key_id,)), 0.5)
-    except (StoreUnavailable, RemoteFailure):
-        resources.deliveries.delivered(key_id)
 
 
 def _created(consent: Consent, reply: IssueKeyReply) -> AuthorizationDecided:

@@ -8,10 +8,10 @@ from typing import Final
 from services.auth_api.client_directory import find_client
 from services.auth_api.grants import record_grant
 from services.auth_api.resources import Resources
+from services.auth_api.token.idempotency import derive_key
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.keys import (
     ChangeKey,
-    ConfirmDelivery,
     IssueKey,
     KeyChanged,
     KeyView,
@@ -20,10 +20,12 @@ from shared.contracts.keys import (
     RotateKey,
 )
 from shared.contracts.sessions import SessionUser
-from shared.errors import StoreUnavailable
 from shared.key_file import render_key_file
 
-CONFIRM_SECONDS: Final = 0.5
+RETRY_MS: Final = 10 * 60_000
+"""How long a repeated rotation counts as a retry and is answered with the same new key."""
+_GENERATIONS: Final = 8
+"""How often one key may be rotated: its overlap with a replacement may be followed by another replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +137,34 @@ async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
 
 
 async def rotate_key(
-    resources: Resources, user_id: int, key_id: str, overlap_seconds: int
+    resources: Resources, user_id: int, key_id: str, overlap_seconds: int, idempotency_key: str | None = None
 ) -> tuple[KeyChanged, NewKey | None]:
     """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
 
+    The new key follows from the old one and the ``Idempotency-Key``, so that a retry after a lost answer gives the same
+    one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets another.
+
     Raises:
-        StoreUnavailable: the issuer does not answer.
+        StoreUnavailable: the issuer does not answer; the same request may be sent again.
     """
-    minted = _mint(resources)
-    changed = await resources.bus.request(
-        RotateKey(
-            key_id=key_id,
-            user_id=user_id,
-            overlap_seconds=overlap_seconds,
-            new_key_id=minted.key_id,
-            new_digest=minted.digest,
+    changed = KeyChanged(outcome="not_found")
+    for generation in range(_GENERATIONS):
+        minted = derive_key(resources.settings, "rotation", key_id, idempotency_key or "", str(generation))
+        changed = await resources.bus.request(
+            RotateKey(
+                key_id=key_id,
+                user_id=user_id,
+                overlap_seconds=overlap_seconds,
+                new_key_id=minted.key_id,
+                new_digest=minted.digest,
+            )
         )
-    )
-    if changed.outcome != "done" or changed.key is None:
-        return changed, None
-    await _confirm(resources, minted)
-    return changed, NewKey(changed.key, minted.token)
+        if changed.outcome != "done" or changed.key is None:
+            return changed, None
+        young = changed.key.created_on > resources.clock.now() - RETRY_MS
+        if young and changed.key.status not in ("revoked", "expired"):
+            return changed, NewKey(changed.key, minted.token)
+    return changed.model_copy(update={"outcome": "conflict", "key": None}), None
 
 
 def _mint(resources: Resources) -> MintedKey:
@@ -189,14 +198,4 @@ async def _issue(
     reply = await resources.bus.request(command)
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
-    await _confirm(resources, minted)
     return NewKey(reply.key, minted.token)
-
-
-async def _confirm(resources: Resources, minted: MintedKey) -> None:
-    # Before the answer, not after it as for a code: the person's next look at the list must show the key, and there
-    # they can revoke one whose answer got lost.
-    try:
-        await resources.bus.request(ConfirmDelivery(key_ids=(minted.key_id,)), CONFIRM_SECONDS)
-    except StoreUnavailable:
-        resources.deliveries.delivered(minted.key_id)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from services.auth_api import device_codes, pushed_requests, refusals
 from services.auth_api.client import Client
 from services.auth_api.client_directory import find_client
-from services.auth_api.codes import begin_after_marks
 from services.auth_api.grants import count_people, find_grant
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
@@ -190,7 +189,7 @@ async def _consent_page(
     resources: Resources, command: PrepareAuthorization, asked: Asked, user: SessionUser, session: str
 ) -> PreparedAuthorization:
     client, request = asked.client, asked.request
-    begun_on = await begin_after_marks(resources, user.user_id, client.client_id)
+    begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     grant, people = await asyncio.gather(
         find_grant(resources, user.user_id, client.client_id), count_people(resources, client.client_id)
     )

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import orjson
 
-from services.auth_api import code_scripts
 from services.auth_api.oauth.authorization_request import AUTHORIZE, Question
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pushed_request import (
@@ -17,11 +16,33 @@ from services.auth_api.oauth.pushed_request import (
     unknown_reference,
 )
 from services.auth_api.resources import Resources
+from shared.bus import Script
 from shared.secret_tokens import digest_of, random_base62
 
 OPENED_MS: Final = 15 * 60_000
 """Once a browser has brought it, a request lives long enough for signing in, and for a reload (RFC 9126 §4)."""
 _ID_LENGTH: Final = 43
+
+# KEYS: pushed request. ARGV: how long it lives once a browser has brought it.
+_OPEN: Final = Script(
+    "pushed_open",
+    """
+    local request = redis.call('HGET', KEYS[1], 'request')
+    if request and redis.call('HSETNX', KEYS[1], 'opened', 1) == 1 then
+        redis.call('PEXPIRE', KEYS[1], ARGV[1])
+    end
+    return request
+    """,
+)
+# KEYS: pushed request. ARGV: request, lifetime.
+_STORE: Final = Script(
+    "pushed_store",
+    """
+    redis.call('HSET', KEYS[1], 'request', ARGV[1])
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    return 1
+    """,
+)
 
 
 async def push(resources: Resources, client_id: str, question: Question) -> dict[str, Any]:
@@ -34,7 +55,7 @@ async def push(resources: Resources, client_id: str, question: Question) -> dict
     key = _key(reference)
     values = {name: value for name, value in question.parameters.values.items() if name != "client_secret"}
     await resources.bus.redis.run_script(
-        code_scripts.PUSHED_STORE,
+        _STORE,
         keys=[key],
         args=[orjson.dumps({**values, "client_id": client_id}), LIFETIME_SECONDS * 1000],
     )
@@ -49,7 +70,7 @@ async def find_pushed(resources: Resources, question: Question, client_id: str) 
         StoreUnavailable: Redis does not answer.
     """
     key = _key(reference_of(question.parameters.require("request_uri")))
-    raw = await resources.bus.redis.run_script(code_scripts.PUSHED_OPEN, keys=[key], args=[OPENED_MS])
+    raw = await resources.bus.redis.run_script(_OPEN, keys=[key], args=[OPENED_MS])
     if raw is None:
         raise unknown_reference()
     values: Mapping[str, str] = orjson.loads(raw)

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from services.auth_api.attempts import AttemptRecorder
     from services.auth_api.client_directory import ClientDirectory
-    from services.auth_api.delivery import Deliveries
+    from services.auth_api.codes.store import CodeStore
     from services.auth_api.passwords import PasswordHasher
-    from services.auth_api.releases import Releases
-    from services.auth_api.throttle import Untroubled
+    from services.auth_api.token.release import CodeReleaser
     from shared.bus import Bus
     from shared.bus.outbox import OutboxRelay
     from shared.clock import Clock
     from shared.database import Database
-    from shared.metrics import Metrics
     from shared.permissions import Catalogue
     from shared.settings import Settings
+    from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,8 @@ class Resources:
     clients: ClientDirectory
     outbox: OutboxRelay
     """``outbox.kick()`` after a commit that wrote an event."""
-    deliveries: Deliveries
-    """Collects the ids of keys that reached their holder and confirms them in batches."""
-    releases: Releases
+    codes: CodeStore
+    releaser: CodeReleaser
     """Gives codes back whose exchange ended in 503."""
     attempts: AttemptRecorder
     """The flight recorder of the clients."""
-    untroubled: Untroubled
-    """Spares busy clients the look-up of their failures."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from services.auth_api.codes.store import SLOT
 from services.auth_api.resources import Resources
 from shared.bus import Script
 from shared.secret_tokens import keyed_digest
 from shared.web.failures import Problem
 
+_NEVER: Final = 2**53
 LONGEST_WAIT_MS: Final = 60_000
 """What a burst of parallel failures can add up to at most: a limit is a brake, not a lock."""
-MOST_TRUSTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,21 @@ class Limit:
     name: str
     burst: int
     interval_ms: int
-    trusted_seconds: float = 0.0
-    """How long a key that had no failure is taken to have none, unless this process counts one: a busy key is not looked
-    up for each request. For what nobody can guess; another replica's failures count here so much later."""
+    slot: str = "lk"
+    """What its keys in Redis begin with; a script that looks at one needs it in the slot of its other keys."""
+
+    def paid_off_by(self, resources: Resources) -> int:
+        """When the failures of a requester must be paid off (Unix milliseconds), lest one more attempt be refused."""
+        if not resources.settings.throttle:
+            return _NEVER
+        return resources.clock.now() + (self.burst - 1) * self.interval_ms
 
 
 SIGN_IN_ACCOUNT: Final = Limit("sign-in-account", burst=10, interval_ms=15_000)
 """Wrong passwords for one username, known or not, from anywhere. Key: the username in lower case."""
 SIGN_IN_PEER: Final = Limit("sign-in-peer", burst=30, interval_ms=5_000)
 """Wrong passwords from one peer, for whatever account. Key: the peer."""
-CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, trusted_seconds=0.25)
+CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, slot=SLOT)
 """Wrong client secrets and codes. Key: client id and peer together, so that nobody can lock a client out."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
@@ -49,28 +55,10 @@ class Throttled(Problem):
         )
         self.retry_after = retry_after
 
-
-class Untroubled:
-    """The keys that had no failure when they were looked up, a moment ago."""
-
-    def __init__(self) -> None:
-        """None is known."""
-        self._until: dict[tuple[str, str], float] = {}
-
-    def trusts(self, limit: Limit, key: str, now: float) -> bool:
-        """Whether a key need not be looked up; ``now`` on the monotonic clock."""
-        return now < self._until.get((limit.name, key), 0.0)
-
-    def add(self, limit: Limit, key: str, now: float) -> None:
-        """Its look-up, begun at ``now``, found no failure."""
-        if limit.trusted_seconds:
-            if len(self._until) >= MOST_TRUSTED:
-                self._until.clear()
-            self._until[limit.name, key] = now + limit.trusted_seconds
-
-    def discard(self, limit: Limit, key: str) -> None:
-        """It has one now."""
-        self._until.pop((limit.name, key), None)
+    @classmethod
+    def until(cls, limit: Limit, paid_off_on: int, now: int) -> Throttled:
+        """``paid_off_on``: when all failures so far are paid off; all times in Unix milliseconds."""
+        return cls(_seconds(paid_off_on - now - (limit.burst - 1) * limit.interval_ms))
 
 
 # The key holds the time (ms) at which all failures so far are paid off; it lives no longer than that.
@@ -109,16 +97,9 @@ async def check(resources: Resources, limit: Limit, key: str) -> None:
     """
     if not resources.settings.throttle:
         return
-    now = resources.clock.monotonic()
-    if resources.untroubled.trusts(limit, key, now):
-        return
-    found = await resources.bus.redis.execute("GET", _name(resources, limit, key))
-    if found is None:
-        resources.untroubled.add(limit, key, now)
-        return
-    wait = int(found) - resources.clock.now() - (limit.burst - 1) * limit.interval_ms
-    if wait > 0:
-        raise Throttled(_seconds(wait))
+    found = await resources.bus.redis.execute("GET", name_of(resources, limit, key))
+    if found is not None and int(found) > limit.paid_off_by(resources):
+        raise Throttled.until(limit, int(found), resources.clock.now())
 
 
 async def note_failure(resources: Resources, limit: Limit, key: str) -> None:
@@ -130,14 +111,11 @@ async def note_failure(resources: Resources, limit: Limit, key: str) -> None:
     if not resources.settings.throttle:
         return
     most = limit.burst * limit.interval_ms + LONGEST_WAIT_MS
-    try:
-        await resources.bus.redis.run_script(
-            _NOTE,
-            keys=[_name(resources, limit, key)],
-            args=[resources.clock.now(), limit.interval_ms, most],
-        )
-    finally:  # not before: a look-up that was under way would have it trusted again
-        resources.untroubled.discard(limit, key)
+    await resources.bus.redis.run_script(
+        _NOTE,
+        keys=[name_of(resources, limit, key)],
+        args=[resources.clock.now(), limit.interval_ms, most],
+    )
 
 
 async def take(resources: Resources, limit: Limit, key: str) -> None:
@@ -151,16 +129,19 @@ async def take(resources: Resources, limit: Limit, key: str) -> None:
         return
     wait = await resources.bus.redis.run_script(
         _TAKE,
-        keys=[_name(resources, limit, key)],
+        keys=[name_of(resources, limit, key)],
         args=[resources.clock.now(), limit.interval_ms, limit.burst],
     )
     if wait:
         raise Throttled(_seconds(int(wait)))
 
 
-def _name(resources: Resources, limit: Limit, key: str) -> str:
+def name_of(resources: Resources, limit: Limit, key: str) -> str:
+    """Where the failures of ``key`` are counted."""
     # Usernames and addresses stay out of Redis: a digest tells two of them apart as well.
-    return f"lk:throttle:{limit.name}:{keyed_digest(resources.settings.secret, 'throttle', key)[:32]}"
+    return (
+        f"{limit.slot}:throttle:{limit.name}:{keyed_digest(resources.settings.secret, 'throttle', key)[:32]}"
+    )
 
 
 def _seconds(wait_ms: int) -> int:

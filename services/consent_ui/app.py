@@ -14,7 +14,7 @@ from services.consent_ui.security_headers import add_security_headers
 from services.consent_ui.session import sign_in_first
 from shared.clock import Clock, SystemClock
 from shared.settings import Settings
-from shared.tracing import spans_of, trace_requests
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 
@@ -23,11 +23,12 @@ __all__ = ["SERVICE", "create_app"]
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
     """The service; it starts without Redis and waits for it."""
-    spans = spans_of(SERVICE)
-    resources = make_resources(settings, clock or SystemClock(), spans)
-    application = make_application(resources.metrics, default_surface=page_surface(resources.pages))
+    tracer = tracer_of(SERVICE)
+    resources = make_resources(settings, clock or SystemClock(), tracer)
+    application = make_application(
+        resources.metrics, default_surface=page_surface(resources.pages), tracer=tracer
+    )
     application.middlewares.append(sign_in_first)
-    trace_requests(application, spans)
     application[RESOURCES] = resources
     add_routes(application)
     add_health(application, resources.metrics, {"redis": resources.bus.ping})

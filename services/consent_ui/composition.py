@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from services.consent_ui.assets import load_assets
 from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.filters import make_filters
 from services.consent_ui.pages import Pages
 from services.consent_ui.resources import Resources
+from shared.bus import Bus
 from shared.clock import Clock
-from shared.metrics import Metrics
 from shared.permissions import load_permissions
 from shared.settings import Settings
-from shared.tracing import make_bus
-
-if TYPE_CHECKING:
-    from shared.spans import Spans
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
 
 SERVICE: Final = "consent_ui"
 
 
-def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
+def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
     """What the handlers stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
     assets, csrf = load_assets(), CsrfTokens(settings.secrets)
@@ -29,7 +27,7 @@ def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None)
     return Resources(
         settings=settings,
         clock=clock,
-        bus=make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics),
+        bus=Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics),
         catalogue=catalogue,
         metrics=metrics,
         assets=assets,

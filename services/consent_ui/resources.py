@@ -13,9 +13,9 @@ from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.pages import Pages
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.metrics import Metrics
 from shared.permissions import Catalogue
 from shared.settings import Settings
+from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

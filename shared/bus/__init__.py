@@ -5,14 +5,15 @@ The relay is imported from its module: it alone brings PostgreSQL along, which n
 
 from shared.bus.bus import Bus
 from shared.bus.consumer import Consumer, EventConsumer
-from shared.bus.errors import CommandError, MessageTooLarge, RemoteFailure
+from shared.bus.errors import MessageTooLarge, RemoteFailure
 from shared.bus.handlers import Delivery, Handler, Refusal, handler
 from shared.bus.janitor import Janitor
-from shared.bus.redis_client import CoalescingRedis
 from shared.bus.requests import PreparedRequest
-from shared.bus.scripts import Script
 from shared.bus.stream_tail import StreamTail
-from shared.bus.supervisor import Backoff, Supervisor
+from shared.redis.client import CoalescingRedis
+from shared.redis.errors import CommandError
+from shared.redis.script import Script
+from shared.supervisor import Backoff, Supervisor
 
 __all__ = [
     "Backoff",

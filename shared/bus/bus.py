@@ -6,31 +6,30 @@ import asyncio
 import re
 import secrets
 import socket
-from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from shared.alarms import Alarms
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
-from shared.bus.envelope import Envelope, MessageIds
-from shared.bus.errors import CommandError
-from shared.bus.handlers import Handler
+from shared.bus.envelope import Envelope, Field, MessageIds
 from shared.bus.metrics import BusMetrics
-from shared.bus.redis_client import CoalescingRedis
-from shared.bus.redis_time import RedisTime
-from shared.bus.redis_topology import topology_of
 from shared.bus.replies import ReplyTail
 from shared.bus.requests import PendingRequests, PreparedRequest
-from shared.bus.server_checks import ServerChecks
-from shared.bus.supervisor import watched
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
-from shared.correlation import correlation, trace
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
-from shared.metrics import Metrics
-from shared.redis_url import parse_redis_url
+from shared.redis.checks import ServerChecks
+from shared.redis.client import CoalescingRedis
+from shared.redis.errors import CommandError
+from shared.redis.server_time import RedisTime
+from shared.redis.topology import topology_of
+from shared.redis.url import parse_redis_url
+from shared.supervisor import watched
+from shared.telemetry.correlation import correlation, trace
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Sending, Tracer
 
 REQUEST_SECONDS: Final = 2.5
 OPENING_SECONDS: Final = 1.0
@@ -48,7 +47,7 @@ class Bus:
         source: str,
         clock: Clock | None = None,
         metrics: Metrics | None = None,
-        partition: int = 0,
+        tracer: Tracer = NO_TRACES,
         high_water: int = HIGH_WATER,
     ) -> None:
         """``source`` is the service's name. Make it in the process that uses it, not before a fork.
@@ -61,15 +60,13 @@ class Bus:
         self.clock: Clock = clock or SystemClock()
         self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
         """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
-        self.partition = partition
         self.metrics = BusMetrics(metrics or Metrics(source))
+        self.tracer = tracer
         self.server = ServerChecks()
         self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
         self.time = RedisTime(self.clock)
         self.ids = MessageIds()
-        self.alarms = Alarms()
-        """For the deadlines of what goes over this bus."""
-        self._pending = PendingRequests(self.metrics, self.alarms)
+        self._pending = PendingRequests(self.metrics)
         self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
         self._timekeeper: asyncio.Task[None] | None = None
@@ -131,30 +128,30 @@ class Bus:
         await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
-    def prepare(
-        self, command: Command[ReplyT] | type[Command[ReplyT]], timeout: float = REQUEST_SECONDS
-    ) -> PreparedRequest[ReplyT]:
+    def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
         """Registers a request whose XADD is done by the caller, as part of a script. Its time begins now.
 
-        Of a command that is given as its class the script writes the body too: the field ``d`` is missing.
+        The command may lack members (``model_construct``) that the script attaches as a JSON object in field ``a``.
 
         Raises:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
         """
-        stream = names.commands(command.queue, self.partition)
+        stream = names.commands(command.queue)
+        sending = self.tracer.sending(command.type, command.queue)
         try:
             self._replies.check_open()
-            self._backlogs.check(stream, command.queue, awaited=True)
-            now = self.clock.now()
-            message_id = self.ids.new(now)
-            envelope = self._envelope(command, message_id, timeout, self._replies.stream)
-            fields = envelope.to_fields()
-            if isinstance(command, type):
-                del fields[-2:]
+            self._backlogs.check(stream, command, awaited=True)
+            message_id = self.ids.new(self.clock.now())
+            fields = self._fields(command, message_id, timeout, self._replies.stream, sending)
             future = self._pending.register(message_id, timeout)
-        except BusUnavailable as error:
-            self._pending.ended(command.type, error.reason, 0.0)
+        except Exception as error:
+            if isinstance(error, BusUnavailable):
+                self._pending.ended(command.type, error.reason, 0.0)
+            if sending is not None:
+                sending.end(error)
             raise
+        if sending is not None:
+            future.add_done_callback(partial(_end_sending, sending))
         return PreparedRequest(
             self._pending,
             future,
@@ -165,14 +162,6 @@ class Bus:
             message_id=message_id,
         )
 
-    async def refuse_overload(self, queue: str) -> None:
-        """Asks what ``prepare`` asks too, before work that would be for nothing.
-
-        Raises:
-            BusUnavailable: the queue is full (``overload``).
-        """
-        self._backlogs.check(names.commands(queue, self.partition), queue, awaited=True)
-
     async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
         """Appends a command that nobody waits for; when this returns, Redis has it.
 
@@ -181,30 +170,42 @@ class Bus:
         Raises:
             StoreUnavailable: it may have been appended or not.
         """
-        stream = names.commands(command.queue, self.partition)
-        self._backlogs.check(stream, command.queue, awaited=False)
-        envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
-        await self.redis.execute("XADD", stream, "*", *envelope.to_fields())
+        stream = names.commands(command.queue)
+        self._backlogs.check(stream, command, awaited=False)
+        sending = self.tracer.sending(command.type, command.queue)
+        fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
+        failure: BaseException | None = None
+        try:
+            await self.redis.execute("XADD", stream, "*", *fields)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if sending is not None:
+                sending.end(failure)
 
-    def instrumented(self, handlers: Sequence[Handler]) -> Sequence[Handler]:
-        """A consumer's handlers as they are to be called on this bus."""
-        return handlers
+    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
+        """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
+        message_id = self.ids.new(self.clock.now())
+        return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
 
-    def _envelope(
+    def _fields(
         self,
-        command: Command[Any] | type[Command[Any]],
+        command: Command[Any],
         message_id: str,
         expires_in: float | None,
         reply_to: str,
-    ) -> Envelope:
+        sending: Sending | None,
+    ) -> list[Field]:
+        """The envelope of a command, as the fields of a stream's entry."""
         now = self.time.now()
-        traceparent, tracestate = trace.get()
-        return Envelope(
+        traceparent, tracestate = trace.get() if sending is None else sending.carrier
+        envelope = Envelope(
             message_id,
             command.type,
             self.source,
             now,
-            b"" if isinstance(command, type) else command.to_wire(),
+            command.to_wire(),
             0 if expires_in is None else now + int(expires_in * 1000),
             reply_to,
             correlation.get(),
@@ -212,12 +213,17 @@ class Bus:
             traceparent,
             tracestate,
         )
+        return envelope.to_fields()
 
     async def _wait_for_replies(self) -> None:
         """Redis came back a moment ago; where it is down, there is nothing to wait for."""
         with suppress(StoreUnavailable, TimeoutError):
             await self.redis.connection_for(None)
             await asyncio.wait_for(self._replies.open.wait(), OPENING_SECONDS)
+
+
+def _end_sending(sending: Sending, ended: asyncio.Future[Any]) -> None:
+    sending.end(None if ended.cancelled() else ended.exception())
 
 
 def _host() -> str:

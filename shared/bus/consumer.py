@@ -11,13 +11,13 @@ import structlog
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.dispatch import Dispatcher
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
 from shared.bus.hands import Hands
 from shared.bus.reading import GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
 from shared.bus.settlement import Lane, Settlement
 from shared.errors import StoreUnavailable
+from shared.redis.errors import CommandError
 
 BATCH: Final = 128
 SLOTS: Final = 512
@@ -39,9 +39,7 @@ class _GroupMember:
         takes_batches = any(each.batch for each in handlers)
         self._hands = Hands(slots, YOUNG_BATCHES if takes_batches else 0)
         self._settlement = Settlement(bus, lane)
-        self._dispatcher = Dispatcher(
-            bus, lane.stream, bus.instrumented(handlers), self._hands, self._settlement
-        )
+        self._dispatcher = Dispatcher(bus, lane.stream, handlers, self._hands, self._settlement)
         self._recovery = Recovery(
             bus,
             lane,
@@ -130,12 +128,11 @@ class Consumer(_GroupMember):
             slots: the most entries that are worked on at the same time.
             claim_idle_ms: after how long a silent member's entries are taken over.
         """
-        partition = bus.partition
         lane = Lane(
-            names.commands(queue, partition),
+            names.commands(queue),
             names.group(queue),
-            names.dead(queue, partition),
-            names.delayed(queue, partition),
+            names.dead(queue),
+            names.delayed(queue),
         )
         super().__init__(bus, lane, handlers, batch, slots, claim_idle_ms)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.bus import names
-from shared.bus.redis_client import CoalescingRedis
 from shared.bus.scripts import REPLAY
+from shared.redis.client import CoalescingRedis
 
 AT_ONCE: Final = 500
 _TOLD: Final = ("reason", "by", "on")

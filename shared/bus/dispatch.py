@@ -11,15 +11,15 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Delivery, Handler, Refusal
 from shared.bus.hands import Hands
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
 from shared.bus.settlement import Entry, Settlement
 from shared.contracts.base import Message
-from shared.correlation import correlation, trace
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
+from shared.redis.errors import CommandError
+from shared.telemetry.correlation import correlation, trace
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
@@ -139,7 +139,9 @@ class Dispatcher:
         self._observe([entry])
         await failpoint("bus.after_read_before_handler")
         try:
-            reply = await entry.handler.function(entry.message, _delivery(entry))
+            delivery = _delivery(entry)
+            with self._bus.tracer.processing(entry.envelope.type, (delivery,)):
+                reply = await entry.handler.function(entry.message, delivery)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             return await self._failed(entry, error)
         await self._succeeded([entry], [reply])
@@ -174,11 +176,10 @@ class Dispatcher:
 
     async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
-        function = entries[0].handler.function
+        function, deliveries = entries[0].handler.function, [_delivery(entry) for entry in entries]
         try:
-            replies: Sequence[Any] = await function(
-                [entry.message for entry in entries], [_delivery(entry) for entry in entries]
-            )
+            with self._bus.tracer.processing(entries[0].envelope.type, deliveries):
+                replies: Sequence[Any] = await function([entry.message for entry in entries], deliveries)
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             if len(entries) == 1 or isinstance(error, StoreUnavailable):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from shared.bus.errors import MessageTooLarge
-from shared.frozen import frozen
 
 MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
@@ -20,7 +20,7 @@ class BadEnvelopeError(ValueError):
     """The entry is no message of ours; the text says why."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """One message as it travels. Times are Unix milliseconds by the clock of Redis; 0 where there is none."""
 

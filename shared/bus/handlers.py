@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.base import Command, Event
-from shared.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What a handler may want to know of the message besides its body. Times by the clock of Redis."""
 

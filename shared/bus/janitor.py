@@ -10,8 +10,8 @@ import structlog
 
 from shared.bus import names
 from shared.bus.bus import Bus
-from shared.bus.errors import CommandError
 from shared.bus.scripts import LEAVE
+from shared.redis.errors import CommandError
 
 ROUND_SECONDS: Final = 30.0
 LEAST_EVENT_AGE_MS: Final = 24 * 3600 * 1000
@@ -39,15 +39,15 @@ class Janitor:
         """One round. Raises ``StoreUnavailable``."""
         for queue in names.EVERY_QUEUE:
             await self._measure(queue)
-            await self._remove_gone(names.commands(queue, self._bus.partition))
+            await self._remove_gone(names.commands(queue))
         for stream in names.EVENT_STREAMS:
             await self._trim(names.event_stream(stream))
             await self._remove_gone(names.event_stream(stream))
 
     async def _measure(self, queue: str) -> None:
-        metrics, partition = self._bus.metrics, self._bus.partition
-        length = await self._bus.redis.execute("XLEN", names.commands(queue, partition))
-        letters = await self._bus.redis.execute("XLEN", names.dead(queue, partition))
+        metrics = self._bus.metrics
+        length = await self._bus.redis.execute("XLEN", names.commands(queue))
+        letters = await self._bus.redis.execute("XLEN", names.dead(queue))
         metrics.backlog.labels(queue).set(length)
         metrics.dead_letters.labels(queue).set(letters)
 

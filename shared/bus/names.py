@@ -1,37 +1,35 @@
-"""The names of streams and keys. What stands in braces decides the slot in a Redis Cluster."""
+"""The names of streams and keys. What stands in braces decides the slot in a Redis Cluster.
+
+Each service has one command stream (``:0`` is part of its name since 0.1.0): one server does far more than is asked of it.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 EVERY_QUEUE: Final = ("key_issuer", "auth_api")
-EVENT_STREAMS: Final = ("events.keys", "events.auth")
+EVENT_STREAMS: Final = ("events.auth",)
 BROADCASTS: Final = ("revocations",)
 
 
-def commands(queue: str, partition: int = 0) -> str:
+def commands(queue: str) -> str:
     """The command stream of a service; its length is the backlog."""
-    return f"lk:{{{queue}:{partition}}}:commands"
+    return f"lk:{{{queue}:0}}:commands"
 
 
-def delayed(queue: str, partition: int = 0) -> str:
+def delayed(queue: str) -> str:
     """The sorted set of commands that wait for another try, by due time in ms."""
-    return f"lk:{{{queue}:{partition}}}:delayed"
+    return f"lk:{{{queue}:0}}:delayed"
 
 
-def dead(queue: str, partition: int = 0) -> str:
+def dead(queue: str) -> str:
     """The stream of commands that nobody could handle, each with its reason."""
-    return f"lk:{{{queue}:{partition}}}:dead"
+    return f"lk:{{{queue}:0}}:dead"
 
 
 def event_stream(name: str) -> str:
     """A stream of events or a broadcast."""
     return f"lk:{{{name}}}"
-
-
-def event_delayed(name: str, group: str) -> str:
-    """Events that wait for another try by one group."""
-    return f"lk:{{{name}}}:delayed:{group}"
 
 
 def event_dead(name: str) -> str:

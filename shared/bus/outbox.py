@@ -18,10 +18,10 @@ import structlog
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.envelope import Envelope, format_uuid7
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import Argument
 from shared.database import Database
 from shared.failpoints import failpoint
+from shared.redis.connection import Argument
+from shared.redis.errors import CommandError
 
 BATCH: Final = 500
 POLL_SECONDS: Final = 0.5

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from shared.bus.dispatch import RawEntry
-from shared.bus.errors import CommandError
 from shared.bus.hands import Hands
-from shared.bus.redis_connection import RedisConnection
-from shared.bus.redis_link import RedisLink
 from shared.bus.settlement import Lane
-from shared.bus.supervisor import Backoff
 from shared.errors import StoreUnavailable
+from shared.redis.connection import RedisConnection
+from shared.redis.errors import CommandError
+from shared.redis.link import RedisLink
+from shared.supervisor import Backoff
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from shared.bus.dispatch import Dispatcher
-from shared.bus.errors import CommandError
 from shared.bus.hands import Hands
 from shared.bus.settlement import Lane, Settlement
 from shared.errors import StoreUnavailable
+from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus

@@ -10,12 +10,12 @@ from typing import Any, Final
 import structlog
 
 from shared.bus import names
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import Argument, RedisConnection
-from shared.bus.redis_link import RedisLink
-from shared.bus.redis_topology import Topology
-from shared.bus.supervisor import watched
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.redis.connection import Argument, RedisConnection
+from shared.redis.errors import CommandError
+from shared.redis.link import RedisLink
+from shared.redis.topology import Topology
+from shared.supervisor import watched
 
 MOST_REPLIES: Final = 10_000
 LIFETIME_SECONDS: Final = 300

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from shared.alarms import Alarm, Alarms
 from shared.bus.envelope import Field
 from shared.bus.errors import RemoteFailure
 from shared.bus.metrics import BusMetrics
@@ -18,8 +15,6 @@ from shared.contracts.base import Message, MessageType
 from shared.errors import BusUnavailable, StoreUnavailable
 
 MOST_IN_FLIGHT: Final = 4096
-SHORT: Final = 64
-"""Bytes of a reply."""
 
 DEADLINE: Final = "deadline_exceeded"
 UNAVAILABLE: Final = "unavailable"
@@ -28,12 +23,6 @@ FAILED: Final = "failed"
 ReplyT = TypeVar("ReplyT", bound=Message)
 Reply = tuple[bytes | None, bytes | None]
 """Body, or the word for why there is none."""
-
-
-@lru_cache(maxsize=256)
-def _read_short(reply_type: MessageType, body: bytes) -> Message:
-    """Most short replies say what others have said: "done", "issued", "one was revoked"."""
-    return reply_type.from_wire(body)
 
 
 class PreparedRequest(Generic[ReplyT]):
@@ -107,10 +96,6 @@ class PreparedRequest(Generic[ReplyT]):
             )
             self._future.exception()
 
-    def on_end(self, told: Callable[[asyncio.Future[Reply]], None]) -> None:
-        """``told`` is called with what has come: a reply, why there is none, or that nobody waits any more."""
-        self._future.add_done_callback(told)
-
     def abandon(self) -> None:
         """Nobody waits any more; a late reply is dropped."""
         self._pending.forget(self.message_id)
@@ -123,9 +108,7 @@ class PreparedRequest(Generic[ReplyT]):
 
     def _read(self, body: bytes) -> ReplyT:
         try:
-            reply: Any = (
-                _read_short(self._reply_type, body) if len(body) < SHORT else self._reply_type.from_wire(body)
-            )
+            reply: Any = self._reply_type.from_wire(body)
         except ValidationError as error:
             raise RemoteFailure(
                 self._command_type, f"unreadable reply: {error.error_count()} errors"
@@ -136,10 +119,9 @@ class PreparedRequest(Generic[ReplyT]):
 class PendingRequests:
     """Those of one process. Bounded: beyond it new ones are refused at once."""
 
-    def __init__(self, metrics: BusMetrics, alarms: Alarms) -> None:
+    def __init__(self, metrics: BusMetrics) -> None:
         """Nothing waits yet."""
-        self._waiting: dict[bytes, tuple[asyncio.Future[Reply], Alarm]] = {}
-        self._alarms = alarms
+        self._waiting: dict[bytes, tuple[asyncio.Future[Reply], asyncio.TimerHandle]] = {}
         self._metrics = metrics
 
     def __len__(self) -> int:
@@ -153,9 +135,10 @@ class PendingRequests:
         """
         if len(self._waiting) >= MOST_IN_FLIGHT:
             raise BusUnavailable("overload")
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
         key = message_id.encode()
-        self._waiting[key] = future, self._alarms.set(timeout, partial(self._end, key, "deadline"))
+        self._waiting[key] = future, loop.call_later(timeout, self._end, key, "deadline")
         return future
 
     def deliver(self, correlation: bytes, body: bytes | None, problem: bytes | None) -> bool:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from shared.bus.envelope import Envelope
-from shared.bus.errors import CommandError
 from shared.bus.handlers import Handler
-from shared.bus.redis_connection import Argument, pack
 from shared.bus.replies import reply_command
 from shared.bus.scripts import BURY, HOLD, LEAVE, PUT_ASIDE, RESUME
 from shared.contracts.base import Message
+from shared.redis.connection import Argument, pack
+from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
@@ -87,15 +87,10 @@ class Settlement:
             there.write(b"".join(packed), (None,) * len(packed))
         connection = await bus.redis.connection_for(lane.stream)
         if self._deletes:
-            finish = (
-                pack(("MULTI",)),
-                pack(("XACK", lane.stream, lane.group, *ids)),
-                pack(("XDEL", lane.stream, *ids)),
-            )
-            connection.write(b"".join(finish), (None, None, None))
-            await connection.send(("EXEC",))
-        else:
-            await connection.send(("XACK", lane.stream, lane.group, *ids))
+            # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
+            # claims it, but an entry that is acknowledged and not deleted would stay for ever.
+            connection.write(pack(("XDEL", lane.stream, *ids)), (None,))
+        await connection.send(("XACK", lane.stream, lane.group, *ids))
 
     async def put_aside(self, entry_id: bytes, pause_ms: int) -> None:
         """Moves an entry out of the way until its pause is over."""

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from shared.bus import names
-from shared.bus.errors import CommandError, error_of
-from shared.bus.redis_client import CoalescingRedis
+from shared.redis.client import CoalescingRedis
+from shared.redis.errors import CommandError, error_of
 
 MOST_COUNTED: Final = 10_000
 """Where Redis cannot tell how far behind a group is, entries are counted up to here."""

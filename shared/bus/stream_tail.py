@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.envelope import BadEnvelopeError, read_fields
-from shared.bus.errors import CommandError
-from shared.bus.redis_connection import RedisConnection
-from shared.bus.redis_link import RedisLink
-from shared.bus.supervisor import Backoff
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
 from shared.errors import StoreUnavailable
+from shared.redis.connection import RedisConnection
+from shared.redis.errors import CommandError
+from shared.redis.link import RedisLink
+from shared.supervisor import Backoff
 
 BLOCK_MS: Final = 1000
 PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 1

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field
 
 from shared.contracts.base import Message, MessageType
 from shared.contracts.keys import KeyChanged, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
+from shared.documents import ANSWERED, Milliseconds
 
 LIVE: Final[frozenset[KeyStatus]] = frozenset({"active", "paused"})
 """Of a key that can work now or be resumed."""
 
 
 class ConnectedApp(Message):
-    """One client that holds a live key or a standing grant of the person."""
+    """A client that holds a live key or a standing grant of the person."""
+
+    model_config = ANSWERED
 
     client_id: str
     name: str
     author_name: str
     homepage: str | None
-    permissions: tuple[str, ...]
-    first_granted_on: int
-    last_used_on: int | None
+    permissions: Annotated[tuple[str, ...], Field(description="names of the catalogue")]
+    first_granted_on: Milliseconds
+    last_used_on: Milliseconds | None
     keys: int
     """Live and paused keys."""
 

@@ -25,14 +25,15 @@ class Message(BaseModel):
     def from_wire(cls, body: bytes, attached: bytes = b"") -> Self:
         """Reads a body; unknown fields are ignored.
 
-        ``attached`` is a second JSON object with further fields, which a script took from where they were kept.
+        ``attached`` is a second JSON object with further fields, which a script took from where they were kept; they
+        count before those of the body.
 
         Raises:
             pydantic.ValidationError: the body is not JSON of this shape.
             ValueError: ``attached`` is no JSON object.
         """
         if attached:
-            return cls.model_validate({**orjson.loads(attached), **orjson.loads(body)}, extra="ignore")
+            return cls.model_validate({**orjson.loads(body), **orjson.loads(attached)}, extra="ignore")
         return cls.model_validate_json(body, extra="ignore")
 
 
@@ -50,6 +51,8 @@ class Command(Message, Generic[ReplyT]):
     """The service whose command stream carries it."""
     replies: ClassVar[MessageType]
     """The shape of the answer."""
+    always_passes: ClassVar[bool] = False
+    """Whether it takes something back: then it is sent however much waits before it."""
 
 
 class Event(Message):

@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.logs import configure_logging
 from shared.settings import ConfigurationError, Settings, load_settings
+from shared.telemetry.logs import configure_logging
 from shared.web.server import run
 
 _BAD_CONFIGURATION: Final = 78

@@ -109,7 +109,6 @@ async def test_it_can_say_nothing_to_the_issuer(stack: Stack, consent_ui_url: st
     async with Redis.from_url(consent_ui_url) as attacker:
         for stream in (
             commands("key_issuer"),
-            commands("key_issuer", 1),
             dead("key_issuer"),
             dead("auth_api"),
             "lk:{events.auth}",

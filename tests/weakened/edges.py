@@ -36,19 +36,6 @@ EDGES: Final[tuple[Weakening, ...]] = (
     ),
     Weakening(
         "AC-43",
-        "the name of a file goes into the header as it is",
-        (
-            Edit(
-                "shared/key_file.py",
-                'attachment; filename=\\"{safe_ascii(filename)}\\"',
-                'attachment; filename=\\"{filename}\\"',
-            ),
-        ),
-        (_FILES,),
-        "ac_43",
-    ),
-    Weakening(
-        "AC-43",
         "the name of a file may be a path",
         (
             Edit(
@@ -213,7 +200,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
     Weakening(
         "AC-59",
         "half a request may stay as long as it likes",
-        (Edit("shared/web/server.py", "HEAD_SECONDS: Final = 10.0", "HEAD_SECONDS: Final = 1000.0"),),
+        (Edit("shared/web/connection.py", "HEAD_SECONDS: Final = 10.0", "HEAD_SECONDS: Final = 1000.0"),),
         (_WIRE,),
         "half_open",
     ),
@@ -224,8 +211,8 @@ EDGES: Final[tuple[Weakening, ...]] = (
             Edit("shared/web/body.py", "asyncio.timeout(BODY_SECONDS)", "asyncio.timeout(1000)"),
             Edit(
                 "services/auth_api/handlers/token.py",
-                "    with resources.bus.alarms.limit(ANSWER_SECONDS):\n        parameters",
-                "    with resources.bus.alarms.limit(1000):\n        parameters",
+                "    async with asyncio.timeout(ANSWER_SECONDS):\n        parameters",
+                "    async with asyncio.timeout(1000):\n        parameters",
             ),
         ),
         (_WIRE,),
@@ -254,28 +241,28 @@ EDGES: Final[tuple[Weakening, ...]] = (
     Weakening(
         "AC-59",
         "every expectation is aiohttp's to answer",
-        (Edit("shared/web/admission.py", 'not in ("100-continue", "")', 'in ("nothing",)'),),
+        (Edit("shared/web/request_guard.py", 'not in ("100-continue", "")', 'in ("nothing",)'),),
         (_SERVICES,),
         "other_expectations",
     ),
     Weakening(
         "AC-59",
         "the last of the transfer codings counts",
-        (Edit("shared/web/admission.py", '_codings(request) != "chunked"', "not _codings(request)"),),
+        (Edit("shared/web/request_guard.py", '_codings(request) != "chunked"', "not _codings(request)"),),
         (_SERVICES,),
         "other_transfer_codings",
     ),
     Weakening(
         "AC-59",
         "an absolute form must name a host",
-        (Edit("shared/web/server.py", "served_by_path(plain.request_factory)", "plain.request_factory"),),
+        (Edit("shared/web/server.py", "made_soundly(server.request_factory)", "server.request_factory"),),
         (_SERVICES,),
         "absolute_form",
     ),
     Weakening(
         "AC-59",
         "a client that takes nothing of its answer stays connected",
-        (Edit("shared/web/server.py", "TAKING_SECONDS: Final = 20.0", "TAKING_SECONDS: Final = 1000.0"),),
+        (Edit("shared/web/connection.py", "TAKING_SECONDS: Final = 20.0", "TAKING_SECONDS: Final = 1000.0"),),
         (_SERVICES,),
         "slow_readers",
     ),

@@ -20,8 +20,8 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/handlers/clients.py",
-                '_STRICT: Final = ConfigDict(extra="forbid", strict=True)',
-                '_STRICT: Final = ConfigDict(extra="ignore", strict=True)',
+                "    model_config = ConfigDict(strict=True)\n",
+                '    model_config = ConfigDict(extra="ignore", strict=True)\n',
             ),
         ),
         (f"{_ACCOUNTS}test_clients.py",),
@@ -33,7 +33,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/auth_api/clients.py",
-                "    if client.author_id != author_id:\n",
+                "    if client.author != author_id:\n",
                 "    if author_id < 0:\n",
             ),
         ),
@@ -59,8 +59,8 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         (
             Edit(
                 "services/key_issuer/revocation.py",
-                '        if row is None or row["client_id"] != command.client_id:\n',
-                "        if row is None:\n",
+                'return row if row is not None and row["client_id"] == command.client_id else None',
+                "return row",
             ),
         ),
         ("tests/integration/key_issuer/test_revocation.py", f"{_OVER_HTTP}test_exchange.py"),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.passwords import LONGEST_PASSWORD
 from shared.contracts.clients import FieldError
+from shared.documents import Body
 from shared.return_to import HOME, read_target
 from shared.web.body import (
     FORM,
@@ -28,10 +28,8 @@ from shared.web.body import (
 _FORM_FIELDS: Final = ("username", "password", "continue")
 
 
-class CredentialsBody(BaseModel):
+class CredentialsBody(Body):
     """The JSON body that signs somebody in or up."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     username: str
     password: str

@@ -134,8 +134,12 @@ async def read_parameters(
     return parameters
 
 
-async def authenticated_client(request: web.Request, parameters: Parameters, step: str) -> Client:
+async def authenticated_client(
+    request: web.Request, parameters: Parameters, step: str, *, limited_later: bool = False
+) -> Client:
     """The client that makes the request, by HTTP Basic, by its secret in the body, or public.
+
+    ``limited_later``: see ``authenticate_client``.
 
     Raises:
         OAuthError: ``invalid_client`` or ``invalid_request``.
@@ -150,6 +154,7 @@ async def authenticated_client(request: web.Request, parameters: Parameters, ste
         peer=peer_of(request, resources.settings),
         step=step,
         request_id=request_id_of(request),
+        limited_later=limited_later,
     )
 
 

@@ -15,7 +15,7 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.token_revocation import revoke_token
+from services.auth_api.token.revoke import revoke_token
 from shared.web.edge import request_id_of
 
 KNOWN: Final = frozenset({"token", "token_type_hint", "client_id", "client_secret"})

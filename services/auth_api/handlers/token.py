@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from typing import Final
 
-import orjson
 from aiohttp import web
 
 from services.auth_api.client import Client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
-    CROSS_ORIGIN,
-    NO_STORE,
     authenticated_client,
     is_json,
+    json_answer,
     note_refusal,
     oauth_endpoint,
     read_parameters,
@@ -25,30 +23,14 @@ from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token_request import KNOWN, read_token_request
 from services.auth_api.oauth.token_response import IssuedKey, enveloped, token_response
 from services.auth_api.resources import Resources
-from services.auth_api.token_exchange import exchange_code, new_exchange
+from services.auth_api.token.exchange import exchange_code, new_exchange
 from shared.errors import StoreUnavailable
-from shared.web.body import JSON
 from shared.web.edge import request_id_of
 from shared.web.peer import peer_of
 
 ANSWER_SECONDS: Final = 3.4
 """By then the answer is known, whatever hangs; a 503 is on its way within 4 s."""
 _STEP: Final = "token"
-_HEADERS: Final = {**NO_STORE, **CROSS_ORIGIN}
-
-
-class _Delivered(web.Response):
-    """A response that tells when it was handed to the client's connection."""
-
-    def __init__(self, body: bytes, delivered: Callable[[], None]) -> None:
-        super().__init__(body=body, headers=_HEADERS, content_type=JSON)
-        self._told = delivered
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        request = self._req
-        await super().write_eof(data)
-        if request is not None and request.transport is not None and not request.transport.is_closing():
-            self._told()
 
 
 @oauth_endpoint
@@ -56,10 +38,10 @@ async def token(request: web.Request) -> web.StreamResponse:
     """POST: 200 with the key; the code is spent. A form is answered bare, JSON with the seed system's envelope."""
     resources = request.app[RESOURCES]
     give_up_on = resources.clock.monotonic() + ANSWER_SECONDS
-    with resources.bus.alarms.limit(ANSWER_SECONDS):
+    async with asyncio.timeout(ANSWER_SECONDS):
         parameters = await read_parameters(request, KNOWN, allow_json=True)
         parameters.require("grant_type")
-        client = await authenticated_client(request, parameters, _STEP)
+        client = await authenticated_client(request, parameters, _STEP, limited_later=True)
         try:
             issued = await _exchange(request, parameters, client, give_up_on)
         except OAuthError as error:
@@ -70,17 +52,15 @@ async def token(request: web.Request) -> web.StreamResponse:
             raise
     resources.attempts.note(client.client_id, _STEP, "a key was issued", request_id=request_id_of(request))
     body = token_response(issued)
-    return _Delivered(
-        orjson.dumps(enveloped(body) if is_json(request) else body),
-        lambda: resources.deliveries.delivered(issued.key_id),
-    )
+    return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)
 
 
 async def _exchange(
     request: web.Request, parameters: Parameters, client: Client, give_up_on: float
 ) -> IssuedKey:
     resources = request.app[RESOURCES]
-    idempotency_key = read_idempotency_key(request.headers.getall(HEADER, []))
+    headers = request.headers.getall(HEADER, ())
+    idempotency_key = read_idempotency_key(headers) if headers else None
     exchange = new_exchange(
         client,
         read_token_request(parameters),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 import orjson
 
 from services.auth_api.oauth.errors import OAuthError, invalid_grant
-from services.auth_api.oauth.pkce import check_verifier
-from shared.frozen import frozen
+from services.auth_api.oauth.pkce import challenge_of, check_verifier
+from services.auth_api.oauth.redirect_uri import match_redirect_uri
+from shared.secret_tokens import digest_of
 
 CodeKind = Literal["code", "device", "file"]
 
@@ -23,7 +25,7 @@ per peer and those of a confidential one, which has authenticated, per code.
 """
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CodeRecord:
     """What a code stands for: fixed when the person consents, never changed. Times are Unix milliseconds."""
 
@@ -40,27 +42,51 @@ class CodeRecord:
     """What the person calls the device or place that the key is for; where not given the key is called as its client."""
 
     def to_bytes(self) -> bytes:
-        """As it is kept in Redis."""
-        return orjson.dumps(self)
+        """As it is kept in Redis, and as the command to make its key takes it along."""
+        return orjson.dumps({**asdict(self), "binding": self.binding})
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> CodeRecord:
         """Reads ``to_bytes`` back; fields that a newer version added are ignored."""
         values: dict[str, Any] = orjson.loads(raw)
         values["permissions"] = tuple(values["permissions"])
-        try:
-            return cls(**values)
-        except TypeError:
-            return cls(**{name: value for name, value in values.items() if name in cls.__annotations__})
+        return cls(**{known.name: values[known.name] for known in fields(cls) if known.name in values})
+
+    @property
+    def binding(self) -> dict[str, str]:
+        """What a token request is compared with, by name; see ``Redemption.binding``."""
+        return {
+            "kind": self.kind,
+            "client_id": self.client_id,
+            "redirect_uri": "" if self.redirect_uri is None else digest_of(self.redirect_uri),
+            "redirect_uri_optional": "" if self.redirect_uri_sent else "yes",
+            "challenge": self.challenge or "",
+        }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Redemption:
     """What the token request says about the code that it presents."""
 
     client_id: str
     redirect_uri: str | None
     verifier: str | None
+    kind: CodeKind = "code"
+
+    @property
+    def binding(self) -> dict[str, str]:
+        """Names and values that must all be found in the code's own binding.
+
+        Whoever keeps the code compares them without knowing what they mean; ``check_binding`` says it in words, and
+        the two agree (RFC 6749 §4.1.3, RFC 7636 §4.6).
+        """
+        verifier, uri = self.verifier, self.redirect_uri
+        return {
+            "kind": self.kind,
+            "client_id": self.client_id,
+            "challenge": "" if verifier is None else challenge_of(verifier),
+            **({"redirect_uri_optional": "yes"} if uri is None else {"redirect_uri": digest_of(uri)}),
+        }
 
 
 class WrongClientError(OAuthError):
@@ -118,3 +144,23 @@ _CHECKS: Final[tuple[Callable[[CodeRecord, Redemption], None], ...]] = (
     _same_redirect_uri,
     _same_secret_holder,
 )
+
+
+def check_still_allowed(
+    record: CodeRecord, redirect_uris: Sequence[str], permissions: Container[str]
+) -> None:
+    """Whether what the person agreed to still exists: the redirect URI of the client, every permission of the site.
+
+    Raises:
+        OAuthError: ``invalid_grant``.
+    """
+    if record.redirect_uri is not None and match_redirect_uri(redirect_uris, record.redirect_uri) is None:
+        raise unknown_code("the redirect URI that the code was sent to is not registered any more")
+    for permission in record.permissions:
+        if permission not in permissions:
+            raise unknown_code(f"the permission {permission} does not exist any more")
+
+
+def circumstances(redirect_uris: Sequence[str], permissions: Iterable[str]) -> str:
+    """A digest that changes with whatever ``check_still_allowed`` looks at: while it is the same, so is the answer."""
+    return digest_of("\n".join((*redirect_uris, "", *permissions)))[:32]

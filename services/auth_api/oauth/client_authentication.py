@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from services.auth_api.oauth.errors import OAuthError, invalid_client, invalid_request
 from services.auth_api.oauth.parameters import Parameters
-from shared.frozen import frozen
 
 CHALLENGE: Final = 'Basic realm="latchkey", charset="UTF-8"'
 """What every 401 says in ``WWW-Authenticate`` (RFC 6749 §5.2, RFC 7617 §2)."""
@@ -22,7 +21,7 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """What a request says of its client; nothing is proven yet. ``secret`` is ``None`` where none was sent."""
 
@@ -30,7 +29,7 @@ class Credentials:
     secret: str | None = field(repr=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Presented:
     """Both places where a client may identify itself, side by side."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from services.auth_api.oauth.errors import invalid_request
-from shared.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Parameters:
     """The known parameters that carry a value, and the names of those that were sent more than once."""
 

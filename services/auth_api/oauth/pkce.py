@@ -53,13 +53,13 @@ def check_challenge(
     return challenge
 
 
-def check_verifier_syntax(verifier: str | None) -> None:
+def check_verifier_syntax(verifier: str) -> None:
     """Refuses what no client can have hashed (RFC 7636 §4.1), before any code is looked at.
 
     Raises:
         OAuthError: ``invalid_request``.
     """
-    if verifier is not None and not _VERIFIER.fullmatch(verifier):
+    if not _VERIFIER.fullmatch(verifier):
         raise invalid_request("code_verifier must be 43 to 128 characters of A-Z a-z 0-9 - . _ ~")
 
 

@@ -42,8 +42,3 @@ def narrow(asked: Sequence[str] | None, registered: Sequence[str], *, name: str 
     if not asked:
         raise invalid_scope(f"{name} must name at least one permission.")
     return tuple(permission for permission in registered if permission in asked)
-
-
-def format_scope(permissions: Sequence[str]) -> str:
-    """The ``scope`` member of a response."""
-    return " ".join(permissions)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.auth_api.oauth.errors import UNSUPPORTED_GRANT_TYPE, OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pkce import check_verifier_syntax
-from shared.frozen import frozen
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -27,7 +26,7 @@ KNOWN: Final = frozenset(
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TokenRequest:
     """A token request whose syntax is right. ``code`` is the one-time or the device code."""
 
@@ -53,5 +52,6 @@ def read_token_request(parameters: Parameters) -> TokenRequest:
     if grant_type == DEVICE_CODE:
         return TokenRequest(grant_type, parameters.require("device_code"), None, None)
     verifier = parameters.get("code_verifier")
-    check_verifier_syntax(verifier)
+    if verifier is not None:
+        check_verifier_syntax(verifier)
     return TokenRequest(grant_type, parameters.require("code"), parameters.get("redirect_uri"), verifier)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from services.auth_api.oauth.scope import format_scope
-from shared.frozen import frozen
 
 GRANTED: Final = "Your API key."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class IssuedKey:
     """A key that was just issued, in clear for this one answer."""
 
@@ -31,7 +28,7 @@ def token_response(key: IssuedKey) -> dict[str, Any]:
     response: dict[str, Any] = {
         "access_token": key.token,
         "token_type": "Bearer",
-        "scope": format_scope(key.permissions),
+        "scope": " ".join(key.permissions),
         "userID": key.user_id,
         "identifier": key.identifier,
         "permissions": dict.fromkeys(key.permissions, True),

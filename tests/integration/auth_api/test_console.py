@@ -66,7 +66,7 @@ async def test_a_client_from_registration_to_deletion(registry: Registry, pages:
     assert (made.client.author, made.client.author_name) == (person.user_id, person.username)
     client_id = made.client.client_id
     assert (await pages.request(ReadOwnClient(session=session, client_id=client_id))).client == made.client
-    changed = FIELDS.model_copy(update={"name": "Changed", "homepage": "", "description": "About"})
+    changed = FIELDS.model_copy(update={"name": "Changed", "description": "About"})
     answer = await pages.request(UpdateClient(session=session, client_id=client_id, fields=changed))
     assert answer.client == made.client.model_copy(update={"name": "Changed", "description": "About"})
     reset = ResetClientSecret(
@@ -96,6 +96,9 @@ async def test_faults_are_told_by_field(registry: Registry, pages: Bus) -> None:
     assert [error.field for error in answer.errors] == ["name", "redirectUris.0", "requestedPermissions"]
     secretless = await pages.request(CreateClient(session=session, fields=FIELDS, secret_digest=None))
     assert [error.field for error in secretless.errors] == ["clientSecret"]
+    empty = FIELDS.model_copy(update={"homepage": ""})
+    answer = await pages.request(CreateClient(session=session, fields=empty, secret_digest=digest_of("s")))
+    assert [error.field for error in answer.errors] == ["homepage"]
     assert (await pages.request(ListOwnClients(session=session))).clients == ()
 
 

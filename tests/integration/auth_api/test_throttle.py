@@ -16,7 +16,6 @@ from services.auth_api.throttle import (
     SIGN_IN_PEER,
     Limit,
     Throttled,
-    Untroubled,
     check,
     note_failure,
     take,
@@ -70,50 +69,6 @@ async def test_a_burst_then_one_each_interval(start_registry: RegistryStarter) -
         assert await wait_for(registry, "a", clock) == 1
         clock.time += 10_000
         assert await wait_for(registry, "a", clock) == 0
-
-
-async def test_a_busy_key_without_failures_is_looked_up_now_and_then(start_registry: RegistryStarter) -> None:
-    """What this process counts, counts at once; what another one does, a quarter of a second later."""
-    async with start_registry() as registry:
-        clock = ChosenClock(registry.resources.clock.now())
-        here = replace(registry.resources, clock=clock)
-        elsewhere = replace(here, untroubled=Untroubled())
-        limit = replace(LIMIT, trusted_seconds=0.25)
-        await check(here, limit, "a")
-        for _ in range(3):
-            await note_failure(elsewhere, limit, "a")
-        await check(here, limit, "a")
-        clock.time += 250
-        with pytest.raises(Throttled):
-            await check(here, limit, "a")
-
-        await check(here, limit, "b")
-        for _ in range(3):
-            await note_failure(here, limit, "b")
-        with pytest.raises(Throttled):
-            await check(here, limit, "b")
-
-
-async def test_a_look_up_that_failures_overtake_makes_nobody_trusted(start_registry: RegistryStarter) -> None:
-    """It saw none, but its answer comes when they are on their way already."""
-    async with start_registry() as registry:
-        resources, limit = registry.resources, replace(LIMIT, interval_ms=60_000, trusted_seconds=60)
-        failures = (note_failure(resources, limit, "a") for _ in range(limit.burst))
-        await asyncio.gather(check(resources, limit, "a"), *failures)
-        with pytest.raises(Throttled):
-            await check(resources, limit, "a")
-
-
-async def test_passwords_are_never_trusted(start_registry: RegistryStarter) -> None:
-    """They can be guessed: every sign-in is looked up, whoever counted the failures."""
-    async with start_registry() as registry:
-        elsewhere = replace(registry.resources, untroubled=Untroubled())
-        for limit in (SIGN_IN_ACCOUNT, SIGN_IN_PEER):
-            await check(registry.resources, limit, "a")
-            for _ in range(limit.burst):
-                await note_failure(elsewhere, limit, "a")
-            with pytest.raises(Throttled):
-                await check(registry.resources, limit, "a")
 
 
 async def test_no_wait_is_longer_than_the_longest(start_registry: RegistryStarter) -> None:

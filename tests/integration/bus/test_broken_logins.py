@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from shared.bus.redis_connection import connect
-from shared.bus.redis_topology import OneServer
 from shared.bus.replies import ReplyTail
 from shared.errors import StoreUnavailable
-from shared.redis_url import RedisAddress
+from shared.redis.connection import connect
+from shared.redis.topology import OneServer
+from shared.redis.url import RedisAddress
 
 SILENCE = b""
 """Instead of an answer: nothing more is said, and the socket stays open."""

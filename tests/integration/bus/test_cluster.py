@@ -21,11 +21,11 @@ from shared.bus import (
     names,
 )
 from shared.bus.dead_letters import dead_letters, replay_dead_letter
-from shared.bus.redis_topology import slot_of
 from shared.bus.status import bus_status
 from shared.clock import SystemClock
 from shared.contracts.events import KeysNarrowed
 from shared.errors import StoreUnavailable
+from shared.redis.topology import slot_of
 from tests.harness.buses import started
 from tests.integration.bus import test_events, test_stream_tail
 from tests.integration.bus.cluster import Node, running_cluster, url_of

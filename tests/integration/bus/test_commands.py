@@ -11,10 +11,11 @@ import pytest
 
 from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
-from shared.bus.redis_time import RedisTime
 from shared.clock import SystemClock
-from shared.correlation import correlation
+from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.redis.server_time import RedisTime
+from shared.telemetry.correlation import correlation
 from tests.integration.bus.conftest import (
     GROUP,
     STREAM,
@@ -143,7 +144,7 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
 
         async def is_full() -> bool:
             with suppress(BusUnavailable):
-                await ours.refuse_overload("key_issuer")
+                ours.prepare(Echo(text="one more"), timeout=30).abandon()
                 return False
             return True
 
@@ -153,6 +154,22 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
         with pytest.raises(BusUnavailable, match="overload"):
             await ours.request(Echo(text="too much"), timeout=30)
         await ours.send(Echo(text="may wait"))
+        ours.prepare(
+            RevokeKey(key_id="k" * 16, user_id=2, reason="owner")
+        ).abandon()  # taking back is not refused
+        ours.prepare(AbandonKey(key_id="k" * 16, code_digest="c" * 64)).abandon()
+        with pytest.raises(BusUnavailable, match="overload"):
+            ours.prepare(ListKeys(user_id=2))
+
+
+async def test_a_script_may_attach_what_a_command_lacks(valkey: Valkey) -> None:
+    """Its members are taken from where they were kept, without that the sender has read them."""
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
+        request = ours.prepare(Echo.model_construct())  # type: ignore[call-arg]
+        await ours.redis.execute(
+            "XADD", request.stream, "*", *request.fields, "a", '{"text":"kept elsewhere"}'
+        )
+        assert (await request.reply()).text == "kept elsewhere"
 
 
 async def test_a_duplicate_entry_is_answered_twice_and_harms_nobody(valkey: Valkey) -> None:
@@ -283,7 +300,7 @@ async def test_a_slow_answer_moves_no_clock(valkey: Valkey, monkeypatch: pytest.
     async with open_bus(valkey):
         redis, time_of_redis = CoalescingRedis(valkey.url), RedisTime(SystemClock())
     ticks = [0.0, 0.01]
-    monkeypatch.setattr("shared.bus.redis_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
+    monkeypatch.setattr("shared.redis.server_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
     await time_of_redis.measure(redis)
     told = time_of_redis.now()
     ticks += [0.0, 5.0]

@@ -134,6 +134,33 @@ async def test_a_worker_takes_up_what_a_lost_answer_had_given_to_it(valkey: Valk
             await until(lambda: is_quiet(ours))
 
 
+@pytest.mark.parametrize("begun", [1, 2, MOST_DELIVERIES])
+@pytest.mark.parametrize("owner", ["dead", "this member"])
+async def test_an_entry_that_is_deleted_and_not_acknowledged_is_only_dropped(
+    valkey: Valkey, owner: str, begun: int
+) -> None:
+    """A worker died between the two: what it had done is done, and is neither begun again nor a dead letter."""
+    handled: list[str] = []
+
+    async def note(command: Echo, delivery: Delivery) -> EchoReply:
+        handled.append(command.text)
+        return await echo(command, delivery)
+
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
+        member = theirs.instance if owner == "this member" else owner
+        await ours.send(Echo(text="done"))
+        await read_as(ours, member, 1)
+        for _ in range(begun - 1):
+            await ours.redis.execute("XAUTOCLAIM", STREAM, GROUP, member, 0, "0-0")
+        ((entry, _),) = await ours.redis.execute("XRANGE", STREAM, "-", "+")
+        await ours.redis.execute("XDEL", STREAM, entry)
+        assert not await is_quiet(ours)
+        async with consuming(Consumer(theirs, Echo.queue, [handler(Echo, note)], claim_idle_ms=100)):
+            await until(lambda: is_quiet(ours))
+        assert handled == []
+        assert await dead_letters(ours.redis) == []
+
+
 async def test_a_zombie_that_gives_up_ends_nothing_of_anothers(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,9 @@ import pytest
 from deploy.doctor.findings import Verdict
 from deploy.doctor.redis_store import examine_redis
 from shared.bus import Bus, CoalescingRedis, CommandError
-from shared.bus.redis_topology import topology_of
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.redis_url import parse_redis_url
+from shared.redis.topology import topology_of
+from shared.redis.url import parse_redis_url
 from tests.harness.buses import started
 from tests.integration.bus import test_stream_tail
 from tests.integration.bus.conftest import consuming, echoing, until, works

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from services.auth_api.codes import Attempt, code_key, release
+from services.auth_api.codes.store import Attempt, code_key
 from services.key_issuer.app import create_app as create_issuer
 from shared.api_key import USER_KEY, mint_key
 from shared.secret_tokens import digest_of
@@ -200,7 +200,7 @@ async def test_another_replica_redeems_what_the_first_could_not_give_back(server
                 line.mend()
                 answer = await retry
                 assert answer.status_code == 200, answer.text
-                assert not await release(first.resources.bus, late)
+                assert not await first.resources.codes.release(late)
                 assert await first.live_keys(person.user_id) == 1
                 replayed = await eventually_exchanged(first, client, code)
                 assert replayed.json()["error"] == "invalid_grant"
@@ -211,7 +211,7 @@ async def _last_attempt(provider: Provider, code: str) -> Attempt:
     """The attempt that has spent a code."""
     digest = digest_of(code)
     message = await provider.resources.bus.redis.execute("HGET", code_key(digest), "message")
-    return Attempt(code_digest=digest, number=1, key_id="", message_id=message.decode(), deadline=0)
+    return Attempt(digest, "k" * 16, message.decode(), 0)
 
 
 async def test_postgres_away_is_503(servers: Servers) -> None:
@@ -231,27 +231,3 @@ async def test_postgres_away_is_503(servers: Servers) -> None:
 
 def _some_key() -> str:
     return mint_key("lk", USER_KEY, "https://x.example").token
-
-
-async def test_a_key_whose_answer_never_left_is_revoked_and_told(servers: Servers) -> None:
-    """The client went away while its key was made: nobody holds it, and the author reads why."""
-    async with (
-        fresh_stores(servers) as stores,
-        serving_provider(stores, {"THROTTLE": "off", "PENDING_KEY_SECONDS": "1"}, issuing=False) as provider,
-    ):
-        person, client, code = await consented(provider)
-        form = {"grant_type": "authorization_code", "code": code}
-        exchange = asyncio.create_task(
-            provider.site.http.post("/api/v1/oauth/token", data=form, auth=client.basic)
-        )
-        async with asyncio.timeout(10):
-            while not await provider.resources.bus.redis.execute("XLEN", "lk:{key_issuer:0}:commands"):
-                await asyncio.sleep(0.01)
-        exchange.cancel()
-        await asyncio.wait({exchange})
-        settings = provider.resources.settings
-        async with serving(create_issuer(settings), "127.0.0.1", 0, drain_seconds=1), asyncio.timeout(20):
-            while not any("not delivered" in cause for cause in await provider.causes(person, client)):
-                await asyncio.sleep(0.1)
-        rows = await provider.sql("SELECT status, end_reason FROM keys.api_keys")
-        assert [tuple(row) for row in rows] == [("revoked", "undelivered")]

@@ -25,12 +25,6 @@ def test_all_keys_of_a_queue_share_a_slot() -> None:
     assert {slot_of(key) for key in keys} == {"key_issuer:0"}
 
 
-def test_partitions_spread_a_queue() -> None:
-    """The number is part of the slot."""
-    assert names.commands("auth_api", 3) == "lk:{auth_api:3}:commands"
-    assert slot_of(names.commands("auth_api", 3)) != slot_of(names.commands("auth_api"))
-
-
 def test_an_event_stream_and_its_dead_letters_share_a_slot() -> None:
     """Burying is one script."""
     assert slot_of(names.event_stream("events.keys")) == slot_of(names.event_dead("events.keys"))

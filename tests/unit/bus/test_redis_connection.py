@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.bus.redis_connection import ENOUGH, RedisConnection, pack
+from shared.redis.connection import ENOUGH, RedisConnection, pack
 
 
 class Wire(asyncio.Transport):

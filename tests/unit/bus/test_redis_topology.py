@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.bus.redis_connection import Argument
-from shared.bus.redis_topology import key_of, slot_of
+from shared.redis.connection import Argument
+from shared.redis.topology import key_of, slot_of
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,7 @@ from services.auth_api.oauth.authorization_code import (
     Redemption,
     WrongClientError,
     check_binding,
+    check_still_allowed,
 )
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.pkce import challenge_of
@@ -80,3 +82,44 @@ def test_a_record_survives_its_storage() -> None:
     assert CodeRecord.from_bytes(RECORD.to_bytes()) == RECORD
     newer = RECORD.to_bytes()[:-1] + b',"added_later":1}'
     assert CodeRecord.from_bytes(newer) == RECORD
+
+
+def test_the_binding_that_is_compared_says_what_the_rules_say() -> None:
+    """Every way to bind a code against every way to present it: equal names and values exactly where no rule objects."""
+    kept = product(
+        ("abc", "other"),
+        ((None, False), (CALLBACK, False), (CALLBACK, True)),
+        (None, challenge_of(VERIFIER), VERIFIER),
+    )
+    presented = [
+        Redemption(client_id, uri, verifier)
+        for client_id in ("abc", "other")
+        for uri in (None, CALLBACK, CALLBACK + "/")
+        for verifier in (None, VERIFIER, "B" * 43)
+    ]
+    for client_id, (uri, sent), challenge in kept:
+        record = replace(
+            RECORD, client_id=client_id, redirect_uri=uri, redirect_uri_sent=sent, challenge=challenge
+        )
+        for redemption in presented:
+            try:
+                check_binding(record, redemption)
+                right = True
+            except OAuthError:
+                right = False
+            assert (redemption.binding.items() <= record.binding.items()) == right, (record, redemption)
+
+
+def test_a_code_outlives_neither_its_redirect_uri_nor_its_permissions() -> None:
+    """What the person agreed to must still exist; any port of a loopback address does (RFC 8252 §7.3)."""
+    check_still_allowed(RECORD, ["https://client.example/other", CALLBACK], ["customise_score"])
+    local = replace(RECORD, redirect_uri="http://127.0.0.1:5000/cb")
+    check_still_allowed(local, ["http://127.0.0.1/cb"], ["customise_score"])
+    check_still_allowed(replace(RECORD, redirect_uri=None), [], ["customise_score"])
+    for uris, permissions in (
+        ([], ["customise_score"]),
+        ([CALLBACK + "/"], ["customise_score"]),
+        ([CALLBACK], []),
+    ):
+        with pytest.raises(OAuthError, match="invalid_grant"):
+            check_still_allowed(RECORD, uris, permissions)

@@ -29,7 +29,7 @@ from services.auth_api.oauth.redirect_uri import (
     fault_of_redirect_uri,
     match_redirect_uri,
 )
-from services.auth_api.oauth.scope import format_scope, narrow, parse_scope
+from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token_request import KNOWN, read_token_request
 from shared.redirect_location import append_parameters
 from shared.web.surfaces import description
@@ -170,7 +170,7 @@ def test_scope_is_refused_or_comes_back(scope: str) -> None:
     except OAuthError:
         return
     assert parsed is not None
-    assert format_scope(parsed) == scope
+    assert " ".join(parsed) == scope
     assert narrow(parsed, (*parsed, "more")) == tuple(name for name in (*parsed, "more") if name in parsed)
 
 

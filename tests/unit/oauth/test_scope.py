@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.scope import format_scope, narrow, parse_scope
+from services.auth_api.oauth.scope import narrow, parse_scope
 
 REGISTERED = ("customise_profile", "customise_score", "submit_score")
 
@@ -31,7 +31,6 @@ def test_scope_narrows_in_the_registered_order() -> None:
         "customise_profile",
         "submit_score",
     )
-    assert format_scope(("a", "b")) == "a b"
 
 
 @pytest.mark.spec("RFC 6749", "4.1.2.1", "An unknown or unregistered scope is invalid_scope")

@@ -8,7 +8,7 @@ import pytest
 
 from shared import failpoints
 from shared.errors import StoreUnavailable
-from shared.failpoints import VARIABLE, FailpointError, arm, failpoint, failpoint_sync, parse_failpoints
+from shared.failpoints import VARIABLE, FailpointError, arm, failpoint, parse_failpoints
 
 
 def wake(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -20,7 +20,6 @@ async def test_without_the_variable_nothing_happens(monkeypatch: pytest.MonkeyPa
     """The normal case."""
     wake(monkeypatch, "")
     await failpoint("x")
-    failpoint_sync("x")
 
 
 async def test_only_the_named_moment_acts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,19 +29,18 @@ async def test_only_the_named_moment_acts(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(FailpointError):
         await failpoint("x")
     with pytest.raises(StoreUnavailable):
-        failpoint_sync("y")
+        await failpoint("y")
     await failpoint("z")
-    failpoint_sync("z")
 
 
 @pytest.mark.parametrize(("hit", "acting"), [("", [1, 2, 3, 4]), ("@3", [3]), ("@3+", [3, 4])])
-def test_a_hit_can_be_chosen(monkeypatch: pytest.MonkeyPatch, hit: str, acting: list[int]) -> None:
+async def test_a_hit_can_be_chosen(monkeypatch: pytest.MonkeyPatch, hit: str, acting: list[int]) -> None:
     """The third time only, or from then on."""
     wake(monkeypatch, f"x=raise{hit}")
     acted = []
     for number in range(1, 5):
         try:
-            failpoint_sync("x")
+            await failpoint("x")
         except FailpointError:
             acted.append(number)
     assert acted == acting

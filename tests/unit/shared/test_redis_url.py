@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.redis_url import RedisAddress, parse_redis_url
+from shared.redis.url import RedisAddress, parse_redis_url
 
 
 @pytest.mark.parametrize(

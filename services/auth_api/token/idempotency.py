@@ -1,0 +1,128 @@
+"""Safe retries of an exchange: the key is derived, not kept, so the same request can be answered again."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from services.auth_api.codes import scripts
+from services.auth_api.codes.store import SLOT
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.token_request import TokenRequest
+from services.auth_api.resources import Resources
+from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.secret_tokens import keyed_digest
+from shared.settings import Settings
+
+CONFLICT: Final = 409
+UNPROCESSABLE: Final = 422
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRequest:
+    """What is kept for 60 s of a request that carried an ``Idempotency-Key`` and spent its code."""
+
+    fingerprint: str
+    abandoned: str
+    """Ids of keys that were given up before it; part of what its key is derived from."""
+    message: str
+    """The id of the message that has spent the code."""
+    deadline: int
+    """Unix milliseconds by the clock of Redis; until then the first request may still be running."""
+    done: bool
+    """It was answered."""
+
+
+def retry_key_of(settings: Settings, client_id: str, header: str) -> str:
+    """Where the first request with this header of this client is remembered; the header itself is not."""
+    return f"{SLOT}:retry:{keyed_digest(settings.secret, 'retry', client_id, header)}"
+
+
+def fingerprint_of(settings: Settings, client_id: str, request: TokenRequest) -> str:
+    """What makes two requests the same: everything but the way the client authenticates."""
+    return keyed_digest(
+        settings.secret,
+        "token-request",
+        client_id,
+        request.grant_type,
+        request.code,
+        request.redirect_uri or "",
+        request.verifier or "",
+    )
+
+
+def derive_key(settings: Settings, *parts: str) -> MintedKey:
+    """The key that these parts give: unguessable without the server's secret, the same every time.
+
+    For an exchange: the code, the header, and the keys that were given up before. A given up key never lives, so the next
+    one must be another.
+    """
+    seed = bytes.fromhex(keyed_digest(settings.secret, "derived-key", *parts))
+    return mint_key(settings.key_prefix, USER_KEY, settings.public_url, _stream_of(seed))
+
+
+async def find_first(resources: Resources, retry_key: str) -> FirstRequest | None:
+    """The first request of a retry, or ``None`` where there was none within 60 s.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    found = await resources.bus.redis.execute(
+        "HMGET", retry_key, "fingerprint", "abandoned", "message", "deadline", "done"
+    )
+    fingerprint, abandoned, message, deadline, done = found
+    if fingerprint is None:
+        return None
+    return FirstRequest(
+        fingerprint.decode(), abandoned.decode(), message.decode(), int(deadline), done == b"1"
+    )
+
+
+async def note_done(resources: Resources, retry_key: str) -> None:
+    """Notes that the first request has its answer: a retry need not wait for its deadline."""
+    await resources.bus.redis.run_script(scripts.NOTE_DONE, keys=[retry_key])
+
+
+def check_retry(first: FirstRequest, fingerprint: str, now: int) -> None:
+    """Whether a request may be answered as the first one was.
+
+    Raises:
+        OAuthError: 422 where it is another request, 409 while the first is running.
+    """
+    if not hmac.compare_digest(first.fingerprint, fingerprint):
+        raise OAuthError(
+            "invalid_request",
+            "This Idempotency-Key was used for another request.",
+            cause="the Idempotency-Key was used for a request with other fields",
+            status=UNPROCESSABLE,
+        )
+    if not first.done and now < first.deadline:
+        raise still_running()
+
+
+def still_running() -> OAuthError:
+    """409: the first request with this Idempotency-Key has no answer yet."""
+    return OAuthError(
+        "invalid_request",
+        "The first request with this Idempotency-Key is still running; try again in a moment.",
+        cause="a request with the same Idempotency-Key was still running",
+        status=CONFLICT,
+    )
+
+
+def _stream_of(seed: bytes) -> Callable[[int], bytes]:
+    """An endless pseudo-random stream (HMAC-SHA256 in counter mode), read piece by piece."""
+    buffer, counter = b"", 0
+
+    def take(count: int) -> bytes:
+        nonlocal buffer, counter
+        while len(buffer) < count:
+            buffer += hmac.new(seed, counter.to_bytes(8, "big"), sha256).digest()
+            counter += 1
+        taken, buffer = buffer[:count], buffer[count:]
+        return taken
+
+    return take

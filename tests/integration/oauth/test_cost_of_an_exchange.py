@@ -1,0 +1,97 @@
+"""What one exchange costs: commands to Redis and transactions of PostgreSQL as the servers count them, and our files."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import asyncpg
+
+from tests.harness.processes import REPOSITORY
+from tests.integration.oauth.conftest import Provider
+
+EXCHANGES: Final = 100
+MOST_COMMANDS: Final = 12
+MOST_FILES: Final = 30
+IDLE_SECONDS: Final = 1.0
+
+
+async def commands(provider: Provider) -> dict[str, int]:
+    """How often each command has been called on this server, those within scripts too."""
+    told: bytes = await provider.resources.bus.redis.execute("INFO", "commandstats")
+    lines = (line.split(":") for line in told.decode().splitlines() if line.startswith("cmdstat_"))
+    return {name.removeprefix("cmdstat_"): int(rest.split(",")[0].partition("=")[2]) for name, rest in lines}
+
+
+async def transactions(connection: asyncpg.Connection[Any]) -> int:
+    """Committed transactions of this database, this one's look among them."""
+    await connection.execute("SELECT pg_stat_clear_snapshot()")
+    count: int = await connection.fetchval(
+        "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    )
+    return count
+
+
+async def test_a_lone_exchange_costs_twelve_commands_and_one_transaction(provider: Provider) -> None:
+    """One after the other, less what the services do in the same time when nobody asks for anything."""
+    person = await provider.site.sign_up()
+    client = await person.create_client()
+    codes = [await person.create_code(client) for _ in range(EXCHANGES + 5)]
+    for code in codes[EXCHANGES:]:
+        assert (await provider.site.exchange(client, code)).status_code == 200
+    connection = await asyncpg.connect(provider.stores.database_url)
+    loop = asyncio.get_running_loop()
+    try:
+        idle_before, began = await commands(provider), loop.time()
+        written = await transactions(connection)
+        for code in codes[:EXCHANGES]:
+            assert (await provider.site.exchange(client, code)).status_code == 200
+        seconds, after = loop.time() - began, await commands(provider)
+        await asyncio.sleep(
+            IDLE_SECONDS
+        )  # PostgreSQL counts what its sessions tell it, at most a second later
+        written = await transactions(connection) - written
+        idle_began, idle = loop.time(), await commands(provider)
+        await asyncio.sleep(IDLE_SECONDS)
+        idle_seconds, idle_after = loop.time() - idle_began, await commands(provider)
+    finally:
+        await connection.close()
+    spent = {
+        name: (count - idle_before.get(name, 0))
+        - seconds / idle_seconds * (idle_after.get(name, 0) - idle.get(name, 0))
+        for name, count in after.items()
+    }
+    each = {name: round(count / EXCHANGES, 2) for name, count in spent.items() if count >= EXCHANGES / 20}
+    assert sum(spent.values()) / EXCHANGES <= MOST_COMMANDS, str(each)
+    # The relays and other housekeeping commit a few times a second too.
+    assert EXCHANGES <= written <= EXCHANGES * 1.5, written
+
+
+async def test_a_warm_redeem_passes_through_few_files(provider: Provider) -> None:
+    """From the request to the answer, auth_api and key_issuer together: what a newcomer has to read."""
+    person = await provider.site.sign_up()
+    client = await person.create_client()
+    codes = [await person.create_code(client) for _ in range(6)]
+    for code in codes[1:]:
+        assert (await provider.site.exchange(client, code)).status_code == 200
+    seen: set[str] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            seen.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        answer = await provider.site.exchange(client, codes[0])
+    finally:
+        sys.setprofile(None)
+    assert answer.status_code == 200
+    ours = sorted(
+        str(Path(name).relative_to(REPOSITORY))
+        for name in seen
+        if name.startswith((f"{REPOSITORY}/services", f"{REPOSITORY}/shared"))
+    )
+    assert len(ours) <= MOST_FILES, "\n".join(ours)
