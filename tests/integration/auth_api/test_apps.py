@@ -205,7 +205,8 @@ async def test_everything_is_revoked_however_much_there_is(registry: Registry) -
     """260 keys, of which no list shows more than 200, and a code that waits: one command ends them all."""
     person, other = await registry.site.sign_up(), await registry.site.sign_up()
     client = await person.create_client()
-    mine = [(await person.create_key(f"Key {number}", ["submit_score"]))["token"] for number in range(260)]
+    names = [f"Key {number} {'é' * 70}" for number in range(260)]
+    mine = [(await person.create_key(name, ["submit_score"]))["token"] for name in names]
     given = (await person.give_key(client))["access_token"]
     code = await person.create_code(client)
     others = (await other.give_key(client))["access_token"]
@@ -213,6 +214,8 @@ async def test_everything_is_revoked_however_much_there_is(registry: Registry) -
     async with started(
         Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
     ) as bus:
+        listed = (await bus.request(ReadAccess(session=session))).keys
+        assert [key.identifier for key in listed if key.client_id is None][:100] == names[:-101:-1]
         assert (await bus.request(RevokeAccess(session=session))).outcome == "done"
         assert (await bus.request(ReadAccess(session=session))).apps == ()
     statuses = {(await registry.issuer.verify(token)).status_code for token in (*mine, given)}
