@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from deploy.service_table import load_service
-from shared.metrics import Metrics
 from shared.settings import Settings
+from shared.telemetry.metrics import Metrics
 from shared.web.body import LARGEST_BODY
 from shared.web.edge import make_application
 from shared.web.health import METRICS, READINESS, Check, add_health

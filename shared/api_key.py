@@ -86,9 +86,9 @@ def mint_client_id(prefix: str, random_bytes: RandomBytes = os.urandom) -> str:
     return f"{prefix}{CLIENT_ID}_{random_base62(KID_LENGTH, random_bytes)}"
 
 
-def mint_client_secret(prefix: str, random_bytes: RandomBytes = os.urandom) -> str:
+def mint_client_secret(prefix: str) -> str:
     """A client secret: ``lkx_``, 43 base62 characters (256 bit) and the checksum of what precedes it."""
-    body = f"{prefix}{CLIENT_SECRET}_{random_base62(SECRET_LENGTH, random_bytes)}"
+    body = f"{prefix}{CLIENT_SECRET}_{random_base62(SECRET_LENGTH)}"
     return body + checksum(body)
 
 

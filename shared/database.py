@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from shared.errors import StoreUnavailable
+from shared.telemetry.tracing import NO_TRACES, Tracer
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -93,14 +94,19 @@ class Database:
         application_name: str,
         pool_size: int = 8,
         parameters: Mapping[str, str] = _NO_PARAMETERS,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
-        """Remembers where to connect; nothing is opened yet. ``parameters`` are set on every connection."""
+        """Remembers where to connect; nothing is opened yet. ``parameters`` are set on every connection.
+
+        ``tracer`` is told of each transaction and each named query, by name and never with its values.
+        """
         self.sql = queries
         self.schema = schema
         self._url = url
         self._application_name = application_name
         self._pool_size = pool_size
         self._parameters = parameters
+        self._tracer = tracer
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -127,9 +133,9 @@ class Database:
             await connection.fetchval("SELECT 1")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
-        """A connection whose statements commit one by one."""
-        with _named_outages():
+    async def connection(self, operation: str = "") -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+        """A connection whose statements commit one by one. ``operation`` names what it is for, where that is traced."""
+        with self._tracer.statement(operation, self.schema), _named_outages():
             pool = await self._open_pool()
             async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 try:
@@ -141,27 +147,27 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         """A connection inside one READ COMMITTED transaction: committed at the end, rolled back on any error."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection("transaction") as connection, connection.transaction():
             yield connection
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of a named query."""
-        async with self.connection() as connection:
+        async with self.connection(query) as connection:
             return await connection.fetch(self.sql[query], *args)
 
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         """The first row of a named query, or ``None``."""
-        async with self.connection() as connection:
+        async with self.connection(query) as connection:
             return await connection.fetchrow(self.sql[query], *args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """The first column of the first row of a named query, or ``None``."""
-        async with self.connection() as connection:
+        async with self.connection(query) as connection:
             return await connection.fetchval(self.sql[query], *args)
 
     async def execute(self, query: str, *args: object) -> str:
         """Runs a named query; the server's status line, like ``UPDATE 3``."""
-        async with self.connection() as connection:
+        async with self.connection(query) as connection:
             return await connection.execute(self.sql[query], *args)
 
     async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, TypeAdapter
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 PROBLEM: Final = "application/problem+json"
+SESSION: Final = ("session",)
 
 Schema = dict[str, Any]
+Shape = Any
+"""Any type that pydantic knows, like a model or a list of one, or a schema as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,38 +24,40 @@ class Answer:
     """One status of an operation: what it means, and the shape of its body (``None``: empty)."""
 
     meaning: str
-    body: type[BaseModel] | Schema | None = None
+    body: Shape = None
     media_type: str = JSON
     headers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query, path or header parameter; text unless ``schema`` says otherwise."""
+    """A query or header parameter; text unless ``schema`` says otherwise."""
 
     name: str
     place: str
     meaning: str
-    required: bool = False
     schema: Schema = field(default_factory=lambda: {"type": "string"})
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path."""
+    """What one method of one path does. Parameters of the path and ``Origin`` follow from path and ``security``."""
 
-    method: str
-    path: str
     summary: str
-    tag: str
     answers: Mapping[int, Answer]
-    request: Mapping[str, type[BaseModel] | Schema] = field(default_factory=dict)
-    """Media type → shape."""
+    takes: Mapping[str, Shape] = field(default_factory=dict)
+    """Media type → shape of the request's body."""
     body_required: bool = True
     parameters: Sequence[Parameter] = ()
     security: Sequence[str] = ()
-    """Any one of these schemes is enough; empty: none is needed."""
+    """Any one of these schemes is enough, an empty one is none; without any, none is needed."""
 
+
+Section = Mapping[str, Operation]
+"""``METHOD /path`` → what it does."""
+
+_IN_PATH: Final = {"clientID": "The client's id.", "keyID": "The key's public id."}
+_ORIGIN: Final = Parameter("Origin", "header", "The public origin; a change made with the cookie needs it.")
 
 SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {
     "session": {
@@ -71,54 +75,53 @@ SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {
 }
 
 
-def document(
-    operations: Iterable[Operation],
-    *,
-    title: str,
-    version: str,
-    description: str,
-    also: Iterable[type[BaseModel]] = (),
-) -> Schema:
-    """The OpenAPI 3.1 document of the operations, in their order; ``also`` are models that are only referred to."""
-    listed = tuple(operations)
-    schemas, definitions = _components(listed, also)
-    paths: dict[str, dict[str, Any]] = {}
-    for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+def document(sections: Mapping[str, Section], *, title: str, version: str, description: str) -> Schema:
+    """The OpenAPI 3.1 document of the operations under the headings of their sections, in their order."""
+    shapes = [shape for section in sections.values() for each in section.values() for shape in _shapes(each)]
+    types = {id(shape): TypeAdapter(shape) for shape in shapes if not isinstance(shape, dict)}
+    found, defined = TypeAdapter.json_schemas(
+        [(name, "validation", adapter) for name, adapter in types.items()],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas = {id(shape): found.get((id(shape), "validation"), shape) for shape in shapes}
+    paths: dict[str, Schema] = {}
+    for tag, section in sections.items():
+        for route, operation in section.items():
+            method, path = route.split()
+            paths.setdefault(path, {})[method.lower()] = _operation(tag, method, path, operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description, "license": {"name": "MIT"}},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": definitions, "securitySchemes": dict(SECURITY_SCHEMES)},
+        "components": {"schemas": defined.get("$defs", {}), "securitySchemes": dict(SECURITY_SCHEMES)},
     }
 
 
-def _components(
-    operations: Iterable[Operation], also: Iterable[type[BaseModel]]
-) -> tuple[dict[type[BaseModel], Schema], dict[str, Schema]]:
-    """Each model → its reference, and the definitions that the references point to."""
-    models: dict[type[BaseModel], None] = dict.fromkeys(also)
-    for operation in operations:
-        shapes = [*operation.request.values(), *(answer.body for answer in operation.answers.values())]
-        models |= {shape: None for shape in shapes if isinstance(shape, type)}
-    references, defined = models_json_schema(
-        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
-    )
-    return {model: references[model, "validation"] for model in models}, defined.get("$defs", {})
+def _shapes(operation: Operation) -> list[Shape]:
+    bodies = (answer.body for answer in operation.answers.values())
+    return [*operation.takes.values(), *(body for body in bodies if body is not None)]
 
 
-def _operation(operation: Operation, schemas: Mapping[type[BaseModel], Schema]) -> Schema:
+def _operation(
+    tag: str, method: str, path: str, operation: Operation, schemas: Mapping[int, Schema]
+) -> Schema:
     told: Schema = {
-        "operationId": f"{operation.method.lower()} {operation.path}".translate(_NAME).strip("_"),
+        "operationId": f"{method.lower()} {path}".translate(_NAME).strip("_"),
         "summary": operation.summary,
-        "tags": [operation.tag],
+        "tags": [tag],
         "responses": {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()},
     }
-    if operation.parameters:
-        told["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
-    if operation.request:
-        content = {media: {"schema": _schema(shape, schemas)} for media, shape in operation.request.items()}
+    parameters = [
+        Parameter(name, "path", meaning) for name, meaning in _IN_PATH.items() if f"{{{name}}}" in path
+    ]
+    if method != "GET" and operation.security == SESSION:
+        parameters.append(_ORIGIN)
+    parameters += operation.parameters
+    if parameters:
+        told["parameters"] = [_parameter(parameter) for parameter in parameters]
+    if operation.takes:
+        content = {media: {"schema": schemas[id(shape)]} for media, shape in operation.takes.items()}
         told["requestBody"] = {"required": operation.body_required, "content": content}
     if operation.security:
         told["security"] = [{name: []} if name else {} for name in operation.security]
@@ -128,12 +131,12 @@ def _operation(operation: Operation, schemas: Mapping[type[BaseModel], Schema]) 
 _NAME: Final = str.maketrans({" ": "_", "/": "_", "{": "", "}": "", "-": "_", ".": "_"})
 
 
-def _answer(answer: Answer, schemas: Mapping[type[BaseModel], Schema]) -> Schema:
+def _answer(answer: Answer, schemas: Mapping[int, Schema]) -> Schema:
     told: Schema = {"description": answer.meaning}
     if answer.headers:
         told["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     if answer.body is not None:
-        told["content"] = {answer.media_type: {"schema": _schema(answer.body, schemas)}}
+        told["content"] = {answer.media_type: {"schema": schemas[id(answer.body)]}}
     return told
 
 
@@ -142,13 +145,9 @@ def _parameter(parameter: Parameter) -> Schema:
         "name": parameter.name,
         "in": parameter.place,
         "description": parameter.meaning,
-        "required": parameter.required or parameter.place == "path",
+        "required": parameter.place == "path",
         "schema": parameter.schema,
     }
-
-
-def _schema(shape: type[BaseModel] | Schema, schemas: Mapping[type[BaseModel], Schema]) -> Schema:
-    return schemas[shape] if isinstance(shape, type) else shape
 
 
 class FieldProblem(BaseModel):
@@ -175,25 +174,18 @@ class OAuthErrorDocument(BaseModel):
     error_description: str
 
 
+_HEADERS: Final = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
 def problems(*statuses: int) -> dict[int, Answer]:
     """Refusals told as RFC 9457 problems."""
-    return {
-        status: Answer(_phrase(status), ProblemDocument, PROBLEM, _headers(status)) for status in statuses
-    }
+    return {status: _refusal(status, ProblemDocument, PROBLEM) for status in statuses}
 
 
 def oauth_errors(*statuses: int) -> dict[int, Answer]:
     """Refusals told as RFC 6749 errors."""
-    return {
-        status: Answer(_phrase(status), OAuthErrorDocument, JSON, _headers(status)) for status in statuses
-    }
+    return {status: _refusal(status, OAuthErrorDocument, JSON) for status in statuses}
 
 
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase
-
-
-def _headers(status: int) -> tuple[str, ...]:
-    return {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(
-        status, ()
-    )
+def _refusal(status: int, body: type[BaseModel], media_type: str) -> Answer:
+    return Answer(HTTPStatus(status).phrase, body, media_type, _HEADERS.get(status, ()))

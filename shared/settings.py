@@ -68,8 +68,8 @@ class Settings(BaseModel):
     throttle: bool = True
     trusted_proxies: int = 0
     clients_per_user: int = 20
-    pending_key_seconds: int = 600
     audit_days: int = 400  # older lines of the audit are deleted; 0 keeps all
+    ended_key_days: int = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
     permissions_file: Path | None = None
     registration: bool = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
@@ -296,8 +296,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "THROTTLE": ("throttle", _on_off),
     "TRUSTED_PROXIES": ("trusted_proxies", _integer(0, 10)),
     "CLIENTS_PER_USER": ("clients_per_user", _integer(1, 1_000_000)),
-    "PENDING_KEY_SECONDS": ("pending_key_seconds", _integer(1, 86_400)),
     "AUDIT_DAYS": ("audit_days", _integer(0, 36_500)),
+    "ENDED_KEY_DAYS": ("ended_key_days", _integer(0, 36_500)),
     "PERMISSIONS_FILE": ("permissions_file", _existing_file),
     "REGISTRATION": ("registration", _on_off),
     "LOG_LEVEL": ("log_level", _one_of("debug", "info", "warning", "error")),

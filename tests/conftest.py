@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from services.auth_api import passwords
-from shared.logs import configure_logging
+from shared.telemetry.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
 from tests.harness.distribution import ByFile, long_first

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 from services.auth_api.composition import make_resources
 from services.auth_api.resources import Resources
 from shared.clock import SystemClock
-from shared.logs import configure_logging
 from shared.settings import load_settings
+from shared.telemetry.logs import configure_logging
 
 ResultT = TypeVar("ResultT")
 

@@ -11,7 +11,7 @@ import click
 from deploy.cli.options import data_dir_option
 from deploy.cli.running import Stop, run_until_stopped
 from deploy.embedded import DataDirectory, EmbeddedServers, is_running
-from shared.logs import configure_logging
+from shared.telemetry.logs import configure_logging
 
 
 @click.command()

@@ -19,8 +19,8 @@ from shared.bus.outbox import OutboxStatus, outbox_status
 from shared.bus.status import BusStatus, bus_status
 from shared.clock import SystemClock
 from shared.errors import StoreUnavailable
-from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
 
 CONNECT_SECONDS: Final = 3.0
 

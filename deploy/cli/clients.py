@@ -10,15 +10,16 @@ import click
 
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
 from services.auth_api.client import OPERATOR, Client
-from services.auth_api.client_document import client_document
 from services.auth_api.client_fields import CHOSEN_ID
 from services.auth_api.clients import (
     UnknownClientError,
     WrongFieldsError,
     create_client,
     delete_client,
+    read_client,
 )
 from services.auth_api.db.repository import ClientIdTakenError, client_of
+from services.auth_api.handlers.documents import ClientDocument
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields
@@ -61,7 +62,7 @@ def create(client_id: str | None, api_key_format_file: Path | None, **given: Any
         secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
         digest = None if secret is None else digest_of(secret)
         client = await create_client(resources, OPERATOR, fields, digest, client_id=client_id)
-        return client_document(client, secret=secret)
+        return ClientDocument.of(client, client_secret=secret)
 
     try:
         document = with_auth(work)
@@ -92,14 +93,10 @@ def list_clients(*, as_json: bool) -> None:
 @click.argument("client_id", metavar="ID")
 def show(client_id: str) -> None:
     """One client as JSON, without its secret."""
-
-    async def work(resources: Resources) -> Client | None:
-        row = await resources.database.fetchrow("find_client", client_id)
-        return None if row is None else client_of(row)
-
-    client = with_auth(work)
-    if client is None:
-        raise _unknown(client_id)
+    try:
+        client = with_auth(lambda resources: read_client(resources, client_id))
+    except UnknownClientError:
+        raise _unknown(client_id) from None
     click.echo(json.dumps(_document(client), indent=2, ensure_ascii=False))
 
 
@@ -120,11 +117,8 @@ def delete(client_id: str) -> None:
 
 
 def _document(client: Client) -> dict[str, Any]:
-    return client_document(client) | {
-        "authorName": client.author_name,
-        "byOperator": client.by_operator,
-        "selfRegistered": client.self_registered,
-    }
+    more = client.model_dump(by_alias=True, include={"author_name", "by_operator", "self_registered"})
+    return ClientDocument.of(client) | more
 
 
 def _text_of(path: Path) -> str:

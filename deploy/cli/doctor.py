@@ -18,7 +18,7 @@ from deploy.doctor import Finding, Verdict, examine
 from deploy.doctor.configuration import AREA as CONFIGURATION
 from deploy.doctor.findings import has_problem
 from deploy.service_table import NEEDS
-from shared.logs import configure_logging
+from shared.telemetry.logs import configure_logging
 
 _COLOURS: Final = {
     Verdict.OK: "green",

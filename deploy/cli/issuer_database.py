@@ -12,8 +12,8 @@ from services.key_issuer.issuer import Issuer
 from services.key_issuer.peppers import Peppers
 from shared.clock import SystemClock
 from shared.database import Database, load_queries
-from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
 
 ResultT = TypeVar("ResultT")
 

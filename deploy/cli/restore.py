@@ -13,8 +13,8 @@ import click
 
 from deploy.cli.backup import PATH, STANDARD
 from deploy.cli.postgres_failures import said_of_postgres
-from shared.logs import configure_logging
 from shared.settings import load_settings
+from shared.telemetry.logs import configure_logging
 
 
 @click.command()

@@ -10,9 +10,9 @@ import click
 from deploy.service_table import NEEDS, PORTS, load_service
 from deploy.workers.process import Waits
 from deploy.workers.supervisor import Supervisor
-from shared.logs import configure_logging
 from shared.process import gc_frozen
 from shared.settings import load_settings
+from shared.telemetry.logs import configure_logging
 
 _LINGER_SECONDS: Final = 5.0
 

@@ -16,9 +16,9 @@ from deploy.cli.options import data_dir_option
 from deploy.cli.running import Stop, run_until_stopped
 from deploy.embedded import DataDirectory, EmbeddedServers
 from deploy.schemas import migrate_all
-from shared.logs import configure_logging
 from shared.process import gc_frozen
 from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
 from shared.web.health import READINESS
 from shared.web.server import serving
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.doctor.findings import Notes
-from shared.redis.sentinel import Panel
+from shared.redis.sentinel import SentinelQuorum
 from shared.redis.url import RedisAddress, parse_redis_url
 
 FEWEST: Final = 3
@@ -20,11 +20,11 @@ def sentinels_of(url: str) -> Sequence[RedisAddress]:
 
 async def examine_sentinels(notes: Notes, sentinels: Sequence[RedisAddress]) -> None:
     """Each of them by itself, then all together."""
-    panels = [Panel([sentinel]) for sentinel in sentinels]
-    told = await asyncio.gather(*(panel.votes() for panel in panels))
+    quorums = [SentinelQuorum([sentinel]) for sentinel in sentinels]
+    told = await asyncio.gather(*(quorum.votes() for quorum in quorums))
     named = set()
-    for sentinel, panel, votes in zip(sentinels, panels, told, strict=True):
-        panel.dismiss()
+    for sentinel, quorum, votes in zip(sentinels, quorums, told, strict=True):
+        quorum.close()
         subject = f"sentinel {sentinel.host}:{sentinel.port}"
         if votes:
             (primary,) = votes
@@ -33,7 +33,7 @@ async def examine_sentinels(notes: Notes, sentinels: Sequence[RedisAddress]) -> 
         else:
             notes.problem(
                 subject,
-                panel.problem,
+                quorum.problem,
                 "Start it, or mend LATCHKEY_REDIS_URL (host, port, the name after the slash, sentinel_password).",
             )
     if len(named) > 1:

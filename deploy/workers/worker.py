@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from deploy.service_table import NEEDS, load_service
 from deploy.workers.process import Waits
-from shared.logs import configure_logging
 from shared.process import gc_frozen
 from shared.settings import ConfigurationError, load_settings
+from shared.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -10,11 +10,11 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.composition import SERVICE, make_resources
 from services.auth_api.handlers.application import RESOURCES
-from shared.audit_purge import AuditPurge
 from shared.bus import Consumer, Janitor, Supervisor
 from shared.clock import Clock, SystemClock
+from shared.purge import Purge
 from shared.settings import Settings
-from shared.tracing import spans_of, trace_requests
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 
@@ -26,10 +26,9 @@ LAST_WORDS_SECONDS: Final = 5.0
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
     """The service; it starts without its stores and waits for them."""
-    spans = spans_of(SERVICE)
-    resources = make_resources(settings, clock or SystemClock(), spans)
-    application = make_application(resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT)
-    trace_requests(application, spans)
+    tracer = tracer_of(SERVICE)
+    resources = make_resources(settings, clock or SystemClock(), tracer)
+    application = make_application(resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT, tracer=tracer)
     application[RESOURCES] = resources
     routes.add_routes(application)
     checks = {"postgres": resources.database.ping, "redis": resources.bus.ping}
@@ -47,9 +46,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     last_words.run("attempts", resources.attempts.run)
     background.run("outbox", resources.outbox.run)
     background.run("janitor", Janitor(resources.bus).run)
-    background.run(
-        "audit purge", AuditPurge(resources.database, "purge_audit", resources.settings.audit_days).run
-    )
+    background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
     answering.run("commands", commands.run)
     yield
     commands.stop()

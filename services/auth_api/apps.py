@@ -1,4 +1,4 @@
-"""Connected apps: the clients that hold a live key or a standing grant of a person, and disconnecting one."""
+"""Connected apps: the clients that hold a live key or a standing grant of a person, and taking back what they hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.auth_api.client_directory import find_client
 from services.auth_api.db.repository import client_of, write_audit, write_event
 from services.auth_api.grants import Grant, list_grants
 from services.auth_api.resources import Resources
-from shared.contracts.apps import ConnectedApp
+from shared.contracts.access import ConnectedApp
 from shared.contracts.events import HoldingEnded
 from shared.contracts.keys import ClientUsage, SummarizeUsage
 
@@ -37,32 +37,41 @@ async def list_apps(resources: Resources, user_id: int) -> tuple[ConnectedApp, .
     )
 
 
-async def disconnect_app(resources: Resources, user_id: int, client_id: str) -> Client | None:
-    """Takes back everything that the person gave to a client; ``None`` where there is no such client.
+async def disconnect_app(resources: Resources, user_id: int, client_id: str) -> bool:
+    """Takes back everything that the person gave to a client; whether there is such a client.
 
-    Every key, code and pending request of the two is dead when this returns; so it is after a retry of one that
-    failed half-way, whose transaction also ends them without it.
+    Raises:
+        StoreUnavailable: as ``revoke_access``.
+    """
+    if await find_client(resources, client_id) is None:
+        return False
+    await revoke_access(resources, user_id, client_id)
+    return True
+
+
+async def revoke_access(resources: Resources, user_id: int, client_id: str | None = None) -> None:
+    """Takes back everything that the person gave to a client; without one, to all of them and to their own keys.
+
+    Every key, code and pending request of it is dead when this returns; so it is after a retry of one that failed
+    half-way, whose transaction also ends them without it.
 
     Raises:
         StoreUnavailable: a store or the issuer does not answer.
     """
-    client = await find_client(resources, client_id)
-    if client is None:
-        return None
     database, now = resources.database, resources.clock.now()
     async with database.transaction() as connection:
-        granted_on = await connection.fetchval(database.sql["delete_grant"], user_id, client_id)
+        granted_on = await connection.fetchval(database.sql["delete_grants"], user_id, client_id)
         # A consent that another process dated later than this one's clock ends too.
         before = max(now, granted_on or 0)
         event = HoldingEnded(user_id=user_id, client_id=client_id, before=before, reason="app_disconnected")
         await write_event(database, connection, event, now)
-        actor, subject = f"user:{user_id}", f"client:{client_id}"
+        actor = f"user:{user_id}"
+        subject = actor if client_id is None else f"client:{client_id}"
         await write_audit(database, connection, now=now, actor=actor, action="grant.ended", subject=subject)
     resources.outbox.kick()
     await endings.end_holding(
         resources, user_id=user_id, client_id=client_id, before=before, reason="app_disconnected"
     )
-    return client
 
 
 def _app(client: Client, grant: Grant | None, usage: ClientUsage | None) -> ConnectedApp:

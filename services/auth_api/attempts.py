@@ -108,7 +108,7 @@ async def read_attempts(resources: Resources, author_id: int, client_id: str) ->
         StoreUnavailable: the client or the list cannot be read now.
     """
     client = await find_client(resources, client_id)
-    if client is None or client.author_id != author_id:
+    if client is None or client.author != author_id:
         return None
     await resources.attempts.flush()
     found: list[bytes] = await resources.bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))

@@ -1,4 +1,4 @@
-"""Authenticating clients: the one door before the token, revocation and pushed-request endpoints."""
+"""Authenticating clients: the one door before the token, revocation, pushed-request and introspection endpoints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from services.auth_api.client_directory import find_client
 from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
 from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import CLIENT_PEER, check, note_failure
-from shared.contracts.clients import OVERLAP_USED
+from services.auth_api.throttle import CLIENT_PEER, Throttled, check, note_failure
+from shared.contracts.clients import OVERLAP_USED, AuthenticateClient, ClientAuthenticated
 from shared.secret_tokens import digest_of, same_digest
 
-_NOBODY = digest_of("nobody")
+_NO_CLIENT = digest_of("no client")
 
 
 async def authenticate_client(
@@ -70,6 +70,27 @@ async def name_client(resources: Resources, client_id: str, *, peer: str) -> Cli
     return client
 
 
+async def authenticate_digest(resources: Resources, command: AuthenticateClient) -> ClientAuthenticated:
+    """Whether this is the digest of a live secret of the client, for key_issuer: RFC 7662 §2.1 on its own keys.
+
+    Failures count as at the token endpoint, so that neither is a way around the other's limit. Unknown, public and
+    wrong are the same answer.
+
+    Raises:
+        StoreUnavailable: the client or the count cannot be read.
+    """
+    key = limit_key(command.client_id, command.peer)
+    try:
+        await check(resources, CLIENT_PEER, key)
+    except Throttled as throttled:
+        return ClientAuthenticated(authenticated=False, retry_after=throttled.retry_after)
+    client = await find_client(resources, command.client_id)
+    right = _matches(resources, client, command.secret_digest)
+    if not right:
+        await note_failure(resources, CLIENT_PEER, key)
+    return ClientAuthenticated(authenticated=right)
+
+
 async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> None:
     """Counts a code that is unknown, foreign or wrongly bound against this client and peer together."""
     await note_failure(resources, CLIENT_PEER, limit_key(client_id, peer))
@@ -93,5 +114,5 @@ def _proven(resources: Resources, client: Client | None, credentials: Credential
 def _matches(resources: Resources, client: Client | None, digest: str) -> bool:
     """Whether a digest is that of a live secret; as long for a client that does not exist."""
     expected = client.live_secret_digests(resources.clock.now()) if client is not None else ()
-    right = [same_digest(digest, known) for known in expected or (_NOBODY,)]
+    right = [same_digest(digest, known) for known in expected or (_NO_CLIENT,)]
     return bool(expected) and any(right)

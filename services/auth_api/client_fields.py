@@ -23,47 +23,28 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 """An id that an operator may choose."""
 
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+", re.ASCII)
+_LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
+_LONGEST_HOST: Final = 253
+_DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
 
-def check_client_fields(
-    fields: ClientFields, catalogue: Collection[str], *, redirect_field: str = "redirectUris"
-) -> list[FieldError]:
+def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> list[FieldError]:
     """Everything that is wrong with a registration, in the order of the fields; empty where nothing is.
 
     Args:
         fields: as given, unchecked.
         catalogue: the names of the site's permissions.
-        redirect_field: how the author called the redirect URIs (``redirectUri`` or ``redirectUris``).
     """
-    found = [error for check in _CHECKS for error in check(fields, catalogue)]
-    if redirect_field == "redirectUris":
-        return found
-    return [
-        FieldError(field=redirect_field, detail=error.detail)
-        if error.field.startswith("redirectUris")
-        else error
-        for error in found
-    ]
+    return [error for check in _CHECKS for error in check(fields, catalogue)]
 
 
 def tidied(fields: ClientFields) -> ClientFields:
-    """The fields with the name and description trimmed and composed, and empty optional texts as absent."""
-
-    def text(value: str | None) -> str | None:
-        return unicodedata.normalize("NFC", value).strip() or None if value is not None else None
-
+    """The fields with the name and description composed, and without white space around them."""
+    texts = {"name": fields.name, "description": fields.description}
     return fields.model_copy(
-        update={
-            "name": text(fields.name),
-            "description": text(fields.description),
-            "homepage": fields.homepage or None,
-            "webhook_uri": fields.webhook_uri or None,
-            "api_key_format": fields.api_key_format or None,
-            "api_key_filename": fields.api_key_filename or None,
-        }
+        update={name: text and unicodedata.normalize("NFC", text).strip() for name, text in texts.items()}
     )
 
 
@@ -74,9 +55,7 @@ def _name(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldEr
     elif not SHORTEST_NAME <= len(name) <= LONGEST_NAME:
         yield FieldError(field="name", detail=f"must be {SHORTEST_NAME} to {LONGEST_NAME} characters long")
     elif not is_plain(name):
-        yield FieldError(
-            field="name", detail="must not hold control, invisible or direction-turning characters"
-        )
+        yield FieldError(field="name", detail=_DECEIVES)
 
 
 def _redirect_uris(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
@@ -92,7 +71,7 @@ def _redirect_uris(fields: ClientFields, _catalogue: Collection[str]) -> Iterato
 
 
 def _requested_permissions(fields: ClientFields, catalogue: Collection[str]) -> Iterator[FieldError]:
-    yield from permission_errors("requestedPermissions", fields.requested_permissions, catalogue)
+    return permission_errors("requestedPermissions", fields.requested_permissions, catalogue)
 
 
 def permission_errors(
@@ -120,14 +99,11 @@ def _key_file(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[Fie
             yield FieldError(field="apiKeyFormat", detail=fault)
 
 
-def _webhook_uri(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
-    if fields.webhook_uri is not None:
-        fault = _url_fault(fields.webhook_uri, ("https",)) or _address_fault(fields.webhook_uri)
+def _addresses(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
+    if (webhook := fields.webhook_uri) is not None:
+        fault = _url_fault(webhook, ("https",)) or _address_fault(webhook)
         if fault is not None:
             yield FieldError(field="webhookUri", detail=fault)
-
-
-def _homepage(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
     if fields.homepage is not None:
         fault = _url_fault(fields.homepage, ("https", "http"))
         if fault is not None:
@@ -135,15 +111,11 @@ def _homepage(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[Fie
 
 
 def _description(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
-    text = fields.description
-    if text is None:
-        return
+    text = fields.description or ""
     if len(text) > LONGEST_DESCRIPTION:
         yield FieldError(field="description", detail=f"must be at most {LONGEST_DESCRIPTION} characters long")
     elif not is_plain(text.replace("\r\n", " ").replace("\n", " ")):
-        yield FieldError(
-            field="description", detail="must not hold control, invisible or direction-turning characters"
-        )
+        yield FieldError(field="description", detail=_DECEIVES)
 
 
 def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
@@ -160,9 +132,18 @@ def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
         return "must name a well-formed host and port"
     if "@" in parts.netloc:
         return "must not hold a user name or password"
-    if port == 0 or not (_HOST.fullmatch(host) or _literal_address(host)):
+    if port == 0 or not (_is_host_name(host) or _literal_address(host)):
         return "must name a well-formed host and port"
     return None
+
+
+def _is_host_name(host: str) -> bool:
+    """Whether this is a name of DNS (RFC 1035 §2.3.4), a final dot included; one pass, whatever it is."""
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_HOST and all(
+        _LABEL_TEXT.fullmatch(label) and not label.startswith("-") and not label.endswith("-")
+        for label in name.split(".")
+    )
 
 
 def _address_fault(url: str) -> str | None:
@@ -206,7 +187,6 @@ _CHECKS: Final[tuple[Check, ...]] = (
     _redirect_uris,
     _requested_permissions,
     _key_file,
-    _webhook_uri,
-    _homepage,
+    _addresses,
     _description,
 )

@@ -6,12 +6,11 @@ from typing import Final
 
 from services.auth_api.client import OPERATOR, Client
 from services.auth_api.client_fields import check_client_fields, tidied
-from services.auth_api.db.repository import insert_client, write_audit
+from services.auth_api.clients import create_client
 from services.auth_api.oauth.client_registration import Registration
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
 from services.auth_api.resources import Resources
 from services.auth_api.throttle import Limit, take
-from shared.api_key import mint_client_id
 from shared.contracts.clients import ClientFields
 
 PER_PEER: Final = Limit("registration", burst=20, interval_ms=180_000)
@@ -28,54 +27,18 @@ async def register_client(
         Throttled: this peer has registered too often.
         StoreUnavailable: PostgreSQL or Redis does not answer.
     """
-    fields = _checked(resources, registration)
-    await take(resources, PER_PEER, peer)
-    database, now = resources.database, resources.clock.now()
-    client = Client(
-        client_id=mint_client_id(resources.settings.key_prefix),
-        name=fields.name or "",
-        author_id=OPERATOR,
-        author_name="",
-        redirect_uris=fields.redirect_uris,
-        requested_permissions=fields.requested_permissions,
-        api_key_format=None,
-        api_key_filename=None,
-        webhook_uri=None,
-        homepage=fields.homepage,
-        description=None,
+    fields = ClientFields(
+        name=registration.name,
+        redirect_uris=registration.redirect_uris,
+        requested_permissions=registration.permissions,
+        homepage=registration.homepage,
         public=registration.public,
-        created_on=now,
-        secret_digest=secret_digest,
-        self_registered=True,
     )
-    async with database.transaction() as connection:
-        await insert_client(database, connection, client)
-        await write_audit(
-            database,
-            connection,
-            now=now,
-            actor="registration",
-            action="client.created",
-            subject=f"client:{client.client_id}",
-        )
-    resources.clients.forget(client.client_id)
-    return client
-
-
-def _checked(resources: Resources, registration: Registration) -> ClientFields:
-    fields = tidied(
-        ClientFields(
-            name=registration.name,
-            redirect_uris=registration.redirect_uris,
-            requested_permissions=registration.permissions,
-            homepage=registration.homepage,
-            public=registration.public,
-        )
-    )
-    for error in check_client_fields(fields, resources.catalogue):
+    for error in check_client_fields(tidied(fields), resources.catalogue):
         code = INVALID_REDIRECT_URI if error.field.startswith("redirectUris") else INVALID_CLIENT_METADATA
         raise OAuthError(code, f"{_NAMES.get(error.field, error.field)} {error.detail}.")
-    return fields
+    await take(resources, PER_PEER, peer)
+    return await create_client(resources, OPERATOR, fields, secret_digest, self_registered=True)
 
 
 _NAMES: Final = {"name": "client_name", "homepage": "client_uri", "requestedPermissions": "scope"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from services.auth_api import endings
 from services.auth_api.client import OPERATOR, Client
@@ -17,6 +18,8 @@ from shared.contracts.clients import ClientFields, FieldError
 from shared.contracts.events import HoldingEnded
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from services.auth_api.db.repository import Connection
 
 LONGEST_OVERLAP: Final = 604_800
@@ -32,16 +35,24 @@ class WrongFieldsError(Exception):
         self.errors = tuple(errors)
 
 
+class PublicClientError(WrongFieldsError):
+    """A public client has no secret (RFC 6749 §2.1)."""
+
+    def __init__(self) -> None:
+        """Names the field that a public client lacks."""
+        super().__init__([FieldError(field="clientSecret", detail="a public client has none")])
+
+
 class TooManyClientsError(Exception):
-    """The author has registered as many clients as the site allows."""
+    """The author has registered as many clients as the site allows (the argument)."""
+
+
+class UnknownAuthorError(Exception):
+    """The author's account was disabled meanwhile."""
 
 
 class UnknownClientError(Exception):
-    """There is no such client, or it is another author's: nobody is told which."""
-
-
-class PublicClientError(Exception):
-    """A public client has no secret (RFC 6749 §2.1)."""
+    """There is no such client, or it is another author's: the caller is not told which."""
 
 
 async def create_client(
@@ -51,41 +62,37 @@ async def create_client(
     secret_digest: str | None,
     *,
     client_id: str | None = None,
-    redirect_field: str = "redirectUris",
+    self_registered: bool = False,
 ) -> Client:
     """Registers a client; durable when it returns. ``author_id`` is an account or ``OPERATOR``.
 
-    Only the digest of the secret comes here: whoever shows it mints it.
+    ``self_registered``: by a program, so that neither an author nor the operator vouches for it. Only the digest of the secret comes here: whoever shows it mints it.
 
     Raises:
         WrongFieldsError: a field breaks a rule.
         TooManyClientsError: ``CLIENTS_PER_USER`` are registered already.
         ClientIdTakenError: the chosen id exists.
-        UnknownClientError: the author's account was disabled meanwhile.
+        UnknownAuthorError: the author's account was disabled meanwhile.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    tidy = _checked(resources, fields, redirect_field)
-    database, now = resources.database, resources.clock.now()
     client = Client(
         client_id=client_id or mint_client_id(resources.settings.key_prefix),
-        author_id=author_id,
+        author=author_id,
         author_name="",
-        public=tidy.public,
-        secret_digest=None if tidy.public else secret_digest,
-        by_operator=author_id == OPERATOR,
-        requested_permissions=tidy.requested_permissions,
-        created_on=now,
-        **_changeable(tidy),
+        created_on=resources.clock.now(),
+        by_operator=author_id == OPERATOR and not self_registered,
+        self_registered=self_registered,
+        secret_digest=None if fields.public else secret_digest,
+        **_checked(fields, resources.catalogue).model_dump(),
     )
-    async with database.transaction() as connection:
+    async with resources.database.transaction() as connection:
         if author_id != OPERATOR:
             await _require_room(resources, connection, author_id)
-        await insert_client(database, connection, client)
-        await _note(resources, connection, author_id, "client.created", client.client_id, now)
-        row = await connection.fetchrow(database.sql["find_client"], client.client_id)
-    resources.clients.forget(client.client_id)
-    assert row is not None
-    return client_of(row)
+        await insert_client(resources.database, connection, client)
+        actor = "registration" if self_registered else _actor(author_id)
+        created = await _noted(resources, connection, actor, "client.created", client.client_id)
+    resources.clients.forget(created.client_id)
+    return created
 
 
 async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client, ...]:
@@ -104,10 +111,8 @@ async def read_client(resources: Resources, client_id: str) -> Client:
         UnknownClientError: there is none.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    row = await resources.database.fetchrow("find_client", client_id) if is_client_id(client_id) else None
-    if row is None:
-        raise UnknownClientError
-    return client_of(row)
+    known = is_client_id(client_id)
+    return _found(await resources.database.fetchrow("find_client", client_id) if known else None)
 
 
 async def read_own_client(resources: Resources, author_id: int, client_id: str) -> Client:
@@ -118,18 +123,13 @@ async def read_own_client(resources: Resources, author_id: int, client_id: str) 
         StoreUnavailable: PostgreSQL does not answer.
     """
     client = await read_client(resources, client_id)
-    if client.author_id != author_id:
+    if client.author != author_id:
         raise UnknownClientError
     return client
 
 
 async def update_client(
-    resources: Resources,
-    author_id: int,
-    client_id: str,
-    changes: dict[str, object],
-    *,
-    redirect_field: str = "redirectUris",
+    resources: Resources, author_id: int, client_id: str, changes: Mapping[str, object]
 ) -> Client:
     """Changes the given fields of a client (names as in ``ClientFields``); the others stay.
 
@@ -140,24 +140,15 @@ async def update_client(
         UnknownClientError: unknown, or another author's.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    database, now = resources.database, resources.clock.now()
-    async with database.transaction() as connection:
+    async with resources.database.transaction() as connection:
         client = await _locked(resources, connection, author_id, client_id)
-        fields = ClientFields.model_validate({**_fields_of(client).model_dump(), **changes})
-        tidy = _checked(resources, fields, redirect_field, unchanged=client)
-        changed = replace(client, **_changeable(tidy))
-        await connection.execute(
-            database.sql["update_client"],
-            client_id,
-            changed.name,
-            list(changed.redirect_uris),
-            changed.api_key_format,
-            changed.api_key_filename,
-            changed.webhook_uri,
-            changed.homepage,
-            changed.description,
-        )
-        await _note(resources, connection, author_id, "client.changed", client_id, now)
+        kept = {name: getattr(client, name) for name in ClientFields.model_fields}
+        # A permission that left the catalogue must not stand in the way of changing something else.
+        known = [*resources.catalogue, *client.requested_permissions]
+        fields = _checked(ClientFields.model_validate({**kept, **changes}), known)
+        row = orjson.dumps(fields.model_dump()).decode()
+        await connection.execute(resources.database.sql["update_client"], client_id, row)
+        changed = await _noted(resources, connection, _actor(author_id), "client.changed", client_id)
     resources.clients.forget(client_id)
     return changed
 
@@ -174,19 +165,18 @@ async def reset_secret(
         UnknownClientError: unknown, or another author's.
         StoreUnavailable: PostgreSQL does not answer.
     """
-    database, now = resources.database, resources.clock.now()
-    until = now + overlap_seconds * 1000 if overlap_seconds else None
-    async with database.transaction() as connection:
+    until = resources.clock.now() + overlap_seconds * 1000 if overlap_seconds else None
+    async with resources.database.transaction() as connection:
         client = await _locked(resources, connection, author_id, client_id)
         if client.public:
             raise PublicClientError
         if client.secret_digest == secret_digest:
             return client  # this very command was delivered twice
-        await connection.execute(database.sql["reset_client_secret"], client_id, secret_digest, until)
-        await _note(resources, connection, author_id, "client.secret-reset", client_id, now)
+        query = resources.database.sql["reset_client_secret"]
+        await connection.execute(query, client_id, secret_digest, until)
+        reset = await _noted(resources, connection, _actor(author_id), "client.secret-reset", client_id)
     resources.clients.forget(client_id)
-    old = client.secret_digest if until else None
-    return replace(client, secret_digest=secret_digest, old_secret_digest=old, old_secret_until=until)
+    return reset
 
 
 async def delete_client(resources: Resources, author_id: int | None, client_id: str) -> Client | None:
@@ -222,7 +212,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
                 database.sql["insert_ending_client"], client_id, author, ended.name, before
             )
             await write_event(database, connection, event, now)
-            await _note(resources, connection, author_id, "client.deleted", client_id, now)
+            await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
     resources.outbox.kick()
     resources.clients.forget(client_id)
     await endings.end_holding(
@@ -232,56 +222,55 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
     return ended
 
 
-def _checked(
-    resources: Resources, fields: ClientFields, redirect_field: str, *, unchanged: Client | None = None
-) -> ClientFields:
+def _checked(fields: ClientFields, permissions: Collection[str]) -> ClientFields:
     tidy = tidied(fields)
-    # A permission that left the catalogue must not stand in the way of changing something else.
-    known = [*resources.catalogue, *(unchanged.requested_permissions if unchanged else ())]
-    errors = check_client_fields(tidy, known, redirect_field=redirect_field)
+    errors = check_client_fields(tidy, permissions)
     if errors:
         raise WrongFieldsError(errors)
     return tidy
-
-
-def _changeable(fields: ClientFields) -> dict[str, Any]:
-    names = {
-        "name",
-        "redirect_uris",
-        "api_key_format",
-        "api_key_filename",
-        "webhook_uri",
-        "homepage",
-        "description",
-    }
-    return fields.model_dump(include=names)
-
-
-def _fields_of(client: Client) -> ClientFields:
-    return ClientFields.model_validate({name: getattr(client, name) for name in ClientFields.model_fields})
 
 
 async def _require_room(resources: Resources, connection: Connection, author_id: int) -> None:
     """Holds the author's row, so that two registrations at once cannot both take the last place."""
     sql = resources.database.sql
     if await connection.fetchval(sql["lock_user"], author_id) is None:
-        raise UnknownClientError
-    if await connection.fetchval(sql["count_clients"], author_id) >= resources.settings.clients_per_user:
-        raise TooManyClientsError
+        raise UnknownAuthorError
+    most = resources.settings.clients_per_user
+    if await connection.fetchval(sql["count_clients"], author_id) >= most:
+        raise TooManyClientsError(most)
 
 
 async def _locked(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
-    row = None
-    if is_client_id(client_id):
-        row = await connection.fetchrow(resources.database.sql["lock_own_client"], client_id, author_id)
+    query, known = resources.database.sql["lock_own_client"], is_client_id(client_id)
+    return _found(await connection.fetchrow(query, client_id, author_id) if known else None)
+
+
+def _found(row: Record | None) -> Client:
     if row is None:
         raise UnknownClientError
     return client_of(row)
 
 
+def _actor(author_id: int | None) -> str:
+    return f"user:{author_id}" if author_id else "operator"
+
+
 async def _note(
-    resources: Resources, connection: Connection, actor_id: int | None, action: str, client_id: str, now: int
+    resources: Resources, connection: Connection, actor: str, action: str, client_id: str
 ) -> None:
-    actor = f"user:{actor_id}" if actor_id else "operator"
-    subject = f"client:{client_id}"
-    await write_audit(resources.database, connection, now=now, actor=actor, action=action, subject=subject)
+    await write_audit(
+        resources.database,
+        connection,
+        now=resources.clock.now(),
+        actor=actor,
+        action=action,
+        subject=f"client:{client_id}",
+    )
+
+
+async def _noted(
+    resources: Resources, connection: Connection, actor: str, action: str, client_id: str
+) -> Client:
+    """The client as the running transaction leaves it, after a line in the audit."""
+    await _note(resources, connection, actor, action, client_id)
+    return _found(await connection.fetchrow(resources.database.sql["find_client"], client_id))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from pydantic import Field
 
 from services.auth_api.client_directory import find_client
 from services.auth_api.consents import Consent, give_code
@@ -19,6 +20,7 @@ from services.auth_api.oauth.errors import ACCESS_DENIED, OAuthError, invalid_cl
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
+from shared.documents import Document, Milliseconds
 from shared.redirect_location import append_parameters
 from shared.secret_tokens import digest_of, random_base62
 
@@ -26,15 +28,15 @@ CODE_LENGTH = 43
 """256 bits in base62."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedCode:
-    """A code for one answer. Times are Unix milliseconds, ``expires_in`` seconds."""
+class CreatedCode(Document):
+    """A one-time code and where to send the person with it."""
 
-    code: str = field(repr=False)
+    code: str = Field(repr=False)
     user_id: int
-    created_on: int
+    created_on: Milliseconds
     expires_in: int
-    redirect_to: str = field(repr=False)
+    """Seconds."""
+    redirect_to: str = Field(repr=False)
 
 
 async def create_code(

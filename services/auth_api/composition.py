@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from services.auth_api.attempts import AttemptRecorder
 from services.auth_api.client_directory import ClientDirectory
@@ -12,30 +12,28 @@ from services.auth_api.metrics import AuthMetrics
 from services.auth_api.passwords import PasswordHasher
 from services.auth_api.resources import Resources
 from services.auth_api.token.release import CodeReleaser
+from shared.bus import Bus
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock
-from shared.database import load_queries
-from shared.metrics import Metrics
+from shared.database import Database, load_queries
 from shared.permissions import load_permissions
 from shared.settings import Settings
-from shared.tracing import make_bus, make_database
-
-if TYPE_CHECKING:
-    from shared.spans import Spans
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
 
 SERVICE: Final = "auth_api"
 
 
-def make_resources(settings: Settings, clock: Clock, spans: Spans | None = None) -> Resources:
+def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
     """What the use cases stand on; nothing is opened yet."""
     metrics = Metrics(SERVICE)
-    bus = make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics)
+    bus = Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics)
     codes = CodeStore(bus)
     passwords = PasswordHasher()
     AuthMetrics(metrics).password_jobs.set_function(lambda: passwords.jobs)
-    database = make_database(
+    database = Database(
         settings.auth_api_database_url,
-        spans=spans,
+        tracer=tracer,
         schema=SCHEMA,
         queries=load_queries(QUERIES),
         application_name="latchkey-auth-api",

@@ -6,38 +6,53 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from services.auth_api import apps, authorization, console
-from services.auth_api.client_proofs import authenticate_digest
-from services.auth_api.continuations import store_continuation
+from services.auth_api import access, console
+from services.auth_api.attempts import list_attempts
+from services.auth_api.client_access import authenticate_digest
+from services.auth_api.decisions import decide_authorization
+from services.auth_api.preparation import prepare_authorization
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import end_session, read_session
 from shared.bus import Delivery, Handler, handler
-from shared.contracts.apps import AppDisconnected, AppList, DisconnectApp, ListApps
+from shared.contracts.access import (
+    ChangeOwnKey,
+    ReadAccess,
+    RevokeAccess,
+    RevokeOwnKey,
+    RotateOwnKey,
+)
+from shared.contracts.authorization import DecideAuthorization, PrepareAuthorization
 from shared.contracts.base import Command, Done, Message
 from shared.contracts.clients import (
     AuthenticateClient,
     CreateClient,
     DeleteClient,
+    ListAttempts,
     ListOwnClients,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
 )
-from shared.contracts.sessions import (
+from shared.contracts.previous_release import (
     ContinuationStored,
-    EndSession,
-    ReadSession,
-    SessionState,
+    DisconnectApp,
+    ListApps,
     StoreContinuation,
 )
+from shared.contracts.sessions import (
+    EndSession,
+    PersonalCommand,
+    PersonalReply,
+    ReadSession,
+    SessionState,
+    SessionUser,
+)
+from shared.return_to import sign_target
 
 QUEUE: Final = "auth_api"
 
 UseCase = Callable[[Resources, Any], Awaitable[Message]]
-
-
-async def _read_session(resources: Resources, command: ReadSession) -> SessionState:
-    return SessionState(user=await read_session(resources, command.session))
+PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalReply]]
 
 
 async def _end_session(resources: Resources, command: EndSession) -> Done:
@@ -46,49 +61,62 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
 
 
 async def _store_continuation(resources: Resources, command: StoreContinuation) -> ContinuationStored:
-    return ContinuationStored(continue_id=await store_continuation(resources, command.target))
+    return ContinuationStored(continue_id=sign_target(resources.settings.secrets, command.target))
 
 
-async def _list_apps(resources: Resources, command: ListApps) -> AppList:
-    user = await read_session(resources, command.session)
-    if user is None:
-        return AppList(signed_out=True)
-    return AppList(apps=await apps.list_apps(resources, user.user_id))
-
-
-async def _disconnect_app(resources: Resources, command: DisconnectApp) -> AppDisconnected:
-    user = await read_session(resources, command.session)
-    if user is None:
-        return AppDisconnected(outcome="signed_out")
-    client = await apps.disconnect_app(resources, user.user_id, command.client_id)
-    if client is None:
-        return AppDisconnected(outcome="not_found")
-    return AppDisconnected(outcome="done", name=client.name)
+async def _read_session(_resources: Resources, _user: SessionUser, _command: ReadSession) -> SessionState:
+    return SessionState()
 
 
 USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
-    (ReadSession, _read_session),
     (EndSession, _end_session),
-    (StoreContinuation, _store_continuation),
+    (PrepareAuthorization, prepare_authorization),
+    (DecideAuthorization, decide_authorization),
     (ListOwnClients, console.list_own),
     (ReadOwnClient, console.read),
     (UpdateClient, console.update),
     (ResetClientSecret, console.reset),
     (DeleteClient, console.delete),
+    (ListAttempts, list_attempts),
     (AuthenticateClient, authenticate_digest),
-    (ListApps, _list_apps),
-    (DisconnectApp, _disconnect_app),
-    *authorization.HANDLERS,
+    (StoreContinuation, _store_continuation),
 )
+PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
+    (ReadSession, _read_session),
+    (ReadAccess, access.read_access),
+    (RevokeAccess, access.revoke_own_access),
+    (ChangeOwnKey, access.change_own_key),
+    (RevokeOwnKey, access.revoke_own_key),
+    (RotateOwnKey, access.rotate_own_key),
+    (ListApps, access.read_access),
+    (DisconnectApp, access.revoke_own_access),
+)
+"""What a person asks for: answered for whoever the session is of, and only then."""
 
 
 def handlers(resources: Resources) -> list[Handler]:
     """The handlers of auth_api's command stream."""
-    plain = [handler(command, partial(_answer, resources, use_case)) for command, use_case in USE_CASES]
-    return [*plain, handler(CreateClient, partial(console.create, resources))]
+    return [
+        *(handler(command, partial(_answer, resources, use_case)) for command, use_case in USE_CASES),
+        *(
+            handler(command, partial(_answer_person, resources, use_case))
+            for command, use_case in PERSONAL_USE_CASES
+        ),
+        handler(CreateClient, partial(console.create, resources)),
+    ]
 
 
 async def _answer(
     resources: Resources, use_case: UseCase, command: Command[Any], _delivery: Delivery
 ) -> Message:
     return await use_case(resources, command)
+
+
+async def _answer_person(
+    resources: Resources, use_case: PersonalUseCase, command: PersonalCommand[Any], _delivery: Delivery
+) -> Message:
+    user = await read_session(resources, command.session)
+    if user is None:
+        return command.replies()
+    reply = await use_case(resources, user, command)
+    return reply.model_copy(update={"user": user})

@@ -19,7 +19,7 @@ from services.auth_api.resources import Resources
 from services.auth_api.sessions import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal, Surface
 from shared.contracts.sessions import SessionUser
-from shared.correlation import correlation
+from shared.telemetry.correlation import correlation
 
 _DECLINED: Final = "declined"
 _TRIES: Final = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 
 
 class AuthMetrics:

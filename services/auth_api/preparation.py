@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from services.auth_api import device_codes, pushed_requests, refusals
 from services.auth_api.client import Client
 from services.auth_api.client_directory import find_client
-from services.auth_api.continuations import store_continuation
 from services.auth_api.grants import count_people, find_grant
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
@@ -36,6 +35,7 @@ from shared.contracts.authorization import (
 )
 from shared.contracts.sessions import SessionUser
 from shared.redirect_location import append_parameters
+from shared.return_to import sign_target
 
 _SPELLING = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
 _STEPS: dict[Surface, str] = {
@@ -81,19 +81,21 @@ async def prepare_authorization(resources: Resources, command: PrepareAuthorizat
     Raises:
         StoreUnavailable: a store does not answer.
     """
+    user = None if command.session is None else await read_session(resources, command.session)
     try:
-        return await _prepare(resources, command)
+        return await _prepare(resources, command, user)
     except PageError as error:
-        return PreparedAuthorization(outcome="refused", refusal=error.refusal)
+        return PreparedAuthorization(outcome="refused", refusal=error.refusal, user=user)
     except RedirectError as error:
         return PreparedAuthorization(outcome="redirect", location=error.location)
 
 
-async def _prepare(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
-    user = None if command.session is None else await read_session(resources, command.session)
+async def _prepare(
+    resources: Resources, command: PrepareAuthorization, user: SessionUser | None
+) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            return await _sign_in(resources, command)
+            return _sign_in(resources, command)
         asked = await _asked_by_device(resources, command, user)
     elif command.surface == "client_file_flow":
         asked = await _asked_for_file(resources, command)
@@ -102,7 +104,7 @@ async def _prepare(resources: Resources, command: PrepareAuthorization) -> Prepa
     if asked.request.silent:
         _refuse_silently(resources, command, asked, signed_in=user is not None)
     if user is None or command.session is None:
-        return await _sign_in(resources, command)
+        return _sign_in(resources, command)
     return await _consent_page(resources, command, asked, user, command.session)
 
 
@@ -178,9 +180,9 @@ def _refuse_silently(
     raise RedirectError(append_parameters(target.redirect_uri, parameters))
 
 
-async def _sign_in(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
-    continue_id = await store_continuation(resources, command.target)
-    return PreparedAuthorization(outcome="sign_in", continue_id=continue_id)
+def _sign_in(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
+    signed = sign_target(resources.settings.secrets, command.target)
+    return PreparedAuthorization(outcome="sign_in", continue_id=signed)
 
 
 async def _consent_page(

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from shared.bus.outbox import OutboxRelay
     from shared.clock import Clock
     from shared.database import Database
-    from shared.metrics import Metrics
     from shared.permissions import Catalogue
     from shared.settings import Settings
+    from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,37 @@
-"""The composition root of consent_ui: everything is made here, started and stopped in this order."""
+"""The composition root of consent_ui: what it is made of, what is started in which order, and how it stops."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.assets import load_assets
-from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.composition import SERVICE, make_resources
 from services.consent_ui.error_pages import page_surface
-from services.consent_ui.pages import Pages
-from services.consent_ui.resources import RESOURCES, Resources
+from services.consent_ui.resources import RESOURCES
 from services.consent_ui.routes import add_routes
 from services.consent_ui.security_headers import add_security_headers
+from services.consent_ui.session import sign_in_first
 from shared.clock import Clock, SystemClock
-from shared.metrics import Metrics
-from shared.permissions import load_permissions
 from shared.settings import Settings
-from shared.tracing import make_bus, spans_of, trace_requests
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 
-SERVICE: Final = "consent_ui"
+__all__ = ["SERVICE", "create_app"]
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
     """The service; it starts without Redis and waits for it."""
-    clock = clock or SystemClock()
-    metrics = Metrics(SERVICE)
-    spans = spans_of(SERVICE)
-    assets = load_assets()
-    csrf = CsrfTokens(settings.secrets)
-    resources = Resources(
-        settings=settings,
-        clock=clock,
-        bus=make_bus(settings.redis_url, spans=spans, source=SERVICE, clock=clock, metrics=metrics),
-        catalogue=load_permissions(settings.permissions_file),
-        pages=Pages(settings, assets, csrf),
-        csrf=csrf,
+    tracer = tracer_of(SERVICE)
+    resources = make_resources(settings, clock or SystemClock(), tracer)
+    application = make_application(
+        resources.metrics, default_surface=page_surface(resources.pages), tracer=tracer
     )
-    application = make_application(metrics, default_surface=page_surface(resources.pages))
-    trace_requests(application, spans)
+    application.middlewares.append(sign_in_first)
     application[RESOURCES] = resources
-    add_routes(application, assets)
-    add_health(application, metrics, {"redis": resources.bus.ping})
+    add_routes(application)
+    add_health(application, resources.metrics, {"redis": resources.bus.ping})
     application.on_response_prepare.append(add_security_headers)
     application.cleanup_ctx.append(_running)
     return application

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from services.consent_ui.pages import Pages
-from services.consent_ui.visitor import Visitor
+from services.consent_ui.views.messages import MessageView
 from shared.contracts.authorization import Refusal
 from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.surfaces import Surface
 
 HOME: Final = ("Go to the start page", "/")
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorView:
-    """One error page."""
-
-    title: str
-    reason: str
-    advice: str
-    action: str
-    href: str
-    request_id: str
 
 
 _WORDS: Final[Mapping[int, tuple[str, str]]] = {
@@ -55,22 +42,21 @@ def page_surface(pages: Pages) -> Surface:
 
     def surface(request: web.Request, failure: Failure) -> web.StreamResponse:
         return pages.respond(
-            "error.html", _view(request, failure, pages), status=failure.status, headers=failure.headers
+            "message.html", _view(request, failure, pages), status=failure.status, headers=failure.headers
         )
 
     return surface
 
 
-def refusal_page(
-    request: web.Request, pages: Pages, refusal: Refusal, visitor: Visitor | None = None
-) -> web.Response:
+def refusal_page(request: web.Request, pages: Pages, refusal: Refusal) -> web.Response:
     """The page for what auth_api refused."""
-    view = ErrorView(refusal.title, refusal.reason, refusal.advice, *HOME, request_id_of(request))
+    sentences = (refusal.reason, refusal.advice)
+    view = MessageView(refusal.title, sentences, *HOME, "warn", request_id_of(request))
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-    return pages.respond("error.html", view, visitor=visitor, status=refusal.status, headers=headers)
+    return pages.respond("message.html", view, status=refusal.status, headers=headers)
 
 
-def _view(request: web.Request, failure: Failure, pages: Pages) -> ErrorView:
+def _view(request: web.Request, failure: Failure, pages: Pages) -> MessageView:
     title, advice = _WORDS.get(failure.status, _BUG if failure.status >= 500 else _WORDS[400])  # noqa: PLR2004
     reason = failure.detail
     action, href = HOME
@@ -81,4 +67,4 @@ def _view(request: web.Request, failure: Failure, pages: Pages) -> ErrorView:
         action, href = f"Open {pages.site.name}", pages.site.url
     elif failure.status == 503 and request.method in ("GET", "HEAD"):  # noqa: PLR2004
         action, href = "Try again", ""
-    return ErrorView(title, reason, advice, action, href, request_id_of(request))
+    return MessageView(title, (reason, advice), action, href, "warn", request_id_of(request))

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import session_of
+from services.consent_ui.session import required_session, session_of
 from shared.web.body import read_form
 from shared.web.failures import Problem
 from shared.web.origin import require_same_origin
@@ -51,20 +51,40 @@ class PageForm:
         return tuple(line for line in map(str.strip, self.text(name).split("\n")) if line)
 
 
+async def read_own_form(request: web.Request) -> PageForm:
+    """The fields of a form that a page of ours sent; whether it was shown to this session is to be seen.
+
+    Raises:
+        Problem: 403 where another site made it; 400, 413 or 415 where it is no well-made form.
+    """
+    require_same_origin(request, request.app[RESOURCES].settings)
+    values: dict[str, list[str]] = {}
+    for name, value in await read_form(request):
+        values.setdefault(name, []).append(value)
+    return PageForm(values)
+
+
+def is_of_session(request: web.Request, form: PageForm, name: str) -> bool:
+    """Whether the form called ``name`` was shown to the session that sends it."""
+    session = session_of(request)
+    return session is not None and request.app[RESOURCES].csrf.accepts(session, name, form.one(TOKEN_FIELD))
+
+
 async def read_page_form(request: web.Request, form: str, *, id_field: str | None = None) -> PageForm:
     """The form called ``form`` (with ``id_field``: of the thing whose id that field holds), proven to be ours.
 
     Raises:
+        SignInNeeded: no session came with it.
         Problem: 403 where another site or another session made it; 400, 413 or 415 where it is no well-made form.
     """
-    resources = request.app[RESOURCES]
-    require_same_origin(request, resources.settings)
-    values: dict[str, list[str]] = {}
-    for name, value in await read_form(request):
-        values.setdefault(name, []).append(value)
-    fields = PageForm(values)
-    session = session_of(request)
+    fields = await read_own_form(request)
+    required_session(request)
     name = form if id_field is None else f"{form} {fields.one(id_field)}"
-    if session is None or not resources.csrf.accepts(session, name, fields.one(TOKEN_FIELD)):
-        raise Problem(403, "The form does not belong to this sign-in.", code="stale_form")
+    if not is_of_session(request, fields, name):
+        raise stale_form()
     return fields
+
+
+def stale_form() -> Problem:
+    """The 403 for a form that was shown to another session, or for another thing."""
+    return Problem(403, "The form does not belong to this sign-in.", code="stale_form")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,13 @@ class Account:
 class Pages:
     """The templates of the service, compiled once."""
 
-    def __init__(self, settings: Settings, assets: Mapping[str, Asset], csrf: CsrfTokens) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        assets: Mapping[str, Asset],
+        csrf: CsrfTokens,
+        filters: Mapping[str, Callable[[Any], Any]],
+    ) -> None:
         """Reads nothing yet; templates are compiled on first use and kept."""
         self._csrf = csrf
         self._environment = Environment(
@@ -65,13 +71,26 @@ class Pages:
             addresses_script=assets["latchkey.addresses.js"].path,
         )
         self._environment.globals["site"] = self.site
+        self._environment.filters.update(filters)
 
     def render(
-        self, template: str, view: Any, *, visitor: Visitor | None = None, notice: str | None = None
+        self,
+        template: str,
+        view: Any,
+        *,
+        visitor: Visitor | None = None,
+        form: str = "",
+        notice: str | None = None,
     ) -> str:
-        """The HTML of a page. ``notice`` is one of our own sentences about what has just been done."""
+        """The HTML of a page; its ``token`` is of ``form`` (see ``CsrfTokens``).
+
+        ``notice`` is one of our own sentences about what has just been done.
+        """
         account = visitor and Account(visitor.user.username, self._csrf.token(visitor.session, LOGOUT_FORM))
-        return self._environment.get_template(template).render(view=view, account=account, notice=notice)
+        token = self._csrf.token(visitor.session, form) if visitor and form else ""
+        return self._environment.get_template(template).render(
+            view=view, account=account, token=token, notice=notice
+        )
 
     def respond(
         self,
@@ -79,19 +98,20 @@ class Pages:
         view: Any,
         *,
         visitor: Visitor | None = None,
+        form: str = "",
         notice: str | None = None,
         status: int = 200,
-        form_targets: Iterable[str] = (),
+        forms_stay_here: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """The page as an answer; ``form_targets`` see ``content_security_policy``."""
+        """The page as an answer; see ``render``, and for ``forms_stay_here`` ``content_security_policy``."""
         return web.Response(
-            text=self.render(template, view, visitor=visitor, notice=notice),
+            text=self.render(template, view, visitor=visitor, form=form, notice=notice),
             status=status,
             content_type="text/html",
             charset="utf-8",
             headers={
-                "Content-Security-Policy": content_security_policy(form_targets),
+                "Content-Security-Policy": content_security_policy(forms_stay_here=forms_stay_here),
                 "Cache-Control": "no-store",
                 **(headers or {}),
             },

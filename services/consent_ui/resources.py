@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.assets import Asset
 from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.pages import Pages
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.permissions import Catalogue
 from shared.settings import Settings
+from shared.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class Resources:
     bus: Bus
     catalogue: Catalogue
     """The permissions of the site, in the order of its file."""
+    metrics: Metrics
+    assets: Mapping[str, Asset]
     pages: Pages
     csrf: CsrfTokens
 

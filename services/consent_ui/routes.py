@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from aiohttp import web
 
-from services.consent_ui.assets import PREFIX, Asset
+from services.consent_ui.assets import PREFIX
 from services.consent_ui.handlers import (
+    api,
     apps,
-    authorize,
     client_endings,
-    decide,
+    consent_decision,
+    consent_request,
     developer,
-    device,
-    file_flow,
     home,
     key_changes,
-    key_table,
     keys,
-    revoke_all,
     sign_in,
+    static,
 )
-from services.consent_ui.handlers.api import api_page
-from services.consent_ui.handlers.static import static_handler
 
 
-def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> None:
+def add_routes(application: web.Application) -> None:
     """Adds every route. A GET answers HEAD too, and grants, makes and changes nothing."""
     client = "/developer/clients/{clientID}"
     application.add_routes(
@@ -35,17 +29,17 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.get("/login", sign_in.login),
             web.get("/sign-up", sign_in.sign_up),
             web.post("/logout", sign_in.logout),
-            web.get("/oauth/request-auth", authorize.request_auth),
-            web.get("/oauth/authorize", authorize.authorize),
-            web.post("/oauth/decide", decide.decide_request),
-            web.get("/client-file-flow/{clientID}", file_flow.show_file_flow),
-            web.post("/client-file-flow/{clientID}", file_flow.create_key_file),
-            web.get("/device", device.device),
+            web.get("/oauth/request-auth", consent_request.show_request),
+            web.get("/oauth/authorize", consent_request.show_request),
+            web.post("/oauth/decide", consent_decision.decide_request),
+            web.get("/client-file-flow/{clientID}", consent_request.show_request),
+            web.post("/client-file-flow/{clientID}", consent_decision.create_key_file),
+            web.get("/device", consent_request.device),
             web.get("/apps/{clientID}/disconnect", apps.ask_disconnect),
             web.post("/apps/{clientID}/disconnect", apps.disconnect),
-            web.get("/revoke-all", revoke_all.ask_revoke_all),
-            web.post("/revoke-all", revoke_all.revoke_all),
-            web.get("/keys.csv", key_table.download_keys),
+            web.get("/revoke-all", apps.ask_revoke_all),
+            web.post("/revoke-all", apps.revoke_all),
+            web.get("/keys.csv", home.download_keys),
             web.get("/keys/{keyID}", keys.show_key),
             web.get("/keys/{keyID}/revoke", keys.ask_revoke),
             web.post("/keys/{keyID}/revoke", keys.revoke),
@@ -56,7 +50,7 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.post("/keys/{keyID}/rename", key_changes.rename),
             web.post("/keys/{keyID}/expire", key_changes.expire),
             web.get("/developer", developer.list_clients),
-            web.get("/developer/api", api_page()),
+            web.get("/developer/api", api.api_page),
             web.get("/developer/clients/new", developer.new_client),
             web.post("/developer/clients/new", developer.create_client),
             web.get(client, developer.show_client),
@@ -65,6 +59,6 @@ def add_routes(application: web.Application, assets: Mapping[str, Asset]) -> Non
             web.post(f"{client}/reset-secret", client_endings.reset_secret),
             web.get(f"{client}/delete", client_endings.ask_delete),
             web.post(f"{client}/delete", client_endings.delete_client),
-            web.get(PREFIX + "{name}", static_handler(assets)),
+            web.get(PREFIX + "{name}", static.static),
         ]
     )

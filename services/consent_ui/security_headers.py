@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -10,16 +9,16 @@ from aiohttp import web
 NO_STORE: Final = "no-store"
 
 
-def content_security_policy(form_targets: Iterable[str] = ()) -> str:
-    """The policy of every page; ``form_targets`` are the sources to which the consent form's answer may lead.
+def content_security_policy(*, forms_stay_here: bool = True) -> str:
+    """The policy of every page; of the consent page, whose form leads to the app, without ``form-action``.
 
-    Browsers apply ``form-action`` to the redirects that follow a form, so the consent page has to name where Accept
-    and Decline go. Without it the button seems dead while the code is already minted.
+    Browsers apply ``form-action`` to each redirect that follows a form, also to the app's own further ones, which
+    nobody can list: the button would seem dead while the code is already minted.
     """
-    forms = " ".join(["'self'", *form_targets])
+    forms = "form-action 'self'; " if forms_stay_here else ""
     return (
         "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
-        f"form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
+        f"{forms}base-uri 'none'; frame-ancestors 'none'"
     )
 
 

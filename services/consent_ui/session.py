@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.visitor import Visitor
-from shared.contracts.sessions import ReadSession, StoreContinuation
+from shared.contracts.sessions import PersonalCommand, PersonalReply, ReadSession
+from shared.return_to import is_own_target, sign_target
 from shared.secret_tokens import digest_of
 from shared.web.cookies import read_session_cookie
+from shared.web.failures import Problem
 from shared.web.origin import require_same_origin
 from shared.web.redirects import see_other
 
+ANSWER_SECONDS: Final = 3.2
+"""Longer than other requests: behind an answer auth_api may have to ask the issuer."""
 _KEPT_IN_TARGET: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\")
-
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VisitorHandler = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
+ReplyT = TypeVar("ReplyT", bound=PersonalReply)
+
+
+class SignInNeeded(Exception):  # noqa: N818 - named for what it says
+    """No session was presented, or it is over: the person signs in first and then comes back to the page."""
 
 
 def session_of(request: web.Request) -> str | None:
@@ -30,50 +38,62 @@ def session_of(request: web.Request) -> str | None:
     return None if cookie is None else digest_of(cookie)
 
 
-async def find_visitor(request: web.Request) -> Visitor | None:
-    """The signed-in person, or ``None``.
+def required_session(request: web.Request) -> str:
+    """The digest of the session that the browser presents.
 
     Raises:
-        BusUnavailable: auth_api does not answer; nobody is taken for signed out because of that.
+        SignInNeeded: it presents none.
     """
     session = session_of(request)
     if session is None:
-        return None
-    state = await request.app[RESOURCES].bus.request(ReadSession(session=session))
-    return None if state.user is None else Visitor(session, state.user)
+        raise SignInNeeded
+    return session
+
+
+async def ask(request: web.Request, command: PersonalCommand[ReplyT]) -> tuple[Visitor, ReplyT]:
+    """Who is signed in, and auth_api's answer to them: all that a page needs to ask.
+
+    Raises:
+        SignInNeeded: the session is over; nothing was done.
+        BusUnavailable: auth_api does not answer; nobody is taken for signed out because of that.
+    """
+    reply = await request.app[RESOURCES].bus.request(command, ANSWER_SECONDS)
+    if reply.user is None:
+        raise SignInNeeded
+    return Visitor(command.session, reply.user), reply
 
 
 def signed_in(handler: VisitorHandler) -> PageHandler:
-    """A page for signed-in people only; all others sign in first and then come back to it."""
+    """A page that needs to know the person and nothing else of them."""
 
     @wraps(handler)
     async def page(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
             require_same_origin(request, request.app[RESOURCES].settings)
-        visitor = await find_visitor(request)
-        if visitor is None:
-            return await ask_to_sign_in(request, _after_sign_in(request))
+        visitor, _ = await ask(request, ReadSession(session=required_session(request)))
         return await handler(request, visitor)
 
     return page
 
 
-def _after_sign_in(request: web.Request) -> str:
-    """Where a person goes on: to the page itself, or to the one above where what they sent is lost anyway."""
-    if request.method != "POST":
-        return target_of(request)
-    return "/developer" if request.path.startswith("/developer") else "/"
+@web.middleware
+async def sign_in_first(request: web.Request, handler: PageHandler) -> web.StreamResponse:
+    """Sends whoever has to sign in to the sign-in page, and after it back to where they were going."""
+    try:
+        return await handler(request)
+    except SignInNeeded:
+        return to_sign_in(request, _after_sign_in(request))
 
 
-async def ask_to_sign_in(request: web.Request, target: str) -> web.Response:
-    """To the sign-in page, and after it to ``target`` (path and query on our origin)."""
-    stored = await request.app[RESOURCES].bus.request(StoreContinuation(target=target))
-    return to_sign_in(stored.continue_id)
+def to_sign_in(request: web.Request, target: str) -> web.Response:
+    """To the sign-in page, and after it to ``target`` (path and query on our origin).
 
-
-def to_sign_in(continue_id: str) -> web.Response:
-    """To the sign-in page; the visit goes on under the opaque ``continue_id``."""
-    return see_other(f"/login?continue={quote(continue_id, safe='')}")
+    Raises:
+        Problem: 400, the target is too long to be carried along.
+    """
+    if not is_own_target(target):
+        raise Problem(400, "The link is too long to be kept while you sign in. Sign in, then open it again.")
+    return see_other(f"/login?continue={sign_target(request.app[RESOURCES].settings.secrets, target)}")
 
 
 def target_of(request: web.Request) -> str:
@@ -81,3 +101,10 @@ def target_of(request: web.Request) -> str:
     url = request.rel_url
     target = url.raw_path + (f"?{url.raw_query_string}" if url.raw_query_string else "")
     return quote(target, safe=_KEPT_IN_TARGET, errors="surrogateescape")
+
+
+def _after_sign_in(request: web.Request) -> str:
+    """Where a person goes on: to the page itself, or to the one above where what they sent is lost anyway."""
+    if request.method != "POST":
+        return target_of(request)
+    return "/developer" if request.path.startswith("/developer") else "/"

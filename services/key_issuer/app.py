@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Final
 
 import structlog
@@ -15,7 +14,6 @@ from services.key_issuer.cache import KeyCache
 from services.key_issuer.client_access import ClientAccess
 from services.key_issuer.consumer import make_consumer, make_event_consumer
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.delivery import report_undelivered, run_sweeper
 from services.key_issuer.handlers.introspect import IntrospectHandler
 from services.key_issuer.handlers.report_leak import ReportLeakHandler
 from services.key_issuer.handlers.status import StatusHandler
@@ -26,17 +24,17 @@ from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.peppers import Peppers
 from services.key_issuer.verification import Verifier
-from shared.audit_purge import AuditPurge
-from shared.bus import Janitor, StreamTail, Supervisor
+from shared.bus import Bus, Janitor, StreamTail, Supervisor
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Event
 from shared.contracts.events import KeysNarrowed
-from shared.database import load_queries
+from shared.database import Database, load_queries
 from shared.errors import StoreUnavailable
-from shared.metrics import Metrics
+from shared.purge import Purge
 from shared.settings import Settings
-from shared.tracing import make_bus, make_database, spans_of, trace_requests
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import tracer_of
 from shared.web.edge import make_application
 from shared.web.health import add_health
 from shared.web.surfaces import oauth_surface
@@ -63,13 +61,13 @@ class _Composition:
         self._metrics = Metrics(SERVICE)
         self._counts = IssuerMetrics(self._metrics)
         self._clock = clock
-        self._spans = spans_of(SERVICE)
-        self._bus = make_bus(
-            settings.redis_url, spans=self._spans, source=SERVICE, clock=clock, metrics=self._metrics
+        self._tracer = tracer_of(SERVICE)
+        self._bus = Bus(
+            settings.redis_url, tracer=self._tracer, source=SERVICE, clock=clock, metrics=self._metrics
         )
-        self._database = make_database(
+        self._database = Database(
             settings.key_issuer_database_url,
-            spans=self._spans,
+            tracer=self._tracer,
             schema=SCHEMA,
             queries=load_queries(QUERIES),
             application_name="latchkey-key-issuer",
@@ -90,8 +88,8 @@ class _Composition:
             self._metrics,
             surfaces=((routes.INTROSPECT, oauth_surface),),
             hot=frozenset({routes.VERIFY, routes.INTROSPECT}),
+            tracer=self._tracer,
         )
-        trace_requests(application, self._spans)
         verifier = Verifier(self._issuer, self._last_use, self._counts)
         clients = ClientAccess(self._bus, self._clock)
         handlers = routes.Handlers(
@@ -114,11 +112,8 @@ class _Composition:
         background.run("revocation tail", self._tail.run)
         background.run("outbox relay", self._relay.run)
         background.run("last use", self._last_use.run)
-        background.run("sweeper", self._sweep)
         background.run("janitor", Janitor(self._bus).run)
-        background.run(
-            "audit purge", AuditPurge(self._database, "purge_audit", self._settings.audit_days).run
-        )
+        background.run("purge", Purge(self._database, self._kept_days()).run)
         answering.run("commands", commands.run)
         answering.run("events", events.run)
         yield
@@ -141,9 +136,13 @@ class _Composition:
         self._cache.forget_all()
         self._counts.gaps.inc()
 
-    async def _sweep(self) -> None:
-        report = partial(report_undelivered, self._issuer, self._bus)
-        await run_sweeper(self._issuer, self._settings.pending_key_seconds, report)
+    def _kept_days(self) -> dict[str, int]:
+        return {
+            "purge_audit": self._settings.audit_days,
+            "purge_ended_keys": self._settings.ended_key_days,
+            "purge_replayed_codes": 1,
+            "purge_abandoned_keys": 1,
+        }
 
     async def _write_last_uses(self) -> None:
         try:

@@ -3,74 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
-from asyncpg import Record
-
 from services.key_issuer import rules
-from services.key_issuer.db.repository import KeyRows, in_transaction
+from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import RowStatus
-from shared.contracts.events import KeysNarrowed
-from shared.contracts.keys import ChangeKey, KeyChanged, KeyStatus, KeyView
-from shared.failpoints import failpoint
+from services.key_issuer.records import shown_status, view_of
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 
 NOT_FOUND: Final = KeyChanged(outcome="not_found")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyState:
-    """A key's row as a change sees it: locked, and the person's own."""
-
-    key_id: str
-    client_id: str | None
-    identifier: str
-    permissions: tuple[str, ...]
-    used_permissions: tuple[str, ...]
-    status: RowStatus
-    created_on: int
-    expires_on: int | None
-    last_used_on: int | None
-    delivered: bool
-
-    def shown(self, now: int) -> KeyView:
-        """As its owner sees it."""
-        return KeyView(
-            key_id=self.key_id,
-            identifier=self.identifier,
-            permissions=self.permissions,
-            client_id=self.client_id,
-            created_on=self.created_on,
-            last_used_on=self.last_used_on,
-            expires_on=self.expires_on,
-            status=shown_status(self.status, self.expires_on, now),
-            delivered=self.delivered,
-            used_permissions=self.used_permissions,
-        )
-
-
-def shown_status(status: RowStatus, expires_on: int | None, now: int) -> KeyStatus:
-    """What the row's status and the time together mean."""
-    if status != "revoked" and expires_on is not None and expires_on <= now:
-        return "expired"
-    return status
-
-
-def state_of(row: Record) -> KeyState:
-    """The row that ``lock_key`` found."""
-    return KeyState(
-        key_id=row["key_id"],
-        client_id=row["client_id"],
-        identifier=row["identifier"],
-        permissions=tuple(row["permissions"]),
-        used_permissions=tuple(row["used_permissions"]),
-        status=row["status"],
-        created_on=row["created_on"],
-        expires_on=row["expires_on"],
-        last_used_on=row["last_used_on"],
-        delivered=row["delivered"],
-    )
 
 
 def conflict(field: str, detail: str) -> KeyChanged:
@@ -82,63 +23,77 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
     """Renames, pauses, resumes, narrows a key or lets it expire sooner; one transaction, told to every verifier."""
     now = issuer.clock.now()
 
-    async def work(rows: KeyRows) -> tuple[KeyChanged, bool]:
+    async def work(rows: KeyRows) -> tuple[KeyChanged, list[str]]:
         row = await rows.fetchrow("lock_key", command.key_id, command.user_id)
         if row is None:
-            return NOT_FOUND, False
-        before = state_of(row)
-        refusal = _refusal(before, command, now)
+            return NOT_FOUND, []
+        before = view_of(row, now)
+        refusal = _refusal(before, command)
         if refusal is not None:
-            return refusal, False
+            return refusal, []
         after = _applied(before, command)
         events = list(_audit(before, after))
-        checked_otherwise = any(event != "renamed" for event in events)
+        narrowed = [after.key_id] if any(event != "renamed" for event in events) else []
         if events:
-            await _write(rows, after, events, checked_otherwise=checked_otherwise, now=now)
-        return KeyChanged(outcome="done", key=after.shown(now)), checked_otherwise
+            await write_key(rows, after, checked_otherwise=bool(narrowed), now=now)
+            await rows.execute("insert_audit", after.key_id, events, [""] * len(events), now)
+        status = shown_status(after.status, after.expires_on, now)
+        return KeyChanged(outcome="done", key=after.model_copy(update={"status": status})), narrowed
 
-    changed, checked_otherwise = await in_transaction(issuer.database, work)
+    return await issuer.narrow(work, "key_issuer.change.committed")
+
+
+async def write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int) -> None:
+    """Writes a locked key's name, status, permissions and expiry; verifiers forget it if they would answer otherwise."""
+    await rows.execute(
+        "change_key",
+        key.key_id,
+        key.identifier,
+        key.status,
+        " ".join(key.permissions),
+        key.expires_on,
+        int(checked_otherwise),
+    )
     if checked_otherwise:
-        issuer.announce([command.key_id])
-        await failpoint("key_issuer.change.committed")
-    return changed
+        await rows.append_narrowed(key.key_id, now)
 
 
-def _refusal(before: KeyState, command: ChangeKey, now: int) -> KeyChanged | None:
+def has_ended(key: KeyView) -> bool:
+    """Whether it can no longer be changed or rotated."""
+    return key.status in ("revoked", "expired")
+
+
+def _refusal(before: KeyView, command: ChangeKey) -> KeyChanged | None:
     """The first rule that the change breaks."""
     for field, detail, is_broken in _RULES:
-        if is_broken(before, command, now):
+        if is_broken(before, command):
             return conflict(field, detail)
     return None
 
 
-def _has_ended(before: KeyState, _command: ChangeKey, now: int) -> bool:
-    return shown_status(before.status, before.expires_on, now) in ("revoked", "expired")
-
-
-def _keeps_nothing(_before: KeyState, command: ChangeKey, _now: int) -> bool:
+def _keeps_nothing(_before: KeyView, command: ChangeKey) -> bool:
     return command.permissions is not None and not command.permissions
 
 
-def _asks_for_more(before: KeyState, command: ChangeKey, _now: int) -> bool:
+def _asks_for_more(before: KeyView, command: ChangeKey) -> bool:
     return not set(command.permissions or ()) <= set(before.permissions)
 
 
-def _lives_longer(before: KeyState, command: ChangeKey, _now: int) -> bool:
+def _lives_longer(before: KeyView, command: ChangeKey) -> bool:
     known, wanted = before.expires_on, command.expires_on
     return known is not None and wanted is not None and wanted > known
 
 
-def _is_no_time(_before: KeyState, command: ChangeKey, _now: int) -> bool:
+def _is_no_time(_before: KeyView, command: ChangeKey) -> bool:
     return command.expires_on is not None and not 0 < command.expires_on < 2**63
 
 
-def _is_no_name(_before: KeyState, command: ChangeKey, _now: int) -> bool:
+def _is_no_name(_before: KeyView, command: ChangeKey) -> bool:
     return command.identifier is not None and not rules.is_text(command.identifier)
 
 
-_RULES: Final[tuple[tuple[str, str, Callable[[KeyState, ChangeKey, int], bool]], ...]] = (
-    ("status", "this key has ended and can no longer be changed", _has_ended),
+_RULES: Final[tuple[tuple[str, str, Callable[[KeyView, ChangeKey], bool]], ...]] = (
+    ("status", "this key has ended and can no longer be changed", lambda before, _command: has_ended(before)),
     ("permissions", "at least one permission must stay", _keeps_nothing),
     ("permissions", "a key's permissions can only become fewer", _asks_for_more),
     ("expiresOn", "a key's expiry can only move closer", _lives_longer),
@@ -147,20 +102,14 @@ _RULES: Final[tuple[tuple[str, str, Callable[[KeyState, ChangeKey, int], bool]],
 )
 
 
-def _applied(before: KeyState, command: ChangeKey) -> KeyState:
-    kept = before.permissions
+def _applied(before: KeyView, command: ChangeKey) -> KeyView:
+    wanted = command.model_dump(include={"identifier", "status", "expires_on"}, exclude_none=True)
     if command.permissions is not None:
-        kept = tuple(name for name in before.permissions if name in command.permissions)
-    return replace(
-        before,
-        identifier=before.identifier if command.identifier is None else command.identifier,
-        permissions=kept,
-        status=before.status if command.status is None else command.status,
-        expires_on=before.expires_on if command.expires_on is None else command.expires_on,
-    )
+        wanted["permissions"] = tuple(name for name in before.permissions if name in command.permissions)
+    return before.model_copy(update=wanted)
 
 
-def _audit(before: KeyState, after: KeyState) -> Sequence[str]:
+def _audit(before: KeyView, after: KeyView) -> Sequence[str]:
     """The audit's words for what differs."""
     turned = "paused" if after.status == "paused" else "resumed"
     differences = (
@@ -170,20 +119,3 @@ def _audit(before: KeyState, after: KeyState) -> Sequence[str]:
         ("expiry_moved", before.expires_on != after.expires_on),
     )
     return [event for event, differs in differences if differs]
-
-
-async def _write(
-    rows: KeyRows, after: KeyState, events: Sequence[str], *, checked_otherwise: bool, now: int
-) -> None:
-    await rows.execute(
-        "change_key",
-        after.key_id,
-        after.identifier,
-        after.status,
-        " ".join(after.permissions),
-        after.expires_on,
-        int(checked_otherwise),
-    )
-    await rows.execute("insert_audit", after.key_id, events, [""] * len(events), now)
-    if checked_otherwise:
-        await rows.append_events([KeysNarrowed(key_ids=(after.key_id,), on=now)], now)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 import structlog
 
 from services.key_issuer import rules
-from services.key_issuer.db.repository import KeyRows, in_transaction, issue_unknown_keys
+from services.key_issuer.db.repository import HoldingId, KeyRows, issue_unknown_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import (
-    LIVE_KEYS_PER_HOLDING,
+    ABANDONED,
+    EVICTED,
     NOTHING_KNOWN,
     OWN_KEYS,
+    REPLAYED,
+    SUPERSEDED,
     Holding,
-    IssueFacts,
     NewKey,
+    name_of,
 )
-from services.key_issuer.revocation import EVICTED, REPLAYED, SUPERSEDED
+from shared.bus import Refusal
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
@@ -31,23 +33,22 @@ from shared.failpoints import failpoint
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A command that nothing can be made of, and why; no secret in it."""
-
-    reason: str
+class NotIssuedError(Exception):
+    """PostgreSQL refuses this key, and the message is only the name of the reason: the command is tried again later."""
 
 
-Outcome = IssueKeyReply | Malformed
+Outcome = IssueKeyReply | Refusal | NotIssuedError
+"""An exception stands for a command that cannot be carried out; no secret in it."""
 
 _ISSUED: Final = IssueKeyReply(outcome="issued")
-_USED: Final = IssueKeyReply(outcome="code_already_used")
-_SUPERSEDED: Final = IssueKeyReply(outcome="superseded")
 _REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
-    "used": _USED,
-    "superseded": _SUPERSEDED,
+    "used": IssueKeyReply(outcome="code_already_used"),
+    "end_other": IssueKeyReply(outcome="code_already_used"),
+    "superseded": IssueKeyReply(outcome="superseded"),
     "withdrawn": IssueKeyReply(outcome="consent_withdrawn"),
 }
+_MADE: Final[Mapping[rules.Verdict, str | None]] = {"make": None, "replace": None, "make_dead": REPLAYED}
+"""Verdicts that make a row, and why it is dead from the start if it is."""
 
 
 async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
@@ -65,7 +66,7 @@ async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outco
         if fault is None:
             sound.append(place)
         else:
-            outcomes[place] = Malformed(fault)
+            outcomes[place] = Refusal(fault)
     while sound:
         first, later = rules.first_of_each([commands[place] for place in sound])
         round_of = [sound[place] for place in first]
@@ -95,7 +96,7 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Out
     except (asyncpg.PostgresError, ValueError) as error:
         if len(commands) == 1:
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
-            return [Malformed(type(error).__name__)]
+            return [NotIssuedError(type(error).__name__)]
     return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
 
 
@@ -108,7 +109,9 @@ async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
 
 
 async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply] | None:
-    """What nearly every batch is: keys that nobody has heard of. ``None`` where one of them is none; nothing is made."""
+    """What nearly every batch is: keys of which nothing is known. ``None`` where something is; nothing is made."""
+    if any(command.abandoned for command in commands):
+        return None
     now = issuer.clock.now()
     rows = _new_keys(issuer, [(command, None) for command in commands])
     narrowed = await issue_unknown_keys(issuer.database, rows, issuer.peppers.current, now)
@@ -119,17 +122,43 @@ async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[I
 
 
 async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
-    """Step by step, with a judgement on each: a code that comes back, a second delivery, a withdrawn consent."""
+    """Step by step, with a judgement on each: a code that comes back, a second delivery, a key that was given up."""
 
     async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
-        batch = _Batch(issuer, rows, commands)
-        replies = await batch.run()
+        now = issuer.clock.now()
+        holdings = await rows.lock_holdings(rules.holdings_of(commands))
+        judged = await _judge(rows, commands, holdings)
+        # What is given up stays so, also where its issue is handled later than this one.
+        await rows.mark_abandoned([key_id for command in commands for key_id in command.abandoned], now)
+        narrowed = await rows.give_up([_other(one) for verdict, one in judged if verdict == "replace"], now)
+        replayed = [_other(one) for verdict, one in judged if verdict == "end_other"]
+        narrowed += await rows.end_live_keys(replayed, REPLAYED, now)
+        made = [(one.command, _MADE[verdict]) for verdict, one in judged if verdict in _MADE]
+        if made:
+            await rows.insert_keys(_new_keys(issuer, made), issuer.peppers.current, now)
+            narrowed += await rows.evict(holdings, now)
         await failpoint("key_issuer.issue.inserted")
-        return replies, batch.narrowed
+        return [_reply(verdict, one, now) for verdict, one in judged], narrowed
 
-    replies, narrowed = await in_transaction(issuer.database, work)
-    issuer.announce(narrowed)
-    return replies
+    return await issuer.narrow(work, "key_issuer.revoke.committed")
+
+
+async def _judge(
+    rows: KeyRows, commands: Sequence[IssueKey], holdings: Mapping[HoldingId, Holding]
+) -> list[tuple[rules.Verdict, rules.Candidate]]:
+    facts = await rows.read_issue_facts(commands)
+    judged = []
+    for place, command in enumerate(commands):
+        known = facts.get(place, NOTHING_KNOWN)
+        holding = holdings[command.user_id, command.client_id or OWN_KEYS]
+        candidate = rules.Candidate(command, known, max(known.void_before, holding.void_before))
+        judged.append((rules.judge(candidate), candidate))
+    return judged
+
+
+def _other(candidate: rules.Candidate) -> str:
+    """The other key that came out of the code."""
+    return candidate.facts.key_id or ""
 
 
 def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKey]:
@@ -141,85 +170,21 @@ def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> li
     ]
 
 
-class _Batch:
-    """One transaction's work on commands that share neither key nor code."""
+def _reply(verdict: rules.Verdict, candidate: rules.Candidate, now: int) -> IssueKeyReply:
+    """The answer to the requester.
 
-    def __init__(self, issuer: Issuer, rows: KeyRows, commands: Sequence[IssueKey]) -> None:
-        self._issuer = issuer
-        self._rows = rows
-        self._commands = commands
-        self._now = issuer.clock.now()
-        self._make: list[tuple[IssueKey, str | None]] = []
-        self._replace: list[str] = []
-        self._end: list[str] = []
-        self.narrowed: list[str] = []
-
-    async def run(self) -> list[IssueKeyReply]:
-        """Locks, reads, judges, writes."""
-        holdings = await self._rows.lock_holdings(rules.holdings_of(self._commands))
-        facts = await self._rows.read_issue_facts(self._commands)
-        replies = [
-            self._decide(self._candidate(place, command, holdings, facts))
-            for place, command in enumerate(self._commands)
-        ]
-        await self._end_others(self._replace, SUPERSEDED)
-        if self._replace:
-            await self._rows.execute("release_codes", self._replace)
-        await self._end_others(self._end, REPLAYED)
-        if self._make:
-            await self._insert()
-            await self._evict(holdings)
-        return replies
-
-    @staticmethod
-    def _candidate(
-        place: int,
-        command: IssueKey,
-        holdings: Mapping[tuple[int, str], Holding],
-        facts: Mapping[int, IssueFacts],
-    ) -> rules.Candidate:
-        known = facts.get(place, NOTHING_KNOWN)
-        holding = holdings[command.user_id, command.client_id or OWN_KEYS]
-        return rules.Candidate(command, known, max(known.void_before, holding.void_before))
-
-    def _decide(self, candidate: rules.Candidate) -> IssueKeyReply:
-        """Notes what is to be written, and says what will be answered."""
-        command, other = candidate.command, candidate.facts.key_id or ""
-        verdict = rules.judge(candidate)
-        if verdict in _REFUSALS:
-            return _REFUSALS[verdict]
-        if verdict == "stored":
-            return _stored_outcome(candidate, self._now)
-        if verdict == "end_other":
-            self._end.append(other)
-            return _USED
-        if verdict == "replace":
-            self._replace.append(other)
-        self._make.append((command, REPLAYED if verdict == "make_dead" else None))
-        return _born_dead(command, self._now) if verdict == "make_dead" else _issued(command, self._now)
-
-    async def _end_others(self, key_ids: Sequence[str], reason: str) -> None:
-        """Their holdings are locked, so nobody else issues from or withdraws them; a lone revocation may."""
-        if key_ids:
-            live = await self._rows.key_ids("lock_live_keys", key_ids)
-            self.narrowed += await self._rows.end_keys(live, reason, self._now)
-
-    async def _insert(self) -> None:
-        rows = _new_keys(self._issuer, self._make)
-        await self._rows.insert_keys(rows, self._issuer.peppers.current, self._now)
-
-    async def _evict(self, holdings: Mapping[tuple[int, str], Holding]) -> None:
-        full = [
-            holding
-            for holding, state in holdings.items()
-            if state.issued > LIVE_KEYS_PER_HOLDING and holding[1] != OWN_KEYS
-        ]
-        if full:
-            users, clients = [user_id for user_id, _ in full], [client_id for _, client_id in full]
-            surplus = await self._rows.key_ids(
-                "lock_surplus_keys", users, clients, self._now, LIVE_KEYS_PER_HOLDING
-            )
-            self.narrowed += await self._rows.end_keys(surplus, EVICTED, self._now)
+    A second delivery is answered as the first was, but a key that ended for a reason of its code is no longer handed
+    out. Where the code came back before its key did, the requester was first all the same, and the answer names its key.
+    """
+    command, facts = candidate.command, candidate.facts
+    if verdict == "stored" and facts.status == "revoked" and facts.end_reason != EVICTED:
+        verdict = "superseded" if facts.end_reason in (ABANDONED, SUPERSEDED) else "used"
+    if verdict in _REFUSALS:
+        return _REFUSALS[verdict]
+    if verdict == "make_dead":
+        dead = _view(command, now).model_copy(update={"status": "revoked"})
+        return IssueKeyReply(outcome="code_already_used", key=dead)
+    return _issued(command, facts.created_on or now if verdict == "stored" else now)
 
 
 def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
@@ -230,28 +195,11 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
 def _view(command: IssueKey, created_on: int) -> KeyView:
     return KeyView(
         key_id=command.key_id,
-        identifier=command.identifier,
+        identifier=name_of(command),
         permissions=command.permissions,
         client_id=command.client_id,
         created_on=created_on,
         last_used_on=None,
         expires_on=command.expires_on,
         status="active",
-        delivered=False,
     )
-
-
-def _born_dead(command: IssueKey, created_on: int) -> IssueKeyReply:
-    """The key whose code came back before it did: its requester was first all the same, and is told so."""
-    dead = _view(command, created_on).model_copy(update={"status": "revoked"})
-    return IssueKeyReply(outcome="code_already_used", key=dead)
-
-
-def _stored_outcome(candidate: rules.Candidate, now: int) -> IssueKeyReply:
-    """What the first delivery was answered; a key that ended for a reason of its code is no longer handed out."""
-    facts = candidate.facts
-    if facts.status == "revoked" and facts.end_reason == SUPERSEDED:
-        return _SUPERSEDED
-    if facts.status == "revoked" and facts.end_reason != EVICTED:
-        return _USED
-    return _issued(candidate.command, facts.created_on or now)

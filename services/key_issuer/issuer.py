@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from services.key_issuer.cache import KeyCache
+from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.peppers import Peppers
 from shared.clock import Clock
 from shared.database import Database
+from shared.failpoints import failpoint
+
+ResultT = TypeVar("ResultT")
 
 
-def _nobody_to_tell() -> None:
+def _no_relay() -> None:
     return None
 
 
@@ -23,14 +28,28 @@ class Issuer:
     clock: Clock
     peppers: Peppers
     cache: KeyCache
-    publish: Callable[[], None] = _nobody_to_tell
+    publish: Callable[[], None] = _no_relay
     """Wakes the relay, so that a committed event leaves at once."""
 
     def announce(self, narrowed: Sequence[str]) -> None:
-        """After a commit: this process forgets these keys before it answers, and the others are told at once.
-
-        Where nothing was narrowed, nobody is in a hurry: the relay finds the events at its next look, many together.
-        """
+        """After a commit: this process forgets these keys before it answers, and the relay tells the others at once."""
         if narrowed:
             self.cache.bury(narrowed)
             self.publish()
+
+    async def narrow(
+        self, work: Callable[[KeyRows], Awaitable[tuple[ResultT, Sequence[str]]]], point: str
+    ) -> ResultT:
+        """Runs ``work`` in one transaction, announces the keys that it names beside its result, and returns that.
+
+        ``point`` is the failpoint between a commit that narrowed keys and the answer.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            asyncpg.PostgresError: the work cannot be done, however often.
+        """
+        result, narrowed = await in_transaction(self.database, work)
+        if narrowed:
+            self.announce(narrowed)
+            await failpoint(point)
+        return result

@@ -20,7 +20,7 @@ Note = tuple[str, int]
 
 
 class LastUse:
-    """Notes of one process. A key's first use is written within a second and counts as its delivery."""
+    """Notes of one process. A key's first use is written within a second."""
 
     def __init__(self, issuer: Issuer) -> None:
         """Nothing is noted yet."""
@@ -84,10 +84,9 @@ class LastUse:
             _forget(self._services, chunk, {row["key_id"] for row in rows})
 
     async def write_first_uses(self) -> None:
-        """Writes the first use of keys and that they have reached somebody."""
+        """Writes the first use of keys."""
         notes = [(key_id, self._users[key_id]) for key_id in self._first if key_id in self._users]
         for chunk in _chunks(notes):
-            await self._issuer.database.execute("confirm_deliveries", [key_id for key_id, _ in chunk])
             await self._write_users(chunk)
             self._first.difference_update(key_id for key_id, _ in chunk)
 

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 from asyncpg import Record
 
-from services.key_issuer.changes import shown_status
 from services.key_issuer.issuer import Issuer
-from shared.contracts.keys import ClientUsage, KeyList, KeyView, ListKeys, SummarizeUsage, UsageSummary
+from services.key_issuer.records import view_of
+from shared.contracts.keys import ClientUsage, KeyList, ListKeys, SummarizeUsage, UsageSummary
 
 MOST_LISTED: Final = 200
 ENDED_SHOWN_MS: Final = 30 * 24 * 3600 * 1000
 
 
 async def list_keys(issuer: Issuer, command: ListKeys) -> KeyList:
-    """A person's delivered keys, newest first: live ones and those that ended in the last 30 days.
+    """A person's keys, newest first: live ones and those that ended in the last 30 days.
 
     At most 200; where there are more, ended ones give way to live ones, which somebody may want to revoke.
     """
     now = issuer.clock.now()
     since = now - ENDED_SHOWN_MS
-    database = issuer.database
-    rows = await database.fetch("list_live_keys", command.user_id, now, MOST_LISTED)
-    room = MOST_LISTED - len(rows)
-    if room > 0:
-        rows += await database.fetch("list_expired_keys", command.user_id, now, since, room)
-    room = MOST_LISTED - len(rows)
-    if room > 0:
-        rows += await database.fetch("list_ended_keys", command.user_id, since, room)
-    rows.sort(key=_number, reverse=True)
-    return KeyList(keys=tuple(_shown(row, now) for row in rows))
+    rows: list[Record] = []
+    for query, times in (
+        ("list_live_keys", (now,)),
+        ("list_expired_keys", (now, since)),
+        ("list_ended_keys", (since,)),
+    ):
+        room = MOST_LISTED - len(rows)
+        if room > 0:
+            rows += await issuer.database.fetch(query, command.user_id, *times, room)
+    rows.sort(key=itemgetter("number"), reverse=True)
+    return KeyList(keys=tuple(view_of(row, now) for row in rows))
 
 
 async def summarize_usage(issuer: Issuer, command: SummarizeUsage) -> UsageSummary:
-    """Per client with a live or paused, delivered key of the person: how many, what they allow, their use."""
+    """Per client with a live or paused key of the person: how many, what they allow, their use."""
     rows = await issuer.database.fetch("summarize_usage", command.user_id, issuer.clock.now())
     return UsageSummary(
         clients=tuple(
@@ -47,24 +49,4 @@ async def summarize_usage(issuer: Issuer, command: SummarizeUsage) -> UsageSumma
             )
             for row in rows
         )
-    )
-
-
-def _number(row: Record) -> int:
-    number: int = row["number"]
-    return number
-
-
-def _shown(row: Record, now: int) -> KeyView:
-    return KeyView(
-        key_id=row["key_id"],
-        identifier=row["identifier"],
-        permissions=tuple(row["permissions"]),
-        client_id=row["client_id"],
-        created_on=row["created_on"],
-        last_used_on=row["last_used_on"],
-        expires_on=row["expires_on"],
-        status=shown_status(row["status"], row["expires_on"], now),
-        delivered=True,
-        used_permissions=tuple(row["used_permissions"]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 
 _REVOCATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from asyncpg import Record
 
-from services.key_issuer.changes import shown_status
+from services.key_issuer.records import shown_status
 from shared.clock import Clock
 from shared.database import Database
 
@@ -23,7 +23,6 @@ _FIELDS: Final = {
     "usedPermissions": "used_permissions",
     "origin": "origin",
     "epoch": "epoch",
-    "attempt": "attempt",
     "pepperVersion": "pepper_version",
     "consentedOn": "consented_on",
     "createdOn": "created_on",
@@ -70,7 +69,6 @@ def _document(row: Record, now: int) -> Document:
     known = dict(row)
     document = {name: known[column] for name, column in _FIELDS.items() if column in known}
     document["status"] = shown_status(known["status"], known["expires_on"], now)
-    document["delivered"] = not known["undelivered"]
     return document
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
+from asyncpg import Record
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from shared.contracts.keys import IssueKey
+from shared.contracts.keys import IssueKey, KeyStatus, KeyView
 
-UNDELIVERED: Final = "undelivered"
-"""Why a key ended that nobody was known to hold."""
+ABANDONED: Final = "abandoned"
+"""Why a key ended whose requester had given it up: it reached no program."""
+REPLAYED: Final = "code_replayed"
+EVICTED: Final = "evicted"
+SUPERSEDED: Final = "superseded"
+"""Why earlier releases ended a key that its requester had given up."""
+LEAKED: Final = "leak_reported"
+ROTATED: Final = "rotated"
+
 LIVE_KEYS_PER_HOLDING: Final = 10
 """Live or paused keys of one person and client; the oldest goes first."""
 
@@ -18,6 +26,28 @@ OWN_KEYS: Final = ""
 """Stands for the client in the holding of a person's own keys."""
 
 RowStatus = Literal["active", "paused", "revoked"]
+
+
+def shown_status(status: str, expires_on: int | None, now: int) -> KeyStatus:
+    """What the row's status and the time together mean."""
+    if status != "revoked" and expires_on is not None and expires_on <= now:
+        return "expired"
+    return cast("KeyStatus", status)
+
+
+def view_of(row: Record, now: int) -> KeyView:
+    """A key's row as its owner sees it."""
+    return KeyView(
+        key_id=row["key_id"],
+        identifier=row["identifier"],
+        permissions=tuple(row["permissions"]),
+        client_id=row["client_id"],
+        created_on=row["created_on"],
+        last_used_on=row["last_used_on"],
+        expires_on=row["expires_on"],
+        status=shown_status(row["status"], row["expires_on"], now),
+        used_permissions=tuple(row["used_permissions"]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +70,22 @@ class IssueFacts:
     key_id: str | None = None
     user_id: int | None = None
     client_id: str | None = None
-    attempt: int = 0
     status: RowStatus = "active"
     end_reason: str | None = None
     created_on: int | None = None
-    undelivered: bool = False
     replayed: bool = False
+    """The code came back before."""
+    abandoned: bool = False
+    """The key was given up before it was made."""
     void_before: int = 0
 
 
 NOTHING_KNOWN: Final = IssueFacts()
+
+
+def name_of(command: IssueKey) -> str:
+    """What the new key is called: as the person said, or as its client is."""
+    return command.label if command.label is not None else command.identifier
 
 
 @dataclass(frozen=True, slots=True)

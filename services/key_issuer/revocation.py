@@ -3,72 +3,91 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+
+import orjson
 
 from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
-from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeHolding, RevokeKey, RevokeToken
+from services.key_issuer.records import REPLAYED
+from shared.contracts.base import Done
+from shared.contracts.events import HoldingEnded
+from shared.contracts.keys import (
+    AbandonKey,
+    KeysRevoked,
+    RevokeCode,
+    RevokeHolding,
+    RevokeKey,
+    RevokeToken,
+)
 from shared.errors import StoreUnavailable
-from shared.failpoints import failpoint
 
 CHUNK: Final = 500
 """Keys ended by one transaction where there may be many; also what fits in one message."""
+POINT: Final = "key_issuer.revoke.committed"
 _LOOKS: Final = 200
 _LOOK_SECONDS: Final = 0.02
-
-REPLAYED: Final = "code_replayed"
-EVICTED: Final = "evicted"
-SUPERSEDED: Final = "superseded"
-LEAKED: Final = "leak_reported"
-ROTATED: Final = "rotated"
+_NONE: Final = KeysRevoked(found=0, revoked=())
 
 
 async def revoke_key(issuer: Issuer, command: RevokeKey) -> KeysRevoked:
     """Revokes one key by its id, of one person where one is given; again changes nothing."""
-
-    async def work(rows: KeyRows) -> KeysRevoked:
-        row = await rows.fetchrow("lock_key", command.key_id, command.user_id)
-        return await _end_one(issuer, rows, row, command.reason)
-
-    return await _announced(issuer, await in_transaction(issuer.database, work))
+    return await end_one(
+        issuer, command.reason, lambda rows: rows.fetchrow("lock_key", command.key_id, command.user_id)
+    )
 
 
 async def revoke_token(issuer: Issuer, command: RevokeToken) -> KeysRevoked:
     """Revokes the key whose digest a client presents, if it is that client's (RFC 7009 §2.1)."""
 
-    async def work(rows: KeyRows) -> KeysRevoked:
-        row = await rows.fetchrow("lock_key", command.key_id, None)
-        if row is None or row["client_id"] != command.client_id:
-            return KeysRevoked(found=0, revoked=())
-        if not issuer.peppers.matches(command.digest, row["digest"], row["pepper_version"]):
-            return KeysRevoked(found=0, revoked=())
-        return await _end_one(issuer, rows, row, "revoked_by_client")
+    async def find(rows: KeyRows) -> Record | None:
+        row = await lock_presented(issuer, rows, command.key_id, command.digest)
+        return row if row is not None and row["client_id"] == command.client_id else None
 
-    return await _announced(issuer, await in_transaction(issuer.database, work))
+    return await end_one(issuer, "revoked_by_client", find)
 
 
 async def revoke_code(issuer: Issuer, command: RevokeCode) -> KeysRevoked:
     """Revokes what came out of a code that was presented again (RFC 6749 §4.1.2).
 
-    Where the row is still on its way, a mark lets it be born revoked; the holding's lock puts both in a line.
+    Where the row is still on its way, a mark lets it be born revoked; the holding's lock puts both in a line. Where
+    the command says what the code is bound to, the row decides whether that is so.
     """
     code_digest = bytes.fromhex(command.code_digest)
+    binding = None if command.binding is None else orjson.dumps(command.binding).decode()
 
-    async def work(rows: KeyRows) -> KeysRevoked:
+    async def find(rows: KeyRows) -> Record | None:
         if command.user_id is not None:
             await rows.execute("void_holding", command.user_id, command.client_id, 0)
-        row = await rows.fetchrow("lock_key_of_code", code_digest, command.client_id)
-        if row is None:
-            if command.user_id is not None:
-                await rows.execute("mark_replayed_code", code_digest, issuer.clock.now())
-            return KeysRevoked(found=0, revoked=())
-        return await _end_one(issuer, rows, row, REPLAYED)
+        row = await rows.fetchrow("lock_key_of_code", code_digest, command.client_id, binding)
+        if row is None and command.user_id is not None and binding is None:
+            await rows.execute("mark_replayed_code", code_digest, issuer.clock.now())
+        return row
 
-    return await _announced(issuer, await in_transaction(issuer.database, work))
+    return await end_one(issuer, REPLAYED, find)
 
 
-async def revoke_holding(issuer: Issuer, command: RevokeHolding) -> KeysRevoked:
+async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[Done]:
+    """Ends keys that reached no program and gives their codes back; one whose row comes later is refused then.
+
+    Again changes nothing.
+    """
+    key_ids = [command.key_id for command in commands]
+    codes = [bytes.fromhex(command.code_digest) for command in commands]
+
+    async def work(rows: KeyRows) -> tuple[list[Done], list[str]]:
+        now = issuer.clock.now()
+        if await rows.key_ids("find_unmade_keys", key_ids):
+            await rows.execute("await_running_issues")
+            await rows.mark_abandoned(await rows.key_ids("find_unmade_keys", key_ids), now)
+        held = await rows.key_ids("lock_keys_of_codes", key_ids, codes)
+        return [Done() for _ in commands], await rows.give_up(held, now)
+
+    return await issuer.narrow(work, POINT)
+
+
+async def revoke_holding(issuer: Issuer, command: RevokeHolding | HoldingEnded) -> KeysRevoked:
     """Ends every key of a person, of a client, or of both together, whose consent is not younger than ``before``.
 
     Keys of such consents that are still being issued are refused or found: their transactions are waited for.
@@ -77,7 +96,7 @@ async def revoke_holding(issuer: Issuer, command: RevokeHolding) -> KeysRevoked:
     if user_id is not None and client_id is not None:
         return await _revoke_one_holding(issuer, user_id, client_id, before, reason)
     if user_id is None and client_id is None:
-        return KeysRevoked(found=0, revoked=())
+        return _NONE
     kind, name = ("u", str(user_id)) if user_id is not None else ("c", client_id)
 
     async def withdraw(rows: KeyRows) -> None:
@@ -92,17 +111,14 @@ async def revoke_holding(issuer: Issuer, command: RevokeHolding) -> KeysRevoked:
 async def _revoke_one_holding(
     issuer: Issuer, user_id: int, client_id: str, before: int, reason: str
 ) -> KeysRevoked:
-    async def work(rows: KeyRows) -> list[str]:
+    async def work(rows: KeyRows) -> tuple[KeysRevoked, list[str]]:
         await rows.execute("void_holding", user_id, client_id, before)
         revoked: list[str] = []
         while live := await rows.key_ids("lock_keys_of_holding", user_id, client_id, before, CHUNK):
             revoked += await rows.end_keys(live, reason, issuer.clock.now())
-        return revoked
+        return _outcome(revoked), revoked
 
-    revoked = await in_transaction(issuer.database, work)
-    issuer.announce(revoked)
-    await failpoint("key_issuer.revoke.committed")
-    return _outcome(revoked)
+    return await issuer.narrow(work, POINT)
 
 
 async def _revoke_in_chunks(
@@ -110,14 +126,14 @@ async def _revoke_in_chunks(
 ) -> KeysRevoked:
     """Rows that another transaction holds are left out, so that nothing can wait in a circle, and looked at again."""
 
-    async def work(rows: KeyRows) -> list[str]:
+    async def work(rows: KeyRows) -> tuple[list[str], list[str]]:
         live = await rows.key_ids(f"lock_keys_of_{whose}", who, before, CHUNK)
-        return await rows.end_keys(live, reason, issuer.clock.now())
+        ended = await rows.end_keys(live, reason, issuer.clock.now())
+        return ended, ended
 
     revoked: list[str] = []
     for _ in range(_LOOKS):
-        while ended := await in_transaction(issuer.database, work):
-            issuer.announce(ended)
+        while ended := await issuer.narrow(work, POINT):
             revoked += ended
         if not await issuer.database.fetchval(f"has_keys_of_{whose}", who, before):
             return _outcome(revoked)
@@ -130,19 +146,23 @@ def _outcome(revoked: Sequence[str]) -> KeysRevoked:
     return KeysRevoked(found=len(revoked), revoked=tuple(revoked[:CHUNK]))
 
 
-async def _end_one(issuer: Issuer, rows: KeyRows, row: Record | None, reason: str) -> KeysRevoked:
-    """Ends the key of a locked row unless it has ended."""
-    if row is None:
-        return KeysRevoked(found=0, revoked=())
-    key_id: str = row["key_id"]
-    if row["status"] == "revoked":
-        return KeysRevoked(found=1, revoked=())
-    await rows.end_keys([key_id], reason, issuer.clock.now())
-    return KeysRevoked(found=1, revoked=(key_id,))
+async def end_one(
+    issuer: Issuer, reason: str, find: Callable[[KeyRows], Awaitable[Record | None]]
+) -> KeysRevoked:
+    """Ends the key whose row ``find`` locks, unless it has ended; none where it finds none."""
+
+    async def work(rows: KeyRows) -> tuple[KeysRevoked, list[str]]:
+        row = await find(rows)
+        if row is None:
+            return _NONE, []
+        ended = await rows.end_keys([row["key_id"]], reason, issuer.clock.now())
+        return KeysRevoked(found=1, revoked=tuple(ended)), ended
+
+    return await issuer.narrow(work, POINT)
 
 
-async def _announced(issuer: Issuer, outcome: KeysRevoked) -> KeysRevoked:
-    if outcome.revoked:
-        issuer.announce(outcome.revoked)
-        await failpoint("key_issuer.revoke.committed")
-    return outcome
+async def lock_presented(issuer: Issuer, rows: KeyRows, key_id: str, digest: str) -> Record | None:
+    """The row of a key that the caller proves to know by its digest, locked."""
+    row = await rows.fetchrow("lock_key", key_id, None)
+    known = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
+    return row if known else None

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, UNDELIVERED, IssueFacts
+from services.key_issuer.records import (
+    ABANDONED,
+    EVICTED,
+    LIVE_KEYS_PER_HOLDING,
+    OWN_KEYS,
+    IssueFacts,
+    name_of,
+)
 from shared.contracts.keys import IssueKey
 
 Verdict = Literal["make", "make_dead", "stored", "replace", "end_other", "superseded", "withdrawn", "used"]
 """``make``: a new row. ``make_dead``: a row that is revoked from the start. ``stored``: this very key has its row.
 
-``replace``: an earlier, undelivered attempt at the same code gives way. ``end_other``: another key came out of this
-code and dies. ``superseded``: a later attempt has won. ``withdrawn``: the consent has ended. ``used``: refused because
-of another key that is not to be touched.
+``replace``: another key came out of this code, whose requester has given it up: it gives way. ``end_other``: another
+key came out of this code and dies. ``superseded``: this key was given up. ``withdrawn``: the consent has ended.
+``used``: refused because of another key that is not to be touched.
 """
 
 _KEY_ID: Final = re.compile(r"[0-9A-Za-z]{16}", re.ASCII)
@@ -24,7 +31,8 @@ _PERMISSIONS: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x
 _TEXT: Final = re.compile(r"[^\x00\ud800-\udfff]{1,500}")
 _PUBLIC_NAME: Final = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
 _LARGEST: Final = 2**63 - 1
-_LARGEST_ATTEMPT: Final = 2**31 - 1
+_MOST_ABANDONED: Final = 100
+_MOST_BOUND: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,10 @@ def are_permissions(names: Sequence[str]) -> bool:
     return _PERMISSIONS.fullmatch(" ".join(names)) is not None
 
 
+def _is_binding(binding: Mapping[str, str]) -> bool:
+    return len(binding) <= _MOST_BOUND and all(is_text(f"{name}={value}") for name, value in binding.items())
+
+
 _SOUND: Final[tuple[tuple[str, Callable[[IssueKey], object]], ...]] = (
     ("key_id is not 16 base62 characters", lambda key: _KEY_ID.fullmatch(key.key_id)),
     ("digest is no SHA-256 in hex", lambda key: _DIGEST.fullmatch(key.digest)),
@@ -61,7 +73,11 @@ _SOUND: Final[tuple[tuple[str, Callable[[IssueKey], object]], ...]] = (
         "code_digest is no SHA-256 in hex",
         lambda key: key.code_digest is None or _DIGEST.fullmatch(key.code_digest),
     ),
-    ("attempt is out of range", lambda key: 0 < key.attempt <= _LARGEST_ATTEMPT),
+    (
+        "abandoned are no key ids or too many",
+        lambda key: len(key.abandoned) <= _MOST_ABANDONED and all(map(_KEY_ID.fullmatch, key.abandoned)),
+    ),
+    ("binding is no text or too long", lambda key: key.binding is None or _is_binding(key.binding)),
     ("user_id is out of range", lambda key: 0 < key.user_id <= _LARGEST),
     ("consented_on is out of range", lambda key: 0 < key.consented_on <= _LARGEST),
     ("expires_on is out of range", lambda key: key.expires_on is None or 0 < key.expires_on <= _LARGEST),
@@ -70,7 +86,7 @@ _SOUND: Final[tuple[tuple[str, Callable[[IssueKey], object]], ...]] = (
         "client_id is not visible ASCII",
         lambda key: key.client_id is None or _PUBLIC_NAME.fullmatch(key.client_id),
     ),
-    ("identifier is empty, too long or not text", lambda key: is_text(key.identifier)),
+    ("identifier is empty, too long or not text", lambda key: is_text(name_of(key))),
     ("permissions are missing or no scope tokens", lambda key: are_permissions(key.permissions)),
 )
 
@@ -93,6 +109,11 @@ def _is_stored(candidate: Candidate) -> Verdict | None:
     return "stored" if same else "used"
 
 
+def _is_abandoned(candidate: Candidate) -> Verdict | None:
+    """A requester that gave the key up may have redeemed the code anew: the late issue must not hurt that key."""
+    return "superseded" if candidate.facts.abandoned else None
+
+
 def _is_withdrawn(candidate: Candidate) -> Verdict | None:
     """A consent that ended refuses the keys that are still on their way."""
     return "withdrawn" if candidate.command.consented_on <= candidate.void_before else None
@@ -104,25 +125,22 @@ def _is_replayed(candidate: Candidate) -> Verdict | None:
 
 
 def _is_used(candidate: Candidate) -> Verdict | None:
-    """Another key came out of this code: UNIQUE on its digest is the proof, the attempt says who wins."""
+    """Another key came out of this code: UNIQUE on its digest is the proof."""
     command, facts = candidate.command, candidate.facts
     if facts.key_id is None:
         return None
     if (facts.user_id, facts.client_id) != (command.user_id, command.client_id):
         return "used"
-    if facts.status == "revoked":
-        # Swept between a 503 and the next attempt: nobody has had a key of this code.
-        was_swept = facts.end_reason == UNDELIVERED and command.attempt > facts.attempt
-        return "replace" if was_swept and not facts.replayed else "used"
-    if command.attempt < facts.attempt:
-        return "superseded"
-    if command.attempt > facts.attempt and facts.undelivered and not facts.replayed:
+    has_ended = facts.status == "revoked"
+    gives_way = not has_ended or facts.end_reason in (ABANDONED, EVICTED)
+    if facts.key_id in command.abandoned and gives_way and not facts.replayed:
         return "replace"
-    return "end_other"
+    return "used" if has_ended else "end_other"
 
 
 _RULES: Final[tuple[Callable[[Candidate], Verdict | None], ...]] = (
     _is_stored,
+    _is_abandoned,
     _is_withdrawn,
     _is_replayed,
     _is_used,

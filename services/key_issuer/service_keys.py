@@ -6,8 +6,8 @@ from typing import Final
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.issuer import Issuer
+from services.key_issuer.revocation import POINT
 from shared.api_key import MintedKey
-from shared.contracts.events import KeysNarrowed
 
 INTROSPECT: Final = "introspect"
 SERVICE_PERMISSIONS: Final = (INTROSPECT,)
@@ -39,13 +39,10 @@ async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
     """Ends a service key everywhere; ``False`` where there is no live one of this id."""
     now = issuer.clock.now()
 
-    async def work(rows: KeyRows) -> bool:
-        if not await rows.key_ids("end_service_key", key_id, now, reason):
-            return False
-        await rows.append_events([KeysNarrowed(key_ids=(key_id,), on=now)], now)
-        return True
+    async def work(rows: KeyRows) -> tuple[bool, list[str]]:
+        ended = await rows.key_ids("end_service_key", key_id, now, reason)
+        if ended:
+            await rows.append_narrowed(key_id, now)
+        return bool(ended), ended
 
-    ended = await in_transaction(issuer.database, work)
-    if ended:
-        issuer.announce([key_id])
-    return ended
+    return await issuer.narrow(work, POINT)

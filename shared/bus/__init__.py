@@ -5,10 +5,10 @@ The relay is imported from its module: it alone brings PostgreSQL along, which n
 
 from shared.bus.bus import Bus
 from shared.bus.consumer import Consumer, EventConsumer
-from shared.bus.errors import MessageTooLarge, RemoteFailure
+from shared.bus.envelope import MessageTooLarge
 from shared.bus.handlers import Delivery, Handler, Refusal, handler
 from shared.bus.janitor import Janitor
-from shared.bus.requests import PreparedRequest
+from shared.bus.requests import PreparedRequest, RemoteFailure
 from shared.bus.stream_tail import StreamTail
 from shared.redis.client import CoalescingRedis
 from shared.redis.errors import CommandError

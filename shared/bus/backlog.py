@@ -1,4 +1,4 @@
-"""How much waits in each command stream; beyond the high-water mark new requests are refused at once."""
+"""How much waits in each command stream; beyond the high-water mark new requests are refused, but taking back is not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 from shared.bus.metrics import BusMetrics
+from shared.contracts.base import Command
 from shared.errors import BusUnavailable
 from shared.redis.client import CoalescingRedis
 
@@ -31,8 +32,8 @@ class Backlogs:
         self._asked: dict[str, float] = {}
         self._known: dict[str, tuple[int, float]] = {}
 
-    def check(self, stream: str, queue: str, *, awaited: bool) -> None:
-        """Lets a new entry pass, or not.
+    def check(self, stream: str, command: type[Command[Any]] | Command[Any], *, awaited: bool) -> None:
+        """Lets a new command pass, or not; what takes something back always passes.
 
         Raises:
             BusUnavailable: ``overload``.
@@ -40,10 +41,10 @@ class Backlogs:
         now = monotonic()
         if now - self._asked.get(stream, -1.0) > MEASURE_SECONDS:
             self._asked[stream] = now
-            self._measure(stream, queue)
+            self._measure(stream, command.queue)
         length, seen = self._known.get(stream, (0, 0.0))
         most = self._high_water if awaited else HIGHEST_WATER
-        if length >= most and now - seen < BELIEVED_SECONDS:
+        if length >= most and not command.always_passes and now - seen < BELIEVED_SECONDS:
             raise BusUnavailable("overload")
 
     def _measure(self, stream: str, queue: str) -> None:

@@ -6,23 +6,20 @@ import asyncio
 import re
 import secrets
 import socket
-from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from shared.bus import names
 from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, Field, MessageIds
-from shared.bus.handlers import Handler
 from shared.bus.metrics import BusMetrics
 from shared.bus.replies import ReplyTail
 from shared.bus.requests import PendingRequests, PreparedRequest
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
-from shared.correlation import correlation, trace
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
-from shared.metrics import Metrics
 from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis
 from shared.redis.errors import CommandError
@@ -30,6 +27,9 @@ from shared.redis.server_time import RedisTime
 from shared.redis.topology import topology_of
 from shared.redis.url import parse_redis_url
 from shared.supervisor import watched
+from shared.telemetry.correlation import correlation, trace
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Sending, Tracer
 
 REQUEST_SECONDS: Final = 2.5
 OPENING_SECONDS: Final = 1.0
@@ -47,6 +47,7 @@ class Bus:
         source: str,
         clock: Clock | None = None,
         metrics: Metrics | None = None,
+        tracer: Tracer = NO_TRACES,
         high_water: int = HIGH_WATER,
     ) -> None:
         """``source`` is the service's name. Make it in the process that uses it, not before a fork.
@@ -60,6 +61,7 @@ class Bus:
         self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
         """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
         self.metrics = BusMetrics(metrics or Metrics(source))
+        self.tracer = tracer
         self.server = ServerChecks()
         self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
         self.time = RedisTime(self.clock)
@@ -135,17 +137,21 @@ class Bus:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
         """
         stream = names.commands(command.queue)
+        sending = self.tracer.sending(command.type, command.queue)
         try:
             self._replies.check_open()
-            self._backlogs.check(stream, command.queue, awaited=True)
-            now = self.clock.now()
-            message_id = self.ids.new(now)
-            envelope = self._envelope(command, message_id, timeout, self._replies.stream)
-            fields = envelope.to_fields()
+            self._backlogs.check(stream, command, awaited=True)
+            message_id = self.ids.new(self.clock.now())
+            fields = self._fields(command, message_id, timeout, self._replies.stream, sending)
             future = self._pending.register(message_id, timeout)
-        except BusUnavailable as error:
-            self._pending.ended(command.type, error.reason, 0.0)
+        except Exception as error:
+            if isinstance(error, BusUnavailable):
+                self._pending.ended(command.type, error.reason, 0.0)
+            if sending is not None:
+                sending.end(error)
             raise
+        if sending is not None:
+            future.add_done_callback(partial(_end_sending, sending))
         return PreparedRequest(
             self._pending,
             future,
@@ -164,29 +170,37 @@ class Bus:
         Raises:
             StoreUnavailable: it may have been appended or not.
         """
-        stream, fields = self.compose(command, expires_in)
-        self._backlogs.check(stream, command.queue, awaited=False)
-        await self.redis.execute("XADD", stream, "*", *fields)
+        stream = names.commands(command.queue)
+        self._backlogs.check(stream, command, awaited=False)
+        sending = self.tracer.sending(command.type, command.queue)
+        fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
+        failure: BaseException | None = None
+        try:
+            await self.redis.execute("XADD", stream, "*", *fields)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if sending is not None:
+                sending.end(failure)
 
     def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
         """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
-        envelope = self._envelope(command, self.ids.new(self.clock.now()), expires_in, "")
-        return names.commands(command.queue), envelope.to_fields()
+        message_id = self.ids.new(self.clock.now())
+        return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
 
-    def instrumented(self, handlers: Sequence[Handler]) -> Sequence[Handler]:
-        """A consumer's handlers as they are to be called on this bus."""
-        return handlers
-
-    def _envelope(
+    def _fields(
         self,
         command: Command[Any],
         message_id: str,
         expires_in: float | None,
         reply_to: str,
-    ) -> Envelope:
+        sending: Sending | None,
+    ) -> list[Field]:
+        """The envelope of a command, as the fields of a stream's entry."""
         now = self.time.now()
-        traceparent, tracestate = trace.get()
-        return Envelope(
+        traceparent, tracestate = trace.get() if sending is None else sending.carrier
+        envelope = Envelope(
             message_id,
             command.type,
             self.source,
@@ -199,12 +213,17 @@ class Bus:
             traceparent,
             tracestate,
         )
+        return envelope.to_fields()
 
     async def _wait_for_replies(self) -> None:
         """Redis came back a moment ago; where it is down, there is nothing to wait for."""
         with suppress(StoreUnavailable, TimeoutError):
             await self.redis.connection_for(None)
             await asyncio.wait_for(self._replies.open.wait(), OPENING_SECONDS)
+
+
+def _end_sending(sending: Sending, ended: asyncio.Future[Any]) -> None:
+    sending.end(None if ended.cancelled() else ended.exception())
 
 
 def _host() -> str:

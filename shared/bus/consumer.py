@@ -9,13 +9,13 @@ from typing import Any, Final
 import structlog
 
 from shared.bus import names
+from shared.bus.acknowledger import Acknowledger, StreamKeys
 from shared.bus.bus import Bus
+from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.dispatch import Dispatcher
 from shared.bus.handlers import Handler
-from shared.bus.hands import Hands
 from shared.bus.reading import GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
-from shared.bus.settlement import Lane, Settlement
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError
 
@@ -29,30 +29,52 @@ STOP_SECONDS: Final = 20.0
 _log = structlog.get_logger("latchkey.bus")
 
 
-class _GroupMember:
-    """What commands and events have in common."""
+class Consumer:
+    """One worker on the command stream of a service.
+
+    Nothing waits inside the process: it reads only what it has free slots for. An entry is answered, acknowledged and
+    deleted when its handler has returned; delayed when a store was away; moved to the dead letters when it cannot be
+    read, is of unknown type, fails time and again, or crashes its consumers.
+    """
 
     def __init__(
-        self, bus: Bus, lane: Lane, handlers: Sequence[Handler], batch: int, slots: int, claim_idle_ms: int
+        self,
+        bus: Bus,
+        queue: str,
+        handlers: Sequence[Handler],
+        *,
+        batch: int = BATCH,
+        slots: int = SLOTS,
+        claim_idle_ms: int = CLAIM_IDLE_MS,
+        keys: StreamKeys | None = None,
     ) -> None:
-        self.lane = lane
-        takes_batches = any(each.batch for each in handlers)
-        self._hands = Hands(slots, YOUNG_BATCHES if takes_batches else 0)
-        self._settlement = Settlement(bus, lane)
-        self._dispatcher = Dispatcher(
-            bus, lane.stream, bus.instrumented(handlers), self._hands, self._settlement
+        """Takes the commands of the service ``queue``.
+
+        Args:
+            batch: the most entries a handler gets at once.
+            slots: the most entries that are worked on at the same time.
+            claim_idle_ms: after how long a silent member's entries are taken over.
+            keys: another stream and group than those of the service's commands.
+        """
+        keys = keys or StreamKeys(
+            names.commands(queue), names.group(queue), names.dead(queue), names.delayed(queue)
         )
+        self.keys = keys
+        takes_batches = any(each.batch for each in handlers)
+        self._limiter = ConcurrencyLimiter(slots, YOUNG_BATCHES if takes_batches else 0)
+        self._acknowledger = Acknowledger(bus, keys)
+        self._dispatcher = Dispatcher(bus, keys.stream, handlers, self._limiter, self._acknowledger)
         self._recovery = Recovery(
             bus,
-            lane,
-            self._hands,
+            keys,
+            self._limiter,
             self._dispatcher,
-            self._settlement,
+            self._acknowledger,
             claim_idle_ms=claim_idle_ms,
             batch=batch,
         )
         self._reader = GroupReader(
-            bus, lane, self._hands, self._dispatcher.dispatch, self._recovery.take_up_own, batch=batch
+            bus, keys, self._limiter, self._dispatcher.dispatch, self._recovery.take_up_own, batch=batch
         )
         self._stopping = asyncio.Event()
 
@@ -63,8 +85,8 @@ class _GroupMember:
         same without the 20 s.
         """
         grace = 0.0
-        reading = asyncio.create_task(self._reader.run(), name=f"{self.lane.stream} reading")
-        side = [asyncio.create_task(work, name=f"{self.lane.stream} {name}") for name, work in self._side()]
+        reading = asyncio.create_task(self._reader.run(), name=f"{self.keys.stream} reading")
+        side = [asyncio.create_task(work, name=f"{self.keys.stream} {name}") for name, work in self._side()]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([stopped, reading, *side], return_when=asyncio.FIRST_COMPLETED)
@@ -83,10 +105,11 @@ class _GroupMember:
             self._reader.stop()
 
     def _side(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        return [
+        side = [
             ("recovery", self._recovery.run(self._stopping)),
             ("suspects", self._recovery.run_suspects(self._stopping)),
         ]
+        return [*side, ("delayed", self._resume())] if self.keys.delayed else side
 
     async def _end(
         self, reading: asyncio.Task[None], side: Sequence[asyncio.Task[None]], grace: float
@@ -99,76 +122,29 @@ class _GroupMember:
         await asyncio.wait(side)
         try:
             await self._recovery.hand_back(left)
-            await self._settlement.leave()
+            await self._acknowledger.leave()
         except (StoreUnavailable, CommandError) as error:
             # Others find what is left by its age, and the janitor removes the member.
-            _log.warning("left_without_goodbye", stream=self.lane.stream, reason=str(error))
-
-
-class Consumer(_GroupMember):
-    """One worker on the command stream of a service.
-
-    Nothing waits inside the process: it reads only what it has free slots for. An entry is answered, acknowledged and
-    deleted when its handler has returned; put aside for a later try when a store was away; moved to the dead letters
-    when it cannot be read, is of unknown type, fails time and again, or crashes its consumers.
-    """
-
-    def __init__(
-        self,
-        bus: Bus,
-        queue: str,
-        handlers: Sequence[Handler],
-        *,
-        batch: int = BATCH,
-        slots: int = SLOTS,
-        claim_idle_ms: int = CLAIM_IDLE_MS,
-    ) -> None:
-        """Takes the commands of the service ``queue``.
-
-        Args:
-            batch: the most entries a handler gets at once.
-            slots: the most entries that are worked on at the same time.
-            claim_idle_ms: after how long a silent member's entries are taken over.
-        """
-        lane = Lane(
-            names.commands(queue),
-            names.group(queue),
-            names.dead(queue),
-            names.delayed(queue),
-        )
-        super().__init__(bus, lane, handlers, batch, slots, claim_idle_ms)
-
-    def _side(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        return [*super()._side(), ("delayed", self._resume())]
+            _log.warning("left_without_goodbye", stream=self.keys.stream, reason=str(error))
 
     async def _resume(self) -> None:
         """Puts entries whose pause is over back into the stream, until cancelled."""
         while True:
             try:
-                while await self._settlement.resume():
+                while await self._acknowledger.resume():
                     pass
             except (StoreUnavailable, CommandError) as error:
-                _log.debug("resuming_interrupted", stream=self.lane.stream, reason=str(error))
+                _log.debug("resuming_interrupted", stream=self.keys.stream, reason=str(error))
             await asyncio.sleep(RESUME_SECONDS)
 
 
-class EventConsumer(_GroupMember):
+class EventConsumer(Consumer):
     """A group's member on an event stream: the same discipline, but entries stay for the other groups.
 
     What fails is tried again in here, its entry kept by heartbeats; a process that dies meanwhile leaves it to another.
     """
 
-    def __init__(
-        self,
-        bus: Bus,
-        stream: str,
-        group: str,
-        handlers: Sequence[Handler],
-        *,
-        batch: int = BATCH,
-        slots: int = SLOTS,
-        claim_idle_ms: int = CLAIM_IDLE_MS,
-    ) -> None:
+    def __init__(self, bus: Bus, stream: str, group: str, handlers: Sequence[Handler]) -> None:
         """``stream`` is the event stream's name, ``group`` the consuming service's."""
-        lane = Lane(names.event_stream(stream), group, names.event_dead(stream), None)
-        super().__init__(bus, lane, handlers, batch, slots, claim_idle_ms)
+        keys = StreamKeys(names.event_stream(stream), group, names.event_dead(stream), None)
+        super().__init__(bus, group, handlers, keys=keys)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import ValidationError
 
+from shared.bus.acknowledger import Acknowledger, Entry
+from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
 from shared.bus.handlers import Delivery, Handler, Refusal
-from shared.bus.hands import Hands
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
-from shared.bus.settlement import Entry, Settlement
 from shared.contracts.base import Message
-from shared.correlation import correlation, trace
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
 from shared.redis.errors import CommandError
+from shared.telemetry.correlation import correlation, trace
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
@@ -37,14 +37,19 @@ class Dispatcher:
     """Runs the handlers of one consumer; every entry given to it is settled, or left pending for another to take."""
 
     def __init__(
-        self, bus: Bus, stream: str, handlers: Sequence[Handler], hands: Hands, settlement: Settlement
+        self,
+        bus: Bus,
+        stream: str,
+        handlers: Sequence[Handler],
+        limiter: ConcurrencyLimiter,
+        acknowledger: Acknowledger,
     ) -> None:
-        """``hands`` holds each entry from ``dispatch`` until it is settled."""
+        """``limiter`` holds each entry from ``dispatch`` until it is settled."""
         self._bus = bus
         self._stream = stream
         self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
-        self._hands = hands
-        self._settlement = settlement
+        self._limiter = limiter
+        self._acknowledger = acknowledger
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._left: list[bytes] = []
@@ -55,13 +60,13 @@ class Dispatcher:
         batches: dict[str, list[Entry]] = {}
         tasks = []
         for entry_id, fields in raw:
-            if entry_id in self._hands.held:
+            if entry_id in self._limiter.held:
                 continue
-            self._hands.take((entry_id,))
+            self._limiter.take((entry_id,))
             try:
                 entry = self._read(entry_id, fields, now)
             except _Ended as ended:
-                tasks.append(self._start([entry_id], ended.settle(self._settlement, self._bus)))
+                tasks.append(self._start([entry_id], ended.settle(self._acknowledger, self._bus)))
                 continue
             if entry.handler.batch:
                 batches.setdefault(entry.envelope.type, []).append(entry)
@@ -78,7 +83,7 @@ class Dispatcher:
         self._stopping.set()
         if self._running and seconds:
             await asyncio.wait(self._running, timeout=seconds)
-        left = [*self._left, *self._hands.held]
+        left = [*self._left, *self._limiter.held]
         for task in self._running:
             task.cancel()
         if self._running:
@@ -111,7 +116,7 @@ class Dispatcher:
 
         def ended(done: asyncio.Task[None]) -> None:
             self._running.discard(done)
-            self._hands.drop(ids)
+            self._limiter.drop(ids)
             if done.cancelled() or (error := done.exception()) is None:
                 return
             if isinstance(error, StoreUnavailable):
@@ -139,7 +144,9 @@ class Dispatcher:
         self._observe([entry])
         await failpoint("bus.after_read_before_handler")
         try:
-            reply = await entry.handler.function(entry.message, _delivery(entry))
+            delivery = _delivery(entry)
+            with self._bus.tracer.processing(entry.envelope.type, (delivery,)):
+                reply = await entry.handler.function(entry.message, delivery)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             return await self._failed(entry, error)
         await self._succeeded([entry], [reply])
@@ -152,12 +159,12 @@ class Dispatcher:
     async def _try_batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of them that are to be tried again, here and now."""
         self._observe(entries)
-        token = self._hands.begin_batch()
+        token = self._limiter.begin_batch()
         try:
             await failpoint("bus.after_read_before_handler")
             replies = await self._call_batch(entries)
         finally:
-            self._hands.end_batch(token)
+            self._limiter.end_batch(token)
         done: list[tuple[Entry, Any]] = []
         failed: list[tuple[Entry, Exception]] = []
         for entry, reply in zip(entries, replies, strict=True):
@@ -174,11 +181,10 @@ class Dispatcher:
 
     async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
-        function = entries[0].handler.function
+        function, deliveries = entries[0].handler.function, [_delivery(entry) for entry in entries]
         try:
-            replies: Sequence[Any] = await function(
-                [entry.message for entry in entries], [_delivery(entry) for entry in entries]
-            )
+            with self._bus.tracer.processing(entries[0].envelope.type, deliveries):
+                replies: Sequence[Any] = await function([entry.message for entry in entries], deliveries)
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             if len(entries) == 1 or isinstance(error, StoreUnavailable):
@@ -193,7 +199,7 @@ class Dispatcher:
             (entry.envelope, b"{}" if reply is None else reply.to_wire(), "")
             for entry, reply in zip(entries, replies, strict=True)
         ]
-        await self._settlement.done([entry.id for entry in entries], outcomes)
+        await self._acknowledger.done([entry.id for entry in entries], outcomes)
         self._bus.metrics.handled(entries[0].envelope.type, "ok", len(entries))
 
     async def _failed(self, entry: Entry, error: Exception) -> bool:
@@ -203,7 +209,7 @@ class Dispatcher:
         """
         envelope, outage = entry.envelope, isinstance(error, StoreUnavailable)
         if outage:
-            _log.warning("put_aside", type=envelope.type, message_id=envelope.id, reason=str(error))
+            _log.warning("delayed", type=envelope.type, message_id=envelope.id, reason=str(error))
         else:
             _log.error("handler_failed", type=envelope.type, message_id=envelope.id, exc_info=error)
         pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
@@ -214,17 +220,17 @@ class Dispatcher:
             reason = f"{type(error).__name__} in try {entry.attempt}"
             if isinstance(error, Refusal):
                 reason = f"refused: {error}"
-            await _Ended(entry.id, envelope, reason=reason).settle(self._settlement, self._bus)
+            await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus)
         elif too_late:
-            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._settlement, self._bus)
+            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._acknowledger, self._bus)
         else:
             self._bus.metrics.handled(envelope.type, "delayed")
             return await self._try_later(entry, pause_ms)
         return False
 
     async def _try_later(self, entry: Entry, pause_ms: int) -> bool:
-        if self._settlement.can_put_aside:
-            await self._settlement.put_aside(entry.id, pause_ms)
+        if self._acknowledger.can_delay:
+            await self._acknowledger.delay(entry.id, pause_ms)
             return False
         # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
         try:
@@ -243,7 +249,7 @@ class Dispatcher:
 
 
 class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
-    """How an entry ends without success: buried for a ``reason``, or answered with a ``word``."""
+    """How an entry ends without success: given up for a ``reason``, or answered with a ``word``."""
 
     def __init__(
         self, entry_id: bytes, envelope: Envelope | None = None, *, reason: str = "", word: str = ""
@@ -254,15 +260,15 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         self._reason = reason
         self._word = word
 
-    async def settle(self, settlement: Settlement, bus: Bus) -> None:
-        """Buries it where there is a reason, and tells the requester."""
+    async def settle(self, acknowledger: Acknowledger, bus: Bus) -> None:
+        """Makes it a dead letter where there is a reason, and answers the requester."""
         envelope = self._envelope
         kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
         bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted")
-        if self._reason and not await settlement.bury(self._id, self._reason):
+        if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
             return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"
-        await settlement.done([self._id], [] if envelope is None else [(envelope, None, word)])
+        await acknowledger.done([self._id], [] if envelope is None else [(envelope, None, word)])
 
 
 def _once_each(batch: list[Entry]) -> list[list[Entry]]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
-
-from shared.bus.errors import MessageTooLarge
+from typing import Final, NamedTuple
 
 MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
@@ -16,12 +13,15 @@ LARGEST_BODY: Final = 64 * 1024
 Field = str | bytes
 
 
+class MessageTooLarge(ValueError):  # noqa: N818 - named as the callers speak of it
+    """A body above the bus's 64 KiB."""
+
+
 class BadEnvelopeError(ValueError):
     """The entry is no message of ours; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One message as it travels. Times are Unix milliseconds by the clock of Redis; 0 where there is none."""
 
     id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 
 LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128)

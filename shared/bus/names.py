@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 EVERY_QUEUE: Final = ("key_issuer", "auth_api")
-EVENT_STREAMS: Final = ("events.keys", "events.auth")
+EVENT_STREAMS: Final = ("events.auth",)
 BROADCASTS: Final = ("revocations",)
 
 

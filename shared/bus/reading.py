@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from shared.bus.acknowledger import StreamKeys
+from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.dispatch import RawEntry
-from shared.bus.hands import Hands
-from shared.bus.settlement import Lane
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError
@@ -34,8 +34,8 @@ class GroupReader:
     def __init__(
         self,
         bus: Bus,
-        lane: Lane,
-        hands: Hands,
+        keys: StreamKeys,
+        limiter: ConcurrencyLimiter,
         dispatch: Callable[[Sequence[RawEntry]], object],
         take_up: Callable[[], Awaitable[None]],
         *,
@@ -43,8 +43,8 @@ class GroupReader:
     ) -> None:
         """``batch``: the most entries of one read; ``take_up`` looks for what an answer that was lost had given us."""
         self._bus = bus
-        self._lane = lane
-        self._hands = hands
+        self._keys = keys
+        self._limiter = limiter
         self._dispatch = dispatch
         self._take_up = take_up
         self._batch = batch
@@ -53,8 +53,8 @@ class GroupReader:
         self._connection: RedisConnection | None = None
         self._link = RedisLink(
             bus.topology,
-            lane.stream,
-            client_name=f"{bus.instance}:{lane.group}",
+            keys.stream,
+            client_name=f"{bus.instance}:{keys.group}",
             patience=PATIENCE_SECONDS,
             greet=(("CLIENT", "ID"),),
             on_greeting=self._greeted,
@@ -65,7 +65,7 @@ class GroupReader:
         backoff = Backoff(first=0.05, longest=0.5)
         try:
             while not self._stopping:
-                room = min(self._batch, await self._hands.room())
+                room = min(self._batch, await self._limiter.room())
                 if room <= 0 or self._stopping:
                     continue
                 try:
@@ -76,7 +76,7 @@ class GroupReader:
                 except (StoreUnavailable, CommandError) as error:
                     # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
                     if backoff.fresh:
-                        _log.warning("reading_interrupted", stream=self._lane.stream, reason=str(error))
+                        _log.warning("reading_interrupted", stream=self._keys.stream, reason=str(error))
                     if isinstance(error, CommandError):
                         self._connection = None
                         if error.code == "MOVED":
@@ -92,23 +92,23 @@ class GroupReader:
     def stop(self) -> None:
         """Lets ``run`` return after the read that is under way."""
         self._stopping = True
-        self._hands.poke()
+        self._limiter.poke()
 
     async def unblock(self) -> None:
         """After ``stop``: a read that waits is ended by the server, as if its time were over."""
         if self._client_id:
             with suppress(StoreUnavailable, CommandError):
-                connection = await self._bus.redis.connection_for(self._lane.stream)
+                connection = await self._bus.redis.connection_for(self._keys.stream)
                 await connection.send(("CLIENT", "UNBLOCK", self._client_id))
 
     def _greeted(self, replies: list[Any]) -> None:
         self._client_id = replies[0] if isinstance(replies[0], int) else 0
 
     def _command(self, count: int) -> tuple[str | int, ...]:
-        lane = self._lane
+        keys = self._keys
         return (
-            "XREADGROUP", "GROUP", lane.group, self._bus.instance, "COUNT", count, "BLOCK", BLOCK_MS,
-            "STREAMS", lane.stream, ">",
+            "XREADGROUP", "GROUP", keys.group, self._bus.instance, "COUNT", count, "BLOCK", BLOCK_MS,
+            "STREAMS", keys.stream, ">",
         )  # fmt: skip
 
     async def _joined(self) -> RedisConnection:
@@ -121,9 +121,9 @@ class GroupReader:
         return connection
 
     async def _join(self, connection: RedisConnection) -> None:
-        lane = self._lane
+        keys = self._keys
         try:
-            await connection.send(("XGROUP", "CREATE", lane.stream, lane.group, "0", "MKSTREAM"))
+            await connection.send(("XGROUP", "CREATE", keys.stream, keys.group, "0", "MKSTREAM"))
         except CommandError as error:
             if error.code != "BUSYGROUP":  # it is there already
                 raise
@@ -131,7 +131,7 @@ class GroupReader:
 
     async def _show_up(self, connection: RedisConnection) -> None:
         """Is counted among the group's readers: before 7.2 Redis does not see a member that only waits."""
-        lane = self._lane
+        keys = self._keys
         await connection.send(
-            ("XREADGROUP", "GROUP", lane.group, self._bus.instance, "STREAMS", lane.stream, BEYOND_ALL)
+            ("XREADGROUP", "GROUP", keys.group, self._bus.instance, "STREAMS", keys.stream, BEYOND_ALL)
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from shared.bus.acknowledger import Acknowledger, StreamKeys
+from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.dispatch import Dispatcher
-from shared.bus.hands import Hands
-from shared.bus.settlement import Lane, Settlement
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError
 
@@ -31,26 +31,26 @@ class Recovery:
 
     Entries are claimed without counting as delivered, and counted one by one as they are begun: of those that were
     begun twice already, only one runs at a time. So the one that crashes its consumers is found, and what merely
-    stood beside it is not buried with it.
+    stood beside it is not given up with it.
     """
 
     def __init__(
         self,
         bus: Bus,
-        lane: Lane,
-        hands: Hands,
+        keys: StreamKeys,
+        limiter: ConcurrencyLimiter,
         dispatcher: Dispatcher,
-        settlement: Settlement,
+        acknowledger: Acknowledger,
         *,
         claim_idle_ms: int,
         batch: int,
     ) -> None:
         """``claim_idle_ms``: after how long a silent member's entries are taken over."""
         self._bus = bus
-        self._lane = lane
-        self._hands = hands
+        self._keys = keys
+        self._limiter = limiter
         self._dispatcher = dispatcher
-        self._settlement = settlement
+        self._acknowledger = acknowledger
         self._idle_ms = claim_idle_ms
         self._batch = batch
         self._cursor: bytes = b"0-0"
@@ -69,7 +69,7 @@ class Recovery:
                     break
                 except CommandError as error:
                     if error.code != "NOGROUP":
-                        _log.error("recovery_failed", stream=self._lane.stream, reason=str(error))
+                        _log.error("recovery_failed", stream=self._keys.stream, reason=str(error))
                     break
             await asyncio.sleep(interval)
 
@@ -82,59 +82,59 @@ class Recovery:
                 try:
                     await self._begin_alone(entry_id)
                 except (StoreUnavailable, CommandError) as error:
-                    _log.warning("suspect_left", stream=self._lane.stream, reason=str(error))
+                    _log.warning("suspect_left", stream=self._keys.stream, reason=str(error))
                 finally:
-                    self._hands.drop((entry_id,))
+                    self._limiter.drop((entry_id,))
             await self._wake.wait()
 
     async def take_up_own(self) -> None:
         """Begins what Redis counts as ours and is not in hand: an answer of Redis was lost on its way to us."""
         async with self._claiming:
-            room = min(self._batch, self._hands.free)
+            room = min(self._batch, self._limiter.free)
             if room <= 0:
                 return
-            lane = self._lane
+            keys = self._keys
             # Without XREADGROUP: that would count everything in hand as delivered once more.
             rows: list[Any] = await self._bus.redis.execute(
-                "XPENDING", lane.stream, lane.group, "-", "+", MOST_OWN, self._bus.instance
+                "XPENDING", keys.stream, keys.group, "-", "+", MOST_OWN, self._bus.instance
             )
-            left = [(row[0], int(row[3])) for row in rows if row[0] not in self._hands.held][:room]
+            left = [(row[0], int(row[3])) for row in rows if row[0] not in self._limiter.held][:room]
             await self._sort([entry_id for entry_id, _ in left], [begun for _, begun in left])
 
     async def hand_back(self, ids: Sequence[bytes]) -> None:
         """Of these, what is ours still may be taken by others at once."""
         if ids:
-            held = await self._settlement.keep(ids, self._idle_ms + 1)
-            _log.info("handed_back", stream=self._lane.stream, entries=held)
+            held = await self._acknowledger.keep(ids, self._idle_ms + 1)
+            _log.info("handed_back", stream=self._keys.stream, entries=held)
 
     async def _beat(self) -> None:
         """Tells the group that what takes long is still worked on."""
-        slow = self._hands.held_since(asyncio.get_running_loop().time() - self._idle_ms / 4000)
+        slow = self._limiter.held_since(asyncio.get_running_loop().time() - self._idle_ms / 4000)
         if slow:
-            held = await self._settlement.keep(slow)
+            held = await self._acknowledger.keep(slow)
             if held < len(slow):
-                _log.warning("taken_over_by_another", stream=self._lane.stream, entries=len(slow) - held)
+                _log.warning("taken_over_by_another", stream=self._keys.stream, entries=len(slow) - held)
 
     async def _claim(self) -> None:
         async with self._claiming:
-            room = min(self._batch, self._hands.free)
+            room = min(self._batch, self._limiter.free)
             if room <= 0:
                 return
-            lane = self._lane
+            keys = self._keys
             self._cursor, claimed, *_ = await self._bus.redis.execute(
-                "XAUTOCLAIM", lane.stream, lane.group, self._bus.instance, self._idle_ms, self._cursor,
+                "XAUTOCLAIM", keys.stream, keys.group, self._bus.instance, self._idle_ms, self._cursor,
                 "COUNT", room, "JUSTID",
             )  # fmt: skip
-            ids: list[bytes] = [entry_id for entry_id in claimed if entry_id not in self._hands.held]
+            ids: list[bytes] = [entry_id for entry_id in claimed if entry_id not in self._limiter.held]
             if ids:
-                _log.info("took_over", stream=lane.stream, entries=len(ids))
+                _log.info("took_over", stream=keys.stream, entries=len(ids))
                 await self._sort(ids, await self._deliveries(ids))
 
     async def _deliveries(self, ids: Sequence[bytes]) -> list[int | None]:
         """How often each was begun; ``None`` for what is not ours any more."""
-        lane = self._lane
+        keys = self._keys
         answers: list[Any] = await self._bus.redis.execute_many(
-            [("XPENDING", lane.stream, lane.group, entry_id, entry_id, 1) for entry_id in ids]
+            [("XPENDING", keys.stream, keys.group, entry_id, entry_id, 1) for entry_id in ids]
         )
         own = self._bus.instance.encode()
         return [
@@ -148,9 +148,9 @@ class Recovery:
             if begun is None:
                 continue
             if begun >= MOST_DELIVERIES:
-                await self._settlement.bury(entry_id, f"crashed its consumer {begun} times")
+                await self._acknowledger.dead_letter(entry_id, f"crashed its consumer {begun} times")
             elif begun > 1:
-                self._hands.take((entry_id,))
+                self._limiter.take((entry_id,))
                 self._suspects.append(entry_id)
                 self._wake.set()
             else:
@@ -162,7 +162,7 @@ class Recovery:
         if await self._deliveries([entry_id]) == [None]:
             return
         entries = await self._begin([entry_id])
-        self._hands.drop((entry_id,))
+        self._limiter.drop((entry_id,))
         tasks = self._dispatcher.dispatch(entries)
         if tasks:
             await asyncio.wait(tasks)
@@ -170,6 +170,6 @@ class Recovery:
     async def _begin(self, ids: Sequence[bytes]) -> list[Any]:
         """The entries, counted as delivered once more."""
         held = await self._bus.redis.execute(
-            "XCLAIM", self._lane.stream, self._lane.group, self._bus.instance, 0, *ids
+            "XCLAIM", self._keys.stream, self._keys.group, self._bus.instance, 0, *ids
         )
         return [entry for entry in held if entry is not None]

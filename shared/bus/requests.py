@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from shared.bus.envelope import Field
-from shared.bus.errors import RemoteFailure
 from shared.bus.metrics import BusMetrics
 from shared.contracts.base import Message, MessageType
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -24,6 +22,16 @@ FAILED: Final = "failed"
 ReplyT = TypeVar("ReplyT", bound=Message)
 Reply = tuple[bytes | None, bytes | None]
 """Body, or the word for why there is none."""
+
+
+class RemoteFailure(Exception):  # noqa: N818 - named as the callers speak of it
+    """The other service could not carry out the command and will not: a bug there, or a message it cannot read."""
+
+    def __init__(self, command_type: str, reason: str) -> None:
+        """``reason`` is for logs, never for answers."""
+        super().__init__(f"{command_type}: {reason}")
+        self.command_type = command_type
+        self.reason = reason
 
 
 class PreparedRequest(Generic[ReplyT]):
@@ -96,10 +104,6 @@ class PreparedRequest(Generic[ReplyT]):
                 BusUnavailable("down") if isinstance(error, StoreUnavailable) else error
             )
             self._future.exception()
-
-    def on_end(self, told: Callable[[asyncio.Future[Reply]], None]) -> None:
-        """``told`` is called with what has come: a reply, why there is none, or that nobody waits any more."""
-        self._future.add_done_callback(told)
 
     def abandon(self) -> None:
         """Nobody waits any more; a late reply is dropped."""

@@ -20,8 +20,8 @@ local function body(stream, id)
 end
 """
 
-PUT_ASIDE: Final = Script(
-    "put_aside",
+DELAY: Final = Script(
+    "delay",
     _HELD
     + """
 -- KEYS: stream, delayed. ARGV: group, member, id, pause in ms. The entry leaves the stream and comes back later.
@@ -55,8 +55,8 @@ return #due
 """,
 )
 
-BURY: Final = Script(
-    "bury",
+DEAD_LETTER: Final = Script(
+    "dead_letter",
     _HELD
     + """
 -- KEYS: stream, dead. ARGV: group, member, id, whether to delete, then what is told of it. Moves it to the dead letters.

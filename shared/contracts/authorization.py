@@ -51,7 +51,10 @@ class PreparedAuthorization(Message):
 
     outcome: Literal["consent", "sign_in", "redirect", "refused"]
     consent: ConsentRequest | None = None
+    user: SessionUser | None = None
+    """Who is signed in, with a refusal."""
     continue_id: str | None = None
+    """With ``sign_in``, for consent_ui of release 0.1."""
     location: str | None = None
     """For ``redirect``: the whole Location, byte for byte."""
     refusal: Refusal | None = None
@@ -62,7 +65,6 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     ``query`` holds the percent-decoded pairs in their order, duplicates included; for ``client_file_flow`` it
     begins with ``("client_id", …)`` from the path; for ``device`` with ``("user_code", …)``.
-    ``target`` is the path and raw query on our origin, kept for after a sign-in.
     """
 
     type: ClassVar[str] = "authorization.prepare"
@@ -71,7 +73,8 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     surface: Surface
     query: tuple[tuple[str, str], ...]
-    target: str
+    target: str = "/"
+    """The path and query of the page, from consent_ui of release 0.1."""
     session: str | None
     peer: str
     request_id: str

@@ -51,6 +51,8 @@ class Command(Message, Generic[ReplyT]):
     """The service whose command stream carries it."""
     replies: ClassVar[MessageType]
     """The shape of the answer."""
+    always_passes: ClassVar[bool] = False
+    """Whether it takes something back: then it is sent however much waits before it."""
 
 
 class Event(Message):

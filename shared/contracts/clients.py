@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Done, Message, MessageType
+from shared.contracts.base import Command, Message, MessageType
+from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 """The cause of an attempt that will fail once the overlap ends; the console looks for it."""
@@ -17,21 +18,36 @@ class FieldError(Message):
     detail: str
 
 
-class ClientView(Message):
+class ClientTexts(Message):
+    """What an author may say of a client, one text each; not yet checked (the rules live in auth_api)."""
+
+    model_config = PUBLIC_NAMES
+
+    name: str | None = None
+    api_key_format: str | None = None
+    api_key_filename: str | None = None
+    webhook_uri: str | None = None
+    homepage: str | None = None
+    description: str | None = None
+
+
+class ClientFields(ClientTexts):
+    """A whole registration as an author writes it; not yet checked either."""
+
+    redirect_uris: tuple[str, ...] = ()
+    """The first is the default (RFC 6749 §3.1.2.3)."""
+    requested_permissions: tuple[str, ...] = ()
+    public: bool = False
+    """Has no secret and must use PKCE (RFC 6749 §2.1, RFC 7636)."""
+
+
+class ClientView(ClientFields):
     """A registered client, without its secret."""
 
     client_id: str
     name: str
     author: int
     author_name: str
-    redirect_uris: tuple[str, ...]
-    requested_permissions: tuple[str, ...]
-    api_key_format: str | None
-    api_key_filename: str | None
-    webhook_uri: str | None
-    homepage: str | None
-    description: str | None
-    public: bool
     created_on: int
     by_operator: bool = False
     """Registered by the site's operator, who vouches for it."""
@@ -40,19 +56,10 @@ class ClientView(Message):
     old_secret_until: int | None = None
     """Until when the secret before the last reset works, where one was let work on."""
 
-
-class ClientFields(Message):
-    """What an author may say of a client; not yet checked (the rules live in auth_api)."""
-
-    name: str | None = None
-    redirect_uris: tuple[str, ...] = ()
-    requested_permissions: tuple[str, ...] = ()
-    api_key_format: str | None = None
-    api_key_filename: str | None = None
-    webhook_uri: str | None = None
-    homepage: str | None = None
-    description: str | None = None
-    public: bool = False
+    @property
+    def redirect_uri(self) -> str | None:
+        """The default redirect URI, where there is one."""
+        return self.redirect_uris[0] if self.redirect_uris else None
 
 
 class ClientAnswer(Message):
@@ -67,62 +74,58 @@ class ClientAnswer(Message):
     errors: tuple[FieldError, ...] = ()
 
 
-class CreateClient(Command[ClientAnswer]):
-    """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
+class _AuthorsCommand(Command[ClientAnswer]):
+    """What the person behind a session asks of the registry."""
 
-    type: ClassVar[str] = "client.create"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
+
+
+class CreateClient(_AuthorsCommand):
+    """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
+
+    type: ClassVar[str] = "client.create"
+
     fields: ClientFields
     secret_digest: str | None
 
 
-class ReadOwnClient(Command[ClientAnswer]):
+class ReadOwnClient(_AuthorsCommand):
     """One client, to its author."""
 
     type: ClassVar[str] = "client.read"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
 
 
-class UpdateClient(Command[ClientAnswer]):
+class UpdateClient(_AuthorsCommand):
     """Replace everything of a client that may change (not id, secret, author, permissions, ``public``)."""
 
     type: ClassVar[str] = "client.update"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
-    session: str
     client_id: str
     fields: ClientFields
 
 
-class ResetClientSecret(Command[ClientAnswer]):
+class ResetClientSecret(_AuthorsCommand):
     """Give a client a new secret (its digest); the old one works ``overlap_seconds`` longer."""
 
     type: ClassVar[str] = "client.reset-secret"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
+    always_passes: ClassVar[bool] = True
 
-    session: str
     client_id: str
     secret_digest: str
     overlap_seconds: int = 0
 
 
-class DeleteClient(Command[ClientAnswer]):
+class DeleteClient(_AuthorsCommand):
     """Delete a client; every key, code and pending request of it is dead when this is answered."""
 
     type: ClassVar[str] = "client.delete"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
+    always_passes: ClassVar[bool] = True
 
-    session: str
     client_id: str
 
 
@@ -165,9 +168,11 @@ class AuthenticateClient(Command[ClientAuthenticated]):
 
 
 class Attempt(Message):
-    """One authorize or token attempt of a client, redacted: its flight recorder."""
+    """One authorize or token attempt of a client, redacted, with its exact cause."""
 
-    on: int
+    model_config = ANSWERED
+
+    on: Milliseconds
     step: str
     result: Literal["ok", "refused"]
     error: str | None
@@ -181,17 +186,6 @@ class AttemptList(Message):
 
     outcome: Literal["done", "signed_out", "not_found"]
     attempts: tuple[Attempt, ...] = ()
-
-
-class NoteUndelivered(Command[Done]):
-    """These keys were made but their answer never left: they are revoked, and their clients' authors may know why."""
-
-    type: ClassVar[str] = "client.note-undelivered"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = Done
-
-    keys: tuple[tuple[str, str], ...]
-    """``(client_id, key_id)`` of each."""
 
 
 class ListAttempts(Command[AttemptList]):

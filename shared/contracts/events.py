@@ -7,32 +7,6 @@ from typing import ClassVar, Literal
 from shared.contracts.base import Event
 
 
-class KeyIssued(Event):
-    """A key's row was committed."""
-
-    type: ClassVar[str] = "key.issued"
-    stream: ClassVar[str] = "events.keys"
-
-    key_id: str
-    user_id: int
-    client_id: str | None
-    permissions: tuple[str, ...]
-    on: int
-
-
-class KeyRevoked(Event):
-    """A key ended."""
-
-    type: ClassVar[str] = "key.revoked"
-    stream: ClassVar[str] = "events.keys"
-
-    key_id: str
-    user_id: int
-    client_id: str | None
-    reason: str
-    on: int
-
-
 class KeysNarrowed(Event):
     """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
 

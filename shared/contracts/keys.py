@@ -21,26 +21,30 @@ class KeyView(Message):
     last_used_on: int | None
     expires_on: int | None
     status: KeyStatus
-    delivered: bool
     used_permissions: tuple[str, ...] = ()
     """Those that a check has asked for."""
+    delivered: bool = True
+    """Only the previous release reads it, which runs beside this one during an upgrade."""
 
 
 class IssueKeyReply(Message):
     """What became of an ``IssueKey``.
 
-    ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another key came out of this code (it is revoked now);
-    with ``key`` it is this key that came out of it, revoked since the code was presented again meanwhile.
-    ``superseded``: a later attempt at the same code has won. ``consent_withdrawn``: the grant, client or user
-    ended after the consent was given.
+    ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another
+    key came out of this code (it is revoked now); with ``key`` it is this key that came out of it, revoked since the
+    code was presented again meanwhile. ``superseded``: the requester has given this key up, and the code was given
+    back. ``consent_withdrawn``: the grant, client or user ended after the consent was given.
     """
 
     outcome: Literal["issued", "code_already_used", "superseded", "consent_withdrawn"]
     key: KeyView | None = None
 
 
-class IssueKey(Command[IssueKeyReply]):
-    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+class OrderKey(Command[IssueKeyReply]):
+    """The part of an ``IssueKey`` that the requester of a code's key knows.
+
+    What the person consented to is attached from the code's record by the script that spends the code.
+    """
 
     type: ClassVar[str] = "key.issue"
     queue: ClassVar[str] = "key_issuer"
@@ -51,50 +55,29 @@ class IssueKey(Command[IssueKeyReply]):
     """SHA-256 of the key in hex; the issuer adds its pepper."""
     code_digest: str | None
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
-    attempt: int = 1
-    """Counts the redeems of one released code: a higher one replaces an undelivered row, never joins it."""
     abandoned: tuple[str, ...] = ()
     """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
-    binding: dict[str, str] | None = None
-    """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
+    identifier: str
+    """What the key is called where the person gave it no ``label``."""
+    origin: KeyOrigin
+    shown: bool = True
+    """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
+
+
+class IssueKey(OrderKey):
+    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+
     user_id: int
     username: str
     client_id: str | None
-    identifier: str
-    """What the key is called where the person gave it no ``label``."""
     label: str | None = None
     """What the person calls the device or place that the key is for."""
     permissions: tuple[str, ...]
     expires_on: int | None = None
     consented_on: int
     """When the person agreed; a later revocation of the grant refuses the key."""
-    origin: KeyOrigin
-    shown: bool = True
-    """Whether the reply is to show the key that was issued; an exchange needs no more than the outcome."""
-
-    @classmethod
-    def without_consent(
-        cls,
-        *,
-        key_id: str,
-        digest: str,
-        code_digest: str,
-        identifier: str,
-        abandoned: tuple[str, ...],
-        origin: KeyOrigin,
-        shown: bool,
-    ) -> IssueKey:
-        """The part that the requester of a code's key knows; what the person consented to is attached to it."""
-        known = cls.model_construct  # the checker knows only whole commands
-        return known(  # type: ignore[call-arg]
-            key_id=key_id,
-            digest=digest,
-            code_digest=code_digest,
-            identifier=identifier,
-            abandoned=abandoned,
-            origin=origin,
-            shown=shown,
-        )
+    binding: dict[str, str] | None = None
+    """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
 
 
 class AbandonKey(Command[Done]):
@@ -106,13 +89,14 @@ class AbandonKey(Command[Done]):
     type: ClassVar[str] = "key.abandon"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     code_digest: str
 
 
 class ConfirmDelivery(Command[Done]):
-    """These keys reached whoever asked for them: they are no longer ``pending``. Sent in batches, no reply."""
+    """Only the previous release sends it, which runs beside this one during an upgrade; there is nothing to do."""
 
     type: ClassVar[str] = "key.confirm"
     queue: ClassVar[str] = "key_issuer"
@@ -134,6 +118,7 @@ class RevokeKey(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int | None
@@ -146,6 +131,7 @@ class RevokeToken(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-token"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     digest: str
@@ -161,6 +147,7 @@ class RevokeCode(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-code"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     code_digest: str
     client_id: str
@@ -178,6 +165,7 @@ class RevokeHolding(Command[KeysRevoked]):
     type: ClassVar[str] = "key.revoke-holding"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
+    always_passes: ClassVar[bool] = True
 
     user_id: int | None
     client_id: str | None
@@ -186,7 +174,7 @@ class RevokeHolding(Command[KeysRevoked]):
 
 
 class KeyList(Message):
-    """Keys newest first: live ones and those that ended in the last 30 days, at most 200, delivered ones only."""
+    """Keys newest first: live ones and those that ended in the last 30 days, at most 200."""
 
     keys: tuple[KeyView, ...]
 
@@ -242,6 +230,7 @@ class ChangeKey(Command[KeyChanged]):
     type: ClassVar[str] = "key.change"
     queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int

@@ -1,8 +1,8 @@
-"""What consent_ui asks auth_api about the person in front of it."""
+"""The person in front of a page: whose session it is, and the shape of every command that speaks for a person."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from shared.contracts.base import Command, Done, Message, MessageType
 
@@ -14,20 +14,35 @@ class SessionUser(Message):
     username: str
 
 
-class SessionState(Message):
-    """Whose session it is; ``user`` is ``None`` where it is unknown, ended or its user disabled."""
+class PersonalReply(Message):
+    """An answer to a person. Where their session is over ``user`` is ``None``, and nothing was done or told."""
 
-    user: SessionUser | None
+    user: SessionUser | None = None
 
 
-class ReadSession(Command[SessionState]):
-    """Who is signed in with this session? ``session`` is the digest of the cookie's value."""
+PersonalReplyT = TypeVar("PersonalReplyT", bound=PersonalReply)
+
+
+class PersonalCommand(Command[PersonalReplyT]):
+    """A command that speaks for a person: by the digest of the session's cookie, never by the id of an account.
+
+    auth_api finds out whose session it is and answers that too, so that a page asks once. The default of each reply
+    is its answer to a session that is over.
+    """
+
+    session: str
+
+
+class SessionState(PersonalReply):
+    """Whose session it is; no ``user`` where it is unknown, ended or its user disabled."""
+
+
+class ReadSession(PersonalCommand[SessionState]):
+    """Ask who is signed in with this session."""
 
     type: ClassVar[str] = "session.read"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = SessionState
-
-    session: str
 
 
 class EndSession(Command[Done]):
@@ -36,21 +51,6 @@ class EndSession(Command[Done]):
     type: ClassVar[str] = "session.end"
     queue: ClassVar[str] = "auth_api"
     replies: ClassVar[MessageType] = Done
+    always_passes: ClassVar[bool] = True
 
     session: str
-
-
-class ContinuationStored(Message):
-    """The opaque id under which an interrupted visit continues after signing in."""
-
-    continue_id: str
-
-
-class StoreContinuation(Command[ContinuationStored]):
-    """Keep where the person was going (path and query on our own origin) while they sign in, for 15 minutes."""
-
-    type: ClassVar[str] = "continuation.store"
-    queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ContinuationStored
-
-    target: str

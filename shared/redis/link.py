@@ -13,7 +13,7 @@ import structlog
 from shared.errors import StoreUnavailable
 from shared.redis.connection import BECAME_REPLICA, Argument, RedisConnection, connect
 from shared.redis.topology import Key, Topology
-from shared.supervisor import watched
+from shared.supervisor import Backoff, watched
 
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 0.5
@@ -102,7 +102,7 @@ class RedisLink:
             self.connection.abort("moved")
 
     async def _run(self) -> None:
-        pause = SHORTEST_PAUSE
+        backoff = Backoff(first=SHORTEST_PAUSE, longest=LONGEST_PAUSE)
         while True:
             try:
                 connection = await self._connect()
@@ -113,12 +113,12 @@ class RedisLink:
                 self._outage = error.reason
                 self._attempted.set()
                 self._topology.suspect()
-                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await backoff.sleep()
                 continue
             if self._outage:
                 _log.info("redis_back", connection=self._client_name)
-            self.connection, self._outage, pause = connection, "", SHORTEST_PAUSE
+            self.connection, self._outage = connection, ""
+            backoff.reset()
             self._told.clear()
             self._attempted.set()
             reason = await connection.closed

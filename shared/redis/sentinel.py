@@ -19,7 +19,7 @@ LOOK_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 1.0
 
 
-class Panel:
+class SentinelQuorum:
     """All sentinels, with a connection to each that answered last time."""
 
     def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
@@ -53,7 +53,7 @@ class Panel:
             await asyncio.gather(*asking, return_exceptions=True)
         return votes
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Closes the connections; the next question makes them again."""
         for connection in self._connections.values():
             connection.abort("dismissed")
@@ -94,7 +94,7 @@ class PrimaryWatch:
 
     def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
         """Nothing is watched yet."""
-        self._panel = Panel(sentinels)
+        self._quorum = SentinelQuorum(sentinels)
         self._watched: WeakKeyDictionary[RedisConnection, RedisAddress] = WeakKeyDictionary()
         self._task: asyncio.Task[None] | None = None
 
@@ -111,11 +111,11 @@ class PrimaryWatch:
                 if not all(closed.done() for closed in closing):
                     await self._look()
         finally:
-            self._panel.dismiss()
+            self._quorum.close()
 
     async def _look(self) -> None:
-        for primary, votes in (await self._panel.votes()).items():
-            if self._panel.is_most(votes):
+        for primary, votes in (await self._quorum.votes()).items():
+            if self._quorum.is_most(votes):
                 self._end_all_but(primary)
 
     def _end_all_but(self, primary: RedisAddress) -> None:

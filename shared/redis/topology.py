@@ -13,7 +13,7 @@ from typing import Any, Final
 from shared.errors import StoreUnavailable
 from shared.redis.connection import Argument, RedisConnection, connect
 from shared.redis.errors import CommandError
-from shared.redis.sentinel import Panel, PrimaryWatch
+from shared.redis.sentinel import PrimaryWatch, SentinelQuorum
 from shared.redis.url import RedisAddress
 
 SLOTS: Final = 16_384
@@ -104,7 +104,7 @@ class Sentinels(_Learned):
     def __init__(self, sentinels: Sequence[RedisAddress]) -> None:
         """``sentinels``: all that are known; most of those that answer decide."""
         super().__init__()
-        self._panel = Panel(sentinels)
+        self._quorum = SentinelQuorum(sentinels)
         self._watch = PrimaryWatch(sentinels)
         self._primary: RedisAddress | None = None
 
@@ -116,7 +116,7 @@ class Sentinels(_Learned):
         """
         await self._refresh(known=self._primary is not None)
         if self._primary is None:
-            raise StoreUnavailable("redis", self._panel.problem)
+            raise StoreUnavailable("redis", self._quorum.problem)
         return self._primary
 
     def answered(self, replies: Sequence[Any]) -> None:
@@ -134,8 +134,8 @@ class Sentinels(_Learned):
         self._watch.watch(address, connection)
 
     async def _ask(self) -> bool:
-        votes = await self._panel.votes()
-        self._panel.dismiss()
+        votes = await self._quorum.votes()
+        self._quorum.close()
         if votes:
             self._primary = votes.most_common(1)[0][0]
         return bool(votes)

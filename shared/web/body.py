@@ -187,7 +187,7 @@ async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
 def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
     """``value`` as ``model``, or a 400 that names each wrong field (never its value)."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
         fields = tuple(
             FieldError(field=_field_name(item["loc"]), detail=_sentence(item))

@@ -11,11 +11,13 @@ from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
-from shared.correlation import correlation, new_request_id
 from shared.errors import StoreUnavailable
-from shared.metrics import Metrics
+from shared.telemetry.correlation import correlation, new_request_id
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
 from shared.web.body import LARGEST_BODY
 from shared.web.failures import Failure, Problem
 from shared.web.surfaces import Surface, problem_surface
@@ -44,6 +46,7 @@ def make_application(
     surfaces: Sequence[tuple[str, Surface]] = (),
     default_surface: Surface = problem_surface,
     hot: frozenset[str] = frozenset(),
+    tracer: Tracer = NO_TRACES,
 ) -> web.Application:
     """An application with the edge in front of its routes.
 
@@ -51,6 +54,7 @@ def make_application(
         surfaces: path prefixes and the shape in which their errors are told; the first that fits counts.
         default_surface: for all other paths.
         hot: route templates whose requests are counted but not logged, and whose handlers bound their own waiting.
+        tracer: is told of each request but those of ``QUIET_ROUTES``.
     """
     observe = _observer(metrics)
 
@@ -74,17 +78,42 @@ def make_application(
         seconds = perf_counter() - started
         observe(route, request.method, response.status, seconds)
         if route not in hot and route not in QUIET_ROUTES:
-            _log.info(
-                "request",
-                method=request.method[:16],
-                route=route,
-                status=response.status,
-                ms=round(seconds * 1000, 1),
-                request_id=request_id,
-            )
+            _log_request(request, route, response.status, seconds)
         return response
 
-    return web.Application(middlewares=[edge], client_max_size=LARGEST_BODY)
+    application = web.Application(middlewares=[edge], client_max_size=LARGEST_BODY)
+    if tracer.enabled:
+        application.middlewares.insert(0, _traced_by(tracer))
+        application.cleanup_ctx.append(tracer.running)
+    return application
+
+
+def _log_request(request: web.Request, route: str, status: int, seconds: float) -> None:
+    _log.info(
+        "request",
+        method=request.method[:16],
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 1),
+        request_id=request_id_of(request),
+    )
+
+
+def _traced_by(tracer: Tracer) -> Middleware:
+    """The outermost middleware: continues the caller's trace (W3C ``traceparent``), or begins one."""
+
+    @web.middleware
+    async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_template(request)
+        if route in QUIET_ROUTES:
+            return await handler(request)
+        carrier = request.headers.get("traceparent", ""), request.headers.get("tracestate", "")
+        with tracer.answering(request.method, route, carrier) as answered:
+            response = await handler(request)
+            answered(response.status, request_id_of(request))
+            return response
+
+    return traced
 
 
 def _observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:

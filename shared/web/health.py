@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from shared.errors import StoreUnavailable
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 from shared.web.body import json_response
 
 Check = Callable[[], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""The HTTP server: one process, one port, a time limit for request heads, and a stop that loses no request."""
+"""The HTTP server: one process, one port, and a stop that loses no request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
@@ -15,131 +15,28 @@ from typing import Any, Final
 
 import structlog
 import uvloop
-from aiohttp import HttpVersion11, web
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp import web
 
 from shared.process import exit_code
-from shared.web.admission import Refusal, plain_answer, refusal_of, served_by_path
+from shared.web.accept_backlog import listen, open_doors, stop_listening
+from shared.web.connection import Lifetime, LimitedConnection
 from shared.web.health import READINESS
-from shared.web.waiting import BACKLOG, stop_listening
+from shared.web.request_guard import guarded, made_soundly
 
-HEAD_SECONDS: Final = 10.0
-"""A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
 KEEPALIVE_SECONDS: Final = 75.0
-TAKING_SECONDS: Final = 20.0
-"""A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
 DRAIN_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.05
 _ENDING: Final = -1.0
 """The longest connection of a server that stops: every answer is its connection's last."""
 LARGEST_HEADER: Final = 16 * 1024
+_CONNECTION: Final = {
+    "access_log": None,
+    "keepalive_timeout": KEEPALIVE_SECONDS,
+    "max_line_size": LARGEST_HEADER,
+    "max_field_size": LARGEST_HEADER,
+}
 
 _log = structlog.get_logger("latchkey.server")
-
-
-class _LimitedHandler(RequestHandler):
-    """aiohttp's connection handler with a time limit for the head, and errors that tell and log nothing of it."""
-
-    __slots__ = ("_connected_on", "_head_begun")
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._head_begun = True
-        self._connected_on = self._loop.time()
-        super().connection_made(transport)
-        self._limit_head()
-        _limit_taking(transport)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            self._head_begun = False
-        elif not self._head_begun:
-            self._head_begun = True
-            self._limit_head()
-
-    def _limit_head(self) -> None:
-        if self._keepalive_handle is not None:
-            self._keepalive_handle.cancel()
-        close_time = self._loop.time() + HEAD_SECONDS
-        self._next_keepalive_close_time = close_time
-        self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
-
-    def _handle_request(
-        self,
-        request: web.BaseRequest,
-        start_time: float | None,
-        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Turns away, without routing, what is unsound whatever it asks for."""
-        refusal = refusal_of(request)
-        if refusal is not None:
-            request._cache["version"] = HttpVersion11  # noqa: SLF001 - else the answer speaks what we do not
-            request_handler = partial(_refuse, refusal)
-        return super()._handle_request(request, start_time, request_handler)
-
-    def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """On an old connection, and on all while the server stops, the answer is the last: the client takes another."""
-        oldest = getattr(self._manager, "longest_connection", inf)
-        if oldest != inf and self._loop.time() - self._connected_on > oldest:
-            resp.force_close()
-        return super().finish_response(request, resp, start_time)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; it quotes the request, maybe a secret
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
-        _log.info("request_refused_before_routing", status=status, reason=type(exc).__name__)
-        return plain_answer(
-            status,
-            "The request is no well-formed HTTP/1.1." if status == 400 else "Something went wrong.",  # noqa: PLR2004
-        )
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """A body that nobody could decode is its sender's fault: no stack trace of ours."""
-        if not isinstance(kw.get("exc_info"), RequestPayloadError):
-            super().log_exception(*args, **kw)
-
-
-def _limit_taking(transport: asyncio.BaseTransport) -> None:
-    """Lets the kernel drop a client that takes nothing; where it cannot (not Linux), the proxy in front must."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
-        return
-    if connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(TAKING_SECONDS * 1000))
-
-
-async def _refuse(refusal: Refusal, _request: web.BaseRequest) -> web.StreamResponse:
-    _log.info("request_refused_before_routing", status=refusal[0], reason=refusal[1])
-    return plain_answer(*refusal)
-
-
-class _Server(web.Server):
-    """aiohttp's server with our connection handler."""
-
-    longest_connection = inf
-    """Seconds after which a connection is closed with its next answer."""
-
-    def __call__(self) -> RequestHandler:
-        return _LimitedHandler(self, loop=self._loop, **self._kwargs)
-
-
-class _Runner(web.AppRunner):
-    """aiohttp's runner with our server."""
-
-    async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
-        plain.__class__ = _Server
-        plain.request_factory = served_by_path(plain.request_factory)
-        return plain
 
 
 @asynccontextmanager
@@ -167,35 +64,29 @@ async def serving(
     Raises:
         OSError: the port is taken or the address is not ours.
     """
-    runner = _Runner(
-        application,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=drain_seconds,
-        max_line_size=LARGEST_HEADER,
-        max_field_size=LARGEST_HEADER,
-    )
+    runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=drain_seconds)
     await runner.setup()
+    listening: list[asyncio.Server] = []
     try:
-        site = _site(runner, host, port, listener)
-        await site.start()
-        server: Any = runner.server
-        server.longest_connection = longest_connection
-        yield _port_of(runner)
+        server = runner.server
+        assert server is not None
+        server.request_handler = guarded(server.request_handler)
+        server.request_factory = made_soundly(server.request_factory)
+        lifetime = Lifetime(longest_connection)
+        connection = partial(LimitedConnection, server, lifetime, **_CONNECTION)
+        doors = [listener] if listener is not None else await open_doors(host, port)
+        bound = _port_of(doors[0])
+        listening = await listen(doors, connection)
+        yield bound
         if READINESS in application:
             application[READINESS].draining = True
-        server.longest_connection = _ENDING
-        await stop_listening(site, server)
+        lifetime.longest = _ENDING
+        await stop_listening(listening, connection)
         await _linger(server, linger_seconds)
     finally:
+        for each in listening:
+            each.close()
         await runner.cleanup()
-
-
-def _site(runner: web.AppRunner, host: str, port: int, listener: socket.socket | None) -> web.BaseSite:
-    if listener is None:
-        return web.TCPSite(runner, host, port, backlog=BACKLOG)
-    return web.SockSite(runner, listener, backlog=BACKLOG)
 
 
 async def _linger(server: web.Server, seconds: float) -> None:
@@ -284,6 +175,6 @@ async def _tell_when_ready(application: web.Application, on_ready: Callable[[], 
     on_ready()
 
 
-def _port_of(runner: web.AppRunner) -> int:
-    address = runner.addresses[0]
+def _port_of(door: socket.socket) -> int:
+    address = door.getsockname()
     return int(address[1]) if isinstance(address, tuple) else 0

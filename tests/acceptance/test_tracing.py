@@ -211,7 +211,7 @@ def test_without_a_collector_opentelemetry_is_not_even_imported(service: str) ->
     code = (
         "import sys; from shared.settings import load_settings; from services.SERVICE.app import create_app;"
         "create_app(load_settings());"
-        "sys.exit(', '.join({'opentelemetry', 'google.protobuf', 'requests', 'shared.spans'} & set(sys.modules)) or None)"
+        "sys.exit(', '.join({'opentelemetry', 'google.protobuf', 'requests', 'shared.telemetry.spans'} & set(sys.modules)) or None)"
     ).replace("SERVICE", service)
     environ = {
         "LATCHKEY_DATABASE_URL": "postgresql://a:b@127.0.0.1/c",

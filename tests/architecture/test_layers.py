@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shared.contracts.base import Command
 from tests.architecture.syntax import parsed
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
@@ -49,3 +51,17 @@ def test_handlers_leave_the_stores_to_use_cases() -> None:
         if name.split(".")[0] in ("asyncpg", "redis")
     ]
     assert offending == []
+
+
+def test_pages_send_commands_to_auth_api_alone() -> None:
+    """Who is meant by a command is for auth_api to find out: consent_ui may say nothing to the issuer."""
+    sent = [
+        (path.name, name, getattr(importlib.import_module(module), name))
+        for path in (SERVICES / "consent_ui").rglob("*.py")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("shared.contracts")
+        for name in (alias.name for alias in node.names)
+    ]
+    commands = [each for each in sent if isinstance(each[2], type) and issubclass(each[2], Command)]
+    assert commands
+    assert [each for each in commands if getattr(each[2], "queue", "auth_api") != "auth_api"] == []

@@ -103,10 +103,15 @@ async def test_accept_reaches_a_private_scheme(walker: Walker) -> None:
     assert (await sent.value).url.startswith("com.example.app:/cb?code=")
 
 
-async def test_the_app_may_send_the_person_on(walker: Walker, integrator: Integrator) -> None:
-    """Browsers apply our policy to the app's own redirects too: most callbacks lead on to another of its hosts."""
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_app_may_send_the_person_on(
+    new_walker: NewWalker, integrator: Integrator, scheme: str, *, script: bool
+) -> None:
+    """Browsers would apply our policy to the app's own redirects too: callbacks lead on to other hosts and schemes."""
+    walker = await new_walker(script=script, ignore_https_errors=True)
+    await walker.join()
     integrator.onward = f"{integrator.other}/home"
-    client = await walker.own_client(redirectUris=[f"{integrator.http}/cb"])
+    client = await walker.own_client(redirectUris=[f"{getattr(integrator, scheme)}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")
     await expect(walker.page).to_have_title("Home")

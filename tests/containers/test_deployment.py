@@ -146,6 +146,7 @@ def test_each_redis_user_is_held_to_its_own_keys(deployment: Deployment) -> None
         ("key_issuer", ("KEYS", "*")),
         ("consent_ui", ("GET", "lk:session:x")),
         ("consent_ui", ("XRANGE", "lk:{auth_api:0}:commands", "-", "+")),
+        ("consent_ui", ("XADD", "lk:{key_issuer:0}:commands", "*", "t", "key.issue")),
         ("consent_ui", ("XREAD", "STREAMS", "lk:{replies.auth_api.x}", "0")),
         ("consent_ui", ("HGETALL", "lk:{key_issuer:0}:code:x")),
         ("consent_ui", ("EVAL", "return 1", "0")),

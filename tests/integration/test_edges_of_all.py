@@ -45,7 +45,7 @@ def routes() -> list[tuple[str, str]]:
     """Method and path of every public route of the product, with an id that nobody has."""
     application = web.Application()
     auth_api.add_routes(application)
-    consent_ui.add_routes(application, {})
+    consent_ui.add_routes(application)
     key_issuer.add_routes(application.router, key_issuer.Handlers(_never, _never, _never, _never))
     found = {
         (route.method, re.sub(r"\{[^}]*\}", "nobody", route.resource.canonical))

@@ -88,6 +88,18 @@ async def test_rows_of_a_release_fit_into_todays_schema(
 
 
 @EVERY_RELEASE
+async def test_keys_made_by_a_release_live_from_their_commit(servers: Servers, release: Release) -> None:
+    """It runs beside this one for a while: what it makes waits for no delivery, so that its sweeper ends nothing."""
+    async with fresh_database(servers) as url, connected(url, "keys") as connection:
+        queries = release.queries("keys")
+        row = ("k" * 16, b"d" * 32, b"c" * 32, 1, 2, "b", "C", "x", "p", "code", 1, None, None, b"{}")
+        await connection.execute(queries["insert_keys"], *([value] for value in row), 1, 1)
+        assert await connection.fetch(queries["lock_undelivered_keys"], 2**62, 10) == []
+        (key,) = await connection.fetch(queries["list_live_keys"], 2, 1, 10)
+        assert key["key_id"] == "k" * 16
+
+
+@EVERY_RELEASE
 async def test_a_backup_of_a_release_is_restored_by_this_one(servers: Servers, release: Release) -> None:
     """It is brought up to date on the way; the key in it is still good, and so is the password."""
     known = release.known()

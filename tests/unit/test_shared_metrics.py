@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.workers.shared_metrics import labelled, merged
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 
 
 def _exposition(number: int, requests: int) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from services.auth_api.metrics import AuthMetrics
 from services.key_issuer.metrics import IssuerMetrics
 from shared.bus.metrics import BusMetrics
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 
 GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 

@@ -139,7 +139,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
         59,
         "an absolute form must name a host",
         _SERVICES,
-        rewritten_call("_Runner._make_server", "served_by_path", "_1"),
+        rewritten_call("serving", "made_soundly", "_1"),
         picking="absolute_form",
     ),
     weaken(

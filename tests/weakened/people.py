@@ -45,14 +45,14 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         25,
         "a form needs no token",
         _DECIDING,
-        without_operand("read_page_form", "accepts"),
+        without_operand("is_of_session", "accepts"),
         picking="token_belongs",
     ),
     weaken(
         25,
         "a form may come from another site",
         _DECIDING,
-        without_call("read_page_form", "require_same_origin"),
+        without_call("read_own_form", "require_same_origin"),
         picking="another_site",
     ),
     weaken(
@@ -67,12 +67,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "the form may name another redirect URI",
         _DECIDING,
         rewritten_call(
-            "decide_request",
-            "answer_decision",
-            "answer_decision(_1, _2.model_copy(update={'redirect_uri': form.one('redirect_uri') or _2.redirect_uri}), _3)",
-            "code",
+            "decide_request", "append_parameters", "append_parameters(form.one('redirect_uri') or _1, _2)"
         ),
-        picking="follows_the_server",
     ),
     weaken(
         27,
@@ -108,9 +104,9 @@ CONSENT: Final[tuple[Weakening, ...]] = (
     ),
     weaken(
         32,
-        "the policy of the consent page does not name where Accept leads",
+        "the consent page says where its form may lead",
         _CONSENT_PAGE,
-        before("content_security_policy", "_1 = ()"),
+        before("content_security_policy", "forms_stay_here = True"),
         picking="only_this_page",
     ),
     weaken(
@@ -134,8 +130,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
     weaken(
         36,
         "every text that begins with a slash is a path of ours",
-        ("auth_api/test_continuations.py", _SESSIONS),
-        constant("_TARGET@take_continuation", "re.compile('/[\\\\x20-\\\\x7e\\\\t\\\\r\\\\n]*', re.ASCII)"),
+        ("shared/test_return_to.py", _SESSIONS),
+        constant("_TARGET@read_target", "re.compile('/[\\\\x20-\\\\x7e\\\\t\\\\r\\\\n]*', re.ASCII)"),
     ),
     weaken(
         37,
@@ -203,7 +199,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         51,
         "unknown fields of a client are ignored",
         "auth_api/test_clients.py",
-        keyword("_STRICT@NewClient", "extra", "'ignore'"),
+        rewritten_call("_ClientBody", "ConfigDict", "ConfigDict(extra='ignore', strict=True)"),
     ),
     weaken(
         52,
@@ -221,7 +217,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         53,
         "a client may revoke the keys of another",
         ("key_issuer/test_revocation.py", "oauth/test_exchange.py"),
-        without_operand("revoke_token.work", "client_id"),
+        without_operand("revoke_token.find", "client_id"),
         picking="own_keys_only or own_key_alone",
     ),
     weaken(

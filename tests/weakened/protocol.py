@@ -154,7 +154,7 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
     weaken(
         11,
         "an unknown grant is taken for the code grant",
-        (_REDEEMING, "oauth/test_token_request.py"),
+        (_REDEEMING, "oauth/test_token.py"),
         never("read_token_request", "GRANT_TYPES"),
     ),
     weaken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final
@@ -19,6 +20,8 @@ _OPERATORS: Final[dict[type[ast.AST], str]] = {
     ast.NotEq: "!=",
     ast.Not: "not",
 }
+
+_PLACE: Final = re.compile(r"_[0-9]?")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -91,7 +94,9 @@ def statements(
         | {
             each.id
             for each in ast.walk(parsed)
-            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            if isinstance(each, ast.Name)
+            and isinstance(each.ctx, ast.Store)
+            and not _PLACE.fullmatch(each.id)
         }
     )
     known |= {

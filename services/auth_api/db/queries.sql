@@ -57,11 +57,14 @@ SELECT user_id FROM users WHERE user_id = $1 AND disabled_on IS NULL FOR NO KEY 
 SELECT count(*) FROM clients WHERE author_id = $1;
 
 -- name: insert_client
--- A new client; clients_id_taken refuses an id that exists.
+-- A new client, given as JSON; clients_id_taken refuses an id that exists.
 INSERT INTO clients (
     client_id, name, author_id, redirect_uris, requested_permissions, api_key_format, api_key_filename,
     webhook_uri, homepage, description, public, secret_digest, by_operator, self_registered, created_on)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+SELECT
+    client_id, name, author_id, redirect_uris, requested_permissions, api_key_format, api_key_filename,
+    webhook_uri, homepage, description, public, secret_digest, by_operator, self_registered, created_on
+FROM jsonb_populate_record(NULL::clients, $1);
 
 -- name: find_client
 -- One client with the digests of its secrets and its author's name.
@@ -96,11 +99,13 @@ FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
 WHERE c.client_id = ANY ($1);
 
 -- name: update_client
--- Everything of a client that may change.
-UPDATE clients
-SET name = $2, redirect_uris = $3, api_key_format = $4, api_key_filename = $5, webhook_uri = $6,
-    homepage = $7, description = $8
-WHERE client_id = $1;
+-- Everything of a client that may change, given as JSON.
+UPDATE clients AS c
+SET name = new.name, redirect_uris = new.redirect_uris, api_key_format = new.api_key_format,
+    api_key_filename = new.api_key_filename, webhook_uri = new.webhook_uri, homepage = new.homepage,
+    description = new.description
+FROM jsonb_populate_record(NULL::clients, $2) AS new
+WHERE c.client_id = $1;
 
 -- name: reset_client_secret
 -- A new secret; the one before counts until $3, or not at all where $3 is null.
@@ -160,9 +165,12 @@ SET permissions = (
     granted_on = greatest(grants.granted_on, excluded.granted_on)
 RETURNING user_id;
 
--- name: delete_grant
--- Ends a standing consent; when it was last given.
-DELETE FROM grants WHERE user_id = $1 AND client_id = $2 RETURNING granted_on;
+-- name: delete_grants
+-- Ends a person's standing consent to one client, or to all of them; when the last of these was given.
+WITH ended AS (
+    DELETE FROM grants WHERE user_id = $1 AND ($2::text IS NULL OR client_id = $2::text) RETURNING granted_on
+)
+SELECT max(granted_on) FROM ended;
 
 -- name: insert_event
 -- An event for the relay, written with the change that it tells.

@@ -7,7 +7,6 @@ from aiohttp import web
 from services.auth_api.apps import disconnect_app, list_apps
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
-from shared.contracts.apps import ConnectedApp
 from shared.web.body import json_response
 from shared.web.failures import Problem
 
@@ -15,26 +14,13 @@ from shared.web.failures import Problem
 async def list_connected(request: web.Request) -> web.Response:
     """GET: 200 with the clients that hold a live key or a grant of the person."""
     user = await signed_in(request)
-    return json_response([_document(app) for app in await list_apps(request.app[RESOURCES], user.user_id)])
+    apps = await list_apps(request.app[RESOURCES], user.user_id)
+    return json_response([app.model_dump(by_alias=True) for app in apps])
 
 
 async def disconnect(request: web.Request) -> web.Response:
     """DELETE: 204 once every key, code and pending request of the person and that client is dead."""
     user = await signed_in(request)
-    client = await disconnect_app(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
-    if client is None:
+    if not await disconnect_app(request.app[RESOURCES], user.user_id, request.match_info["clientID"]):
         raise Problem(404, "There is no such client.")
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
-
-
-def _document(app: ConnectedApp) -> dict[str, object]:
-    return {
-        "clientID": app.client_id,
-        "name": app.name,
-        "authorName": app.author_name,
-        "homepage": app.homepage,
-        "permissions": list(app.permissions),
-        "firstGrantedOn": app.first_granted_on,
-        "lastUsedOn": app.last_used_on,
-        "keys": app.keys,
-    }

@@ -7,7 +7,6 @@ from aiohttp import web
 from services.auth_api.attempts import read_attempts
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
-from shared.contracts.clients import Attempt
 from shared.web.body import json_response
 from shared.web.failures import Problem
 
@@ -18,15 +17,4 @@ async def list_all(request: web.Request) -> web.Response:
     attempts = await read_attempts(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
     if attempts is None:
         raise Problem(404, "There is no such client.")
-    return json_response([_document(attempt) for attempt in attempts])
-
-
-def _document(attempt: Attempt) -> dict[str, object]:
-    return {
-        "on": attempt.on,
-        "step": attempt.step,
-        "result": attempt.result,
-        "error": attempt.error,
-        "cause": attempt.cause,
-        "requestID": attempt.request_id,
-    }
+    return json_response([attempt.model_dump(by_alias=True) for attempt in attempts])

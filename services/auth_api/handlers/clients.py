@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from services.auth_api.client_document import client_document
+from services.auth_api.client import Client
 from services.auth_api.clients import (
     LONGEST_OVERLAP,
     PublicClientError,
     TooManyClientsError,
+    UnknownAuthorError,
     UnknownClientError,
     WrongFieldsError,
     create_client,
@@ -22,124 +25,95 @@ from services.auth_api.clients import (
     update_client,
 )
 from services.auth_api.handlers.application import RESOURCES
+from services.auth_api.handlers.documents import ClientDocument, PublicClientDocument
 from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
-from shared.contracts.clients import ClientFields, FieldError
+from shared.contracts.clients import ClientFields, ClientTexts, FieldError
+from shared.documents import Body
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, read_json, refused_fields
 from shared.web.failures import Problem
 
-_UNKNOWN: Final = "There is no such client."
-_SHOWN_ONCE: Final = {"Pragma": "no-cache"}
-_STRICT: Final = ConfigDict(extra="forbid", strict=True)
+
+class _ClientBody(ClientTexts):
+    """What the bodies about a client share."""
+
+    model_config = ConfigDict(strict=True)
+
+    redirect_uri: str | None = None
+    redirect_uris: list[str] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was given, under the names of ``ClientFields``; null is no value.
+
+        Raises:
+            Problem: 400, ``redirectUri`` and ``redirectUris`` contradict one another.
+        """
+        given = self.model_dump(exclude_unset=True)
+        one, several = given.pop("redirect_uri", None), given.pop("redirect_uris", None)
+        if one is not None and several is not None and several[:1] != [one]:
+            detail = "must be the first of redirectUris where both are given"
+            raise refused_fields([FieldError(field="redirectUri", detail=detail)])
+        if self.model_fields_set & {"redirect_uri", "redirect_uris"}:
+            given["redirect_uris"] = several or [uri for uri in [one] if uri is not None]
+        return given
 
 
-class NewClient(BaseModel):
+class NewClient(_ClientBody):
     """The body of a registration; the rules of each field are in ``client_fields``."""
 
-    model_config = _STRICT
-
     name: str
-    redirectUri: str | None = None  # noqa: N815 - the public name
-    redirectUris: list[str] | None = None  # noqa: N815 - the public name
-    requestedPermissions: list[str]  # noqa: N815 - the public name
-    apiKeyFormat: str | None = None  # noqa: N815 - the public name
-    apiKeyFilename: str | None = None  # noqa: N815 - the public name
-    webhookUri: str | None = None  # noqa: N815 - the public name
-    homepage: str | None = None
-    description: str | None = None
+    requested_permissions: list[str]
     public: bool = False
 
 
-class ClientChanges(BaseModel):
+class ClientChanges(_ClientBody):
     """The body of a change: what is given changes, ``null`` takes an optional value away."""
 
-    model_config = _STRICT
-
     name: str = ""
-    redirectUri: str | None = None  # noqa: N815 - the public name
-    redirectUris: list[str] | None = None  # noqa: N815 - the public name
-    apiKeyFormat: str | None = None  # noqa: N815 - the public name
-    apiKeyFilename: str | None = None  # noqa: N815 - the public name
-    webhookUri: str | None = None  # noqa: N815 - the public name
-    homepage: str | None = None
-    description: str | None = None
 
 
-class SecretReset(BaseModel):
+class SecretReset(Body):
     """The body of a secret's reset."""
 
-    model_config = _STRICT
-
-    overlapSeconds: int = Field(default=0, ge=0, le=LONGEST_OVERLAP)  # noqa: N815 - the public name
-
-
-_FIELDS: Final = {
-    "name": "name",
-    "requestedPermissions": "requested_permissions",
-    "apiKeyFormat": "api_key_format",
-    "apiKeyFilename": "api_key_filename",
-    "webhookUri": "webhook_uri",
-    "homepage": "homepage",
-    "description": "description",
-    "public": "public",
-}
+    overlap_seconds: int = Field(default=0, ge=0, le=LONGEST_OVERLAP)
 
 
 async def create(request: web.Request) -> web.Response:
     """POST: 201 with the client and, this once, its secret."""
     user = await signed_in(request)
     resources = request.app[RESOURCES]
-    given, redirect_field = _fields(await read_json(request, NewClient))
-    secret = None if given.get("public") else mint_client_secret(resources.settings.key_prefix)
-    try:
-        client = await create_client(
-            resources,
-            user.user_id,
-            ClientFields.model_validate(given),
-            None if secret is None else digest_of(secret),
-            redirect_field=redirect_field,
-        )
-    except WrongFieldsError as error:
-        raise refused_fields(error.errors) from None
-    except TooManyClientsError:
-        most = resources.settings.clients_per_user
-        raise Problem(409, f"You have {most} clients, the most that one account may have.") from None
-    return json_response(client_document(client, secret=secret), 201, _SHOWN_ONCE)
+    body = await read_json(request, NewClient)
+    fields = ClientFields.model_validate(body.given())
+    secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
+    digest = None if secret is None else digest_of(secret)
+    with _refusals(body):
+        client = await create_client(resources, user.user_id, fields, digest)
+    return _with_secret(client, secret, 201)
 
 
 async def list_own(request: web.Request) -> web.Response:
     """GET: 200 with the caller's clients, newest first."""
     user = await signed_in(request)
     clients = await list_own_clients(request.app[RESOURCES], user.user_id)
-    return json_response([client_document(client) for client in clients])
+    return json_response([ClientDocument.of(client) for client in clients])
 
 
 async def read(request: web.Request) -> web.Response:
     """GET one: 200 to anybody, without secret and webhook."""
-    try:
+    with _refusals():
         client = await read_client(request.app[RESOURCES], request.match_info["clientID"])
-    except UnknownClientError:
-        raise Problem(404, _UNKNOWN) from None
-    document = client_document(client)
-    del document["webhookUri"]
-    return json_response(document)
+    return json_response(PublicClientDocument.of(client))
 
 
 async def update(request: web.Request) -> web.Response:
     """PATCH: 200 with the changed client, to its author; 404 to everybody else."""
     user = await signed_in(request)
-    changes, redirect_field = _fields(await read_json(request, ClientChanges))
+    body = await read_json(request, ClientChanges)
     client_id = request.match_info["clientID"]
-    try:
-        client = await update_client(
-            request.app[RESOURCES], user.user_id, client_id, changes, redirect_field=redirect_field
-        )
-    except WrongFieldsError as error:
-        raise refused_fields(error.errors) from None
-    except UnknownClientError:
-        raise Problem(404, _UNKNOWN) from None
-    return json_response(client_document(client))
+    with _refusals(body):
+        client = await update_client(request.app[RESOURCES], user.user_id, client_id, body.given())
+    return json_response(ClientDocument.of(client))
 
 
 async def reset(request: web.Request) -> web.Response:
@@ -149,36 +123,46 @@ async def reset(request: web.Request) -> web.Response:
     body = await read_json(request, SecretReset) if request.body_exists else SecretReset()
     secret = mint_client_secret(resources.settings.key_prefix)
     client_id = request.match_info["clientID"]
-    try:
+    with _refusals():
         client = await reset_secret(
-            resources, user.user_id, client_id, digest_of(secret), body.overlapSeconds
+            resources, user.user_id, client_id, digest_of(secret), body.overlap_seconds
         )
-    except UnknownClientError:
-        raise Problem(404, _UNKNOWN) from None
-    except PublicClientError:
-        raise Problem(409, "A public client has no secret.") from None
-    return json_response(client_document(client, secret=secret), 200, _SHOWN_ONCE)
+    return _with_secret(client, secret, 200)
 
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE: 204 once every key, code and pending request of the client is dead."""
     user = await signed_in(request)
-    try:
+    with _refusals():
         await delete_client(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
-    except UnknownClientError:
-        raise Problem(404, _UNKNOWN) from None
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
 
 
-def _fields(body: NewClient | ClientChanges) -> tuple[dict[str, Any], str]:
-    """What was given, under the names of ``ClientFields``, and how the redirect URIs were called."""
-    given = body.model_dump(exclude_unset=True)
-    redirect_field = "redirectUris" if "redirectUris" in given else "redirectUri"
-    one, several = given.pop("redirectUri", None), given.pop("redirectUris", None) or []
-    fields = {_FIELDS[name]: value for name, value in given.items()}
-    if body.model_fields_set & {"redirectUri", "redirectUris"}:
-        if redirect_field == "redirectUris" and one is not None and several[:1] != [one]:
-            detail = "must be the first of redirectUris where both are given"
-            raise refused_fields([FieldError(field="redirectUri", detail=detail)])
-        fields["redirect_uris"] = several if redirect_field == "redirectUris" else [one] if one else []
-    return fields, redirect_field
+@contextmanager
+def _refusals(body: _ClientBody | None = None) -> Iterator[None]:
+    """Answers what the registry refuses; a lone ``redirectUri`` of ``body`` is called as it was given."""
+    try:
+        yield
+    except UnknownClientError:
+        raise Problem(404, "There is no such client.") from None
+    except UnknownAuthorError:
+        raise Problem(403, "This account was disabled.") from None
+    except TooManyClientsError as error:
+        raise Problem(409, f"You have {error} clients, the most that one account may have.") from None
+    except PublicClientError:
+        raise Problem(409, "A public client has no secret.") from None
+    except WrongFieldsError as error:
+        errors = error.errors
+        if body is not None and body.redirect_uris is None:
+            errors = tuple(map(_of_lone_uri, errors))
+        raise refused_fields(errors) from None
+
+
+def _of_lone_uri(error: FieldError) -> FieldError:
+    about_uri = error.field.startswith("redirectUris")
+    return FieldError(field="redirectUri", detail=error.detail) if about_uri else error
+
+
+def _with_secret(client: Client, secret: str | None, status: int) -> web.Response:
+    document = ClientDocument.of(client, client_secret=secret)
+    return json_response(document, status, {"Pragma": "no-cache"})

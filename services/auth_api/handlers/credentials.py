@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
-from services.auth_api.continuations import is_continuation_id
+from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.passwords import LONGEST_PASSWORD
 from shared.contracts.clients import FieldError
+from shared.documents import Body
+from shared.return_to import HOME, read_target
 from shared.web.body import (
     FORM,
     JSON,
@@ -26,10 +28,8 @@ from shared.web.body import (
 _FORM_FIELDS: Final = ("username", "password", "continue")
 
 
-class CredentialsBody(BaseModel):
+class CredentialsBody(Body):
     """The JSON body that signs somebody in or up."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     username: str
     password: str
@@ -43,8 +43,8 @@ class Credentials:
     password: str = field(repr=False)
     from_form: bool
     """Our page posted it: the answer is a redirect, to a page again where something is wrong."""
-    continue_id: str | None = None
-    """Where to go on, if the form said; has the shape of an id of ours, nothing more is known of it."""
+    return_to: str = HOME
+    """The path of ours on which a form goes on: what the pages signed, the home page for everything else."""
 
 
 _TYPED: Final = web.RequestKey("typed", Credentials)
@@ -65,7 +65,7 @@ async def read_credentials(request: web.Request) -> Credentials:
     media_type = require_media_type(request, JSON, FORM)
     raw = await read_body(request)
     if media_type == FORM:
-        request[_TYPED] = _from_form(parse_pairs(raw, "body"))
+        request[_TYPED] = _from_form(parse_pairs(raw, "body"), request.app[RESOURCES].settings.secrets)
         return request[_TYPED]
     body = validated(CredentialsBody, parse_json_object(raw))
     if len(body.password) > LONGEST_PASSWORD:
@@ -74,7 +74,7 @@ async def read_credentials(request: web.Request) -> Credentials:
     return Credentials(body.username, body.password, from_form=False)
 
 
-def _from_form(pairs: Pairs) -> Credentials:
+def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> Credentials:
     names = [name for name, _ in pairs]
     errors = [
         FieldError(field=name[:40], detail="is not known here")
@@ -88,6 +88,5 @@ def _from_form(pairs: Pairs) -> Credentials:
     if errors:
         raise refused_fields(errors)
     given = dict(pairs)
-    target = given.get("continue")
-    continue_id = target if target is not None and is_continuation_id(target) else None
-    return Credentials(given["username"], given["password"], from_form=True, continue_id=continue_id)
+    return_to = read_target(secrets, given.get("continue", "")) or HOME
+    return Credentials(given["username"], given["password"], from_form=True, return_to=return_to)

@@ -2,59 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-Milliseconds = Annotated[int, Field(description="Unix time in milliseconds")]
+from shared.contracts.clients import ClientTexts
+from shared.contracts.keys import KeyStatus
+from shared.documents import Document, Milliseconds
+
 Permissions = Annotated[list[str], Field(description="names of the catalogue")]
 
 
-class UserDocument(BaseModel):
+class UserDocument(Document):
     """A person."""
 
-    userID: int  # noqa: N815 - the public name
+    user_id: int
     username: str
 
 
-class PublicClientDocument(BaseModel):
-    """A registered client as anybody may see it."""
+class _ClientHead(Document):
+    """The first members of a client, in their order."""
 
-    clientID: str  # noqa: N815 - the public name
-    name: str
+    client_id: str
+    client_secret: str | None = None
+    name: str | None
     author: int
-    redirectUri: str | None  # noqa: N815 - the public name
-    redirectUris: list[str]  # noqa: N815 - the public name
-    requestedPermissions: Permissions  # noqa: N815 - the public name
-    apiKeyFormat: str | None  # noqa: N815 - the public name
-    apiKeyFilename: str | None  # noqa: N815 - the public name
-    homepage: str | None
-    description: str | None
-    public: bool
-    createdOn: Milliseconds  # noqa: N815 - the public name
+    redirect_uri: str | None
+    redirect_uris: list[str]
+    requested_permissions: Permissions
 
 
-class ClientDocument(PublicClientDocument):
+def _always_there(schema: dict[str, Any]) -> None:
+    """Tells that every member but the secret is always there, and none has a default."""
+    members = schema["properties"]
+    for member in members.values():
+        member.pop("default", None)
+    schema["required"] = [name for name in members if name != "clientSecret"]
+
+
+class ClientDocument(ClientTexts, _ClientHead):
     """A client as its author sees it; ``clientSecret`` only right after it was made, ``null`` for a public client."""
 
-    webhookUri: str | None  # noqa: N815 - the public name
-    clientSecret: str | None = None  # noqa: N815 - the public name
+    model_config = ConfigDict(extra="ignore", json_schema_extra=_always_there)
+
+    name: str
+    public: bool
+    created_on: Milliseconds
 
 
-class KeyDocument(BaseModel):
+def _for_anybody(schema: dict[str, Any]) -> None:
+    """Leaves out what the author alone may see."""
+    for name in ("clientSecret", "webhookUri"):
+        del schema["properties"][name]
+    _always_there(schema)
+
+
+class PublicClientDocument(ClientDocument):
+    """A registered client as anybody may see it."""
+
+    model_config = ConfigDict(json_schema_extra=_for_anybody)
+
+    webhook_uri: str | None = Field(default=None, exclude=True)
+
+
+class KeyDocument(Document):
     """A key as its owner sees it; never the key itself."""
 
-    keyID: str  # noqa: N815 - the public name
+    key_id: str
     identifier: str
     permissions: Permissions
-    fromAPIClient: str | None  # noqa: N815 - the public name
-    createdOn: Milliseconds  # noqa: N815 - the public name
-    lastUsedOn: Milliseconds | None  # noqa: N815 - the public name
-    expiresOn: Milliseconds | None  # noqa: N815 - the public name
-    status: Literal["active", "paused", "expired", "revoked"]
+    from_api_client: str | None
+    created_on: Milliseconds
+    last_used_on: Milliseconds | None
+    expires_on: Milliseconds | None
+    status: KeyStatus
 
 
-class KeyFile(BaseModel):
+class KeyFile(Document):
     """A ready-made configuration file with the key in it."""
 
     filename: str | None
@@ -68,38 +92,17 @@ class NewKeyDocument(KeyDocument):
     file: KeyFile | None = None
 
 
-class AppDocument(BaseModel):
-    """A client that holds a key or a standing consent of the person."""
-
-    clientID: str  # noqa: N815 - the public name
-    name: str
-    permissions: Permissions
-    firstGrantedOn: Milliseconds  # noqa: N815 - the public name
-    lastUsedOn: Milliseconds | None  # noqa: N815 - the public name
-    keys: int
-
-
-class CodeDocument(BaseModel):
-    """A one-time code and where to send the person with it."""
-
-    code: str
-    userID: int  # noqa: N815 - the public name
-    createdOn: Milliseconds  # noqa: N815 - the public name
-    expiresIn: int  # noqa: N815 - the public name
-    redirectTo: str  # noqa: N815 - the public name
-
-
 class TokenDocument(BaseModel):
     """The key (RFC 6749 §5.1); a JSON request is answered with ``success``, ``description`` and ``body`` besides."""
 
     access_token: str
     token_type: Literal["Bearer"]
     scope: str
-    userID: int  # noqa: N815 - the public name
+    user_id: int = Field(alias="userID")
     identifier: str
     permissions: dict[str, bool]
-    fromAPIClient: str  # noqa: N815 - the public name
-    keyID: str  # noqa: N815 - the public name
+    from_api_client: str = Field(alias="fromAPIClient")
+    key_id: str = Field(alias="keyID")
     expires_in: int | None = None
 
 
@@ -119,17 +122,6 @@ class DeviceDocument(BaseModel):
     verification_uri_complete: str
     expires_in: int
     interval: int
-
-
-class AttemptDocument(BaseModel):
-    """One authorize or token attempt of a client, redacted, with its exact cause."""
-
-    on: Milliseconds
-    step: str
-    result: Literal["ok", "refused"]
-    error: str | None
-    cause: str
-    requestID: str  # noqa: N815 - the public name
 
 
 class TokenForm(BaseModel):
@@ -173,15 +165,3 @@ class DeviceForm(BaseModel):
     client_id: str | None = None
     client_secret: str | None = None
     scope: str | None = None
-
-
-class RegistrationBody(BaseModel):
-    """RFC 7591 §2; what else it names is ignored."""
-
-    redirect_uris: list[str]
-    client_name: str | None = None
-    client_uri: str | None = None
-    scope: str | None = None
-    token_endpoint_auth_method: str | None = None
-    grant_types: list[str] | None = None
-    response_types: list[str] | None = None

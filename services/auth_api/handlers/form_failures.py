@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
+from shared.return_to import HOME, sign_target
 from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
@@ -64,10 +65,11 @@ def _back_to_page(
     request: web.Request, page: str, words: Sequence[str], typed: Credentials
 ) -> web.StreamResponse:
     query = [("error", word) for word in words]
-    if typed.continue_id is not None:
-        query.append(("continue", typed.continue_id))
+    settings = request.app[RESOURCES].settings
+    if typed.return_to != HOME:
+        query.append(("continue", sign_target(settings.secrets, typed.return_to)))
     response = see_other(f"{page}?{urlencode(query)}")
-    keep_typed_username(response, request.app[RESOURCES].settings, typed.username)
+    keep_typed_username(response, settings, typed.username)
     return response
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from services.auth_api.client_fields import permission_errors
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
+from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
@@ -31,6 +32,7 @@ from shared.api_key import KID_LENGTH
 from shared.contracts.clients import FieldError
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
+from shared.documents import Body, public_name
 from shared.plain_text import is_visible
 from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
@@ -41,54 +43,45 @@ LONGEST_OVERLAP: Final = 604_800
 LATEST: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6)."""
 
-_STRICT: Final = ConfigDict(extra="forbid", strict=True)
 _KEY_ID: Final = re.compile(f"[0-9A-Za-z]{{{KID_LENGTH}}}", re.ASCII)
-_PUBLIC_NAMES: Final[Mapping[str, str]] = {"expires_on": "expiresOn", "key_id": "keyID"}
 
 Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_IDENTIFIER)]
 
 
-class NewPersonalKey(BaseModel):
+class NewPersonalKey(Body):
     """The body that makes a personal key."""
-
-    model_config = _STRICT
 
     identifier: Identifier
     permissions: list[str]
-    expiresIn: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] | None = None  # noqa: N815 - the public name
+    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] | None = None
 
 
-class NewKeyFile(BaseModel):
+class NewKeyFile(Body):
     """The body that makes what the Client File Flow makes."""
 
-    model_config = _STRICT
-
-    clientID: str  # noqa: N815 - the public name
+    client_id: str
 
 
-class KeyChanges(BaseModel):
+class KeyChanges(Body):
     """The body of a change; what is absent stays."""
-
-    model_config = _STRICT
 
     identifier: Identifier = ""
     status: Literal["active", "paused"] = "active"
-    permissions: list[str] = []
-    expiresOn: Annotated[int, Field(ge=0, le=LATEST)] = 0  # noqa: N815 - the public name
+    permissions: list[str] = Field(default=[])
+    expires_on: Annotated[int, Field(ge=0, le=LATEST)] = 0
 
 
-class Rotation(BaseModel):
+class Rotation(Body):
     """The body of a rotation."""
 
-    model_config = _STRICT
-
-    overlapSeconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0  # noqa: N815 - the public name
+    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0
 
 
 async def list_own(request: web.Request) -> web.Response:
     """GET: 200 with the person's keys, newest first; never a key itself."""
     user = await signed_in(request)
-    return json_response([key_document(key) for key in await list_keys(request.app[RESOURCES], user.user_id)])
+    keys = await list_keys(request.app[RESOURCES], user.user_id)
+    return json_response([_document(key) for key in keys])
 
 
 async def create(request: web.Request) -> web.Response:
@@ -103,10 +96,7 @@ async def create(request: web.Request) -> web.Response:
             new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
     except (ConsentWithdrawnError, ClientGoneError):
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
-    document = {**key_document(new.view), "token": new.token}
-    if file is not None:
-        document["file"] = {"filename": file.filename, "content": file.content}
-    return json_response(document, 201, {"Pragma": "no-cache"})
+    return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})
 
 
 async def change(request: web.Request) -> web.Response:
@@ -123,16 +113,9 @@ async def change(request: web.Request) -> web.Response:
         raise refused_fields(errors)
     changed = await change_key(
         request.app[RESOURCES],
-        ChangeKey(
-            key_id=key_id,
-            user_id=user.user_id,
-            identifier=given.get("identifier"),
-            status=given.get("status"),
-            permissions=tuple(body.permissions) if "permissions" in given else None,
-            expires_on=given.get("expiresOn"),
-        ),
+        ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given}),
     )
-    return json_response(key_document(_done(changed)))
+    return json_response(_document(_done(changed)))
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -152,24 +135,19 @@ async def rotate(request: web.Request) -> web.Response:
         retry = read_idempotency_key(request.headers.getall(HEADER, []))
     except OAuthError as error:
         raise Problem(400, error.description) from None
-    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlapSeconds, retry)
-    view = _done(changed)
+    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlap_seconds, retry)
+    _done(changed)
     assert new is not None
-    return json_response({**key_document(view), "token": new.token}, 200, {"Pragma": "no-cache"})
+    return json_response(_new_document(new), 200, {"Pragma": "no-cache"})
 
 
-def key_document(key: KeyView) -> dict[str, Any]:
-    """A key as its owner sees it."""
-    return {
-        "keyID": key.key_id,
-        "identifier": key.identifier,
-        "permissions": list(key.permissions),
-        "fromAPIClient": key.client_id,
-        "createdOn": key.created_on,
-        "lastUsedOn": key.last_used_on,
-        "expiresOn": key.expires_on,
-        "status": key.status,
-    }
+def _document(key: KeyView) -> dict[str, Any]:
+    return KeyDocument.of(key, from_api_client=key.client_id)
+
+
+def _new_document(new: NewKey, file: KeyFile | None = None) -> dict[str, Any]:
+    given = {} if file is None else {"file": asdict(file)}
+    return NewKeyDocument.of(new.view, from_api_client=new.view.client_id, token=new.token, **given)
 
 
 async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKey) -> NewKey:
@@ -182,12 +160,12 @@ async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKe
         user,
         identifier=body.identifier.strip(),
         permissions=tuple(body.permissions),
-        expires_in=body.expiresIn,
+        expires_in=body.expires_in,
     )
 
 
 async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile) -> tuple[NewKey, KeyFile]:
-    made = await create_key_file(resources, user, body.clientID)
+    made = await create_key_file(resources, user, body.client_id)
     if made is None:
         raise Problem(
             404,
@@ -220,7 +198,7 @@ def _done(changed: KeyChanged) -> KeyView:
     if changed.outcome == "not_found":
         raise _unknown_key()
     if changed.outcome == "conflict" or changed.key is None:
-        field = _PUBLIC_NAMES.get(changed.field or "", changed.field or "status")
+        field = public_name(changed.field or "status")
         detail = changed.detail or "cannot be changed like this"
         errors = [FieldError(field=field, detail=detail)]
         if field in ("permissions", "expiresOn"):

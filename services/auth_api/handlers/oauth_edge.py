@@ -16,7 +16,7 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
-from services.auth_api.oauth.token_response import enveloped_error
+from services.auth_api.oauth.token import enveloped_error
 from services.auth_api.resources import Resources
 from shared.web.body import (
     FORM,

@@ -4,313 +4,172 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.auth_api.code_creation import CreatedCode
 from services.auth_api.handlers import documents
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
 from services.auth_api.handlers.create_code import NewCode
 from services.auth_api.handlers.credentials import CredentialsBody
 from services.auth_api.handlers.keys import KeyChanges, NewKeyFile, NewPersonalKey, Rotation
-from shared.openapi import FORM, JSON, Answer, Operation, Parameter, oauth_errors, problems
+from services.auth_api.oauth.client_registration import ClientMetadata
+from shared.contracts.access import ConnectedApp
+from shared.contracts.clients import Attempt
+from shared.openapi import (
+    FORM,
+    JSON,
+    SESSION,
+    Answer,
+    Operation,
+    Parameter,
+    Section,
+    Shape,
+    oauth_errors,
+    problems,
+)
 
-_CLIENT: Final = Parameter("clientID", "path", "The client's id.")
-_KEY: Final = Parameter("keyID", "path", "The key's public id.")
-_ORIGIN: Final = Parameter("Origin", "header", "The public origin; a change made with the cookie needs it.")
-_RETRY: Final = Parameter("Idempotency-Key", "header", "Makes a retry of the same request within 60 s safe.")
 _READ: Final = problems(400, 401, 404, 405, 429, 503)
 _CHANGE: Final = problems(400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503)
 _OAUTH: Final = oauth_errors(400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503)
-_SESSION: Final = ("session",)
+_OPEN: Final = oauth_errors(400, 405)
 _CLIENT_OR_BODY: Final = ("client", "")
-_NEW_KEY: Final = {
-    "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("NewPersonalKey", "NewKeyFile")]
+_OBJECT: Final = {"type": "object"}
+_RETRY: Final = Parameter("Idempotency-Key", "header", "Makes a retry of the same request within 60 s safe.")
+
+Done = dict[int, Answer]
+"""The status of success and what it answers."""
+
+
+def _ok(meaning: str, body: Shape) -> Done:
+    return {200: Answer(meaning, body)}
+
+
+def _made(meaning: str, body: Shape) -> Done:
+    return {201: Answer(meaning, body)}
+
+
+def _ended(meaning: str) -> Done:
+    return {204: Answer(meaning)}
+
+
+def _read(summary: str, done: Done) -> Operation:
+    return Operation(summary, done | _READ, security=SESSION)
+
+
+def _change(summary: str, done: Done, body: Shape = None) -> Operation:
+    return Operation(summary, done | _CHANGE, {JSON: body} if body else {}, security=SESSION)
+
+
+def _form(summary: str, done: Done, body: Shape) -> Operation:
+    return Operation(summary, done | _OAUTH, {FORM: body}, security=_CLIENT_OR_BODY)
+
+
+SECTIONS: Final[dict[str, Section]] = {
+    "Accounts": {
+        "POST /api/v1/users": Operation(
+            "Sign up",
+            _made("The account, and a session cookie.", documents.UserDocument) | _CHANGE,
+            {JSON: CredentialsBody},
+        ),
+        "POST /api/v1/session": Operation(
+            "Sign in",
+            _ok("Who is signed in, and a session cookie.", documents.UserDocument) | _CHANGE,
+            {JSON: CredentialsBody},
+        ),
+        "GET /api/v1/session": _read("Who is signed in", _ok("The person.", documents.UserDocument)),
+        "DELETE /api/v1/session": _change("Sign out", _ended("The session is dead.")),
+    },
+    "Clients": {
+        "POST /api/v1/clients": _change(
+            "Register a client",
+            _made("The client and, this once, its secret.", documents.ClientDocument),
+            NewClient,
+        ),
+        "GET /api/v1/clients": _read("Your clients", _ok("Newest first.", list[documents.ClientDocument])),
+        "GET /api/v1/clients/{clientID}": Operation(
+            "One client, to anybody",
+            _ok("Without secret and webhook.", documents.PublicClientDocument) | _READ,
+        ),
+        "PATCH /api/v1/clients/{clientID}": _change(
+            "Change a client", _ok("The client as it is now.", documents.ClientDocument), ClientChanges
+        ),
+        "DELETE /api/v1/clients/{clientID}": _change(
+            "Delete a client and everything it was given",
+            _ended("Every key, code and pending request of it is dead."),
+        ),
+        "POST /api/v1/clients/{clientID}/reset-secret": _change(
+            "Give a client a new secret",
+            _ok("The client with its new secret, shown this once.", documents.ClientDocument),
+            SecretReset,
+        ),
+        "GET /api/v1/clients/{clientID}/attempts": _read(
+            "The last attempts of a client",
+            _ok("Newest first, at most 100, each with its cause.", list[Attempt]),
+        ),
+    },
+    "OAuth 2.0": {
+        "POST /api/v1/oauth/create-code": Operation(
+            "Consent through your own front end",
+            _ok("The code and where to send the person.", CreatedCode) | _OAUTH | oauth_errors(404),
+            {JSON: NewCode},
+            security=SESSION,
+        ),
+        "POST /api/v1/oauth/token": Operation(
+            "Swap a code for a key",
+            _ok("The key, shown this once.", documents.TokenDocument) | _OAUTH,
+            {FORM: documents.TokenForm, JSON: documents.TokenForm},
+            parameters=(_RETRY,),
+            security=_CLIENT_OR_BODY,
+        ),
+        "POST /api/v1/oauth/revoke": _form(
+            "Give a key back",
+            _ok("It is dead, or was no key of this client's.", _OBJECT),
+            documents.RevocationForm,
+        ),
+        "POST /api/v1/oauth/par": _form(
+            "Push an authorization request",
+            _made("What to send the person with.", documents.PushedRequestDocument),
+            documents.PushedRequestForm,
+        ),
+        "POST /api/v1/oauth/device_authorization": _form(
+            "Begin on a device without a browser",
+            _ok("What to show the person.", documents.DeviceDocument),
+            documents.DeviceForm,
+        ),
+        "POST /api/v1/oauth/register": Operation(
+            "Let a program register itself (off unless the operator turns it on)",
+            _made("The client and, this once, its secret.", _OBJECT) | _OAUTH | oauth_errors(404),
+            {JSON: ClientMetadata},
+        ),
+        "GET /.well-known/oauth-authorization-server": Operation(
+            "What this server can do", _ok("RFC 8414 metadata.", _OBJECT) | _OPEN
+        ),
+    },
+    "Keys": {
+        "GET /api/v1/apps": _read(
+            "Connected apps", _ok("Clients with a key or consent.", list[ConnectedApp])
+        ),
+        "DELETE /api/v1/apps/{clientID}": _change(
+            "Disconnect an app", _ended("Everything it was given is dead.")
+        ),
+        "GET /api/v1/keys": _read(
+            "Your keys", _ok("Newest first, at most 200.", list[documents.KeyDocument])
+        ),
+        "POST /api/v1/keys": _change(
+            "Make a key",
+            _made("The key, shown this once.", documents.NewKeyDocument),
+            NewPersonalKey | NewKeyFile,
+        ),
+        "PATCH /api/v1/keys/{keyID}": _change(
+            "Turn a key down, or rename it", _ok("The key as it is now.", documents.KeyDocument), KeyChanges
+        ),
+        "DELETE /api/v1/keys/{keyID}": _change(
+            "Take a key back", _ended("Dead at every verifier within a second.")
+        ),
+        "POST /api/v1/keys/{keyID}/rotate": _change(
+            "Replace a key", _ok("The new key, shown this once.", documents.NewKeyDocument), Rotation
+        ),
+    },
+    "Documents": {
+        "GET /api/v1/openapi.json": Operation("This description", _ok("OpenAPI 3.1.", _OBJECT) | _OPEN),
+    },
 }
-
-ACCOUNTS: Final = (
-    Operation(
-        "POST",
-        "/api/v1/users",
-        "Sign up",
-        "Accounts",
-        {201: Answer("The account, and a session cookie.", documents.UserDocument), **_CHANGE},
-        {JSON: CredentialsBody},
-    ),
-    Operation(
-        "POST",
-        "/api/v1/session",
-        "Sign in",
-        "Accounts",
-        {200: Answer("Who is signed in, and a session cookie.", documents.UserDocument), **_CHANGE},
-        {JSON: CredentialsBody},
-    ),
-    Operation(
-        "GET",
-        "/api/v1/session",
-        "Who is signed in",
-        "Accounts",
-        {200: Answer("The person.", documents.UserDocument), **_READ},
-        security=_SESSION,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/session",
-        "Sign out",
-        "Accounts",
-        {204: Answer("The session is dead."), **_CHANGE},
-        parameters=(_ORIGIN,),
-        security=_SESSION,
-    ),
-)
-
-CLIENTS: Final = (
-    Operation(
-        "POST",
-        "/api/v1/clients",
-        "Register a client",
-        "Clients",
-        {201: Answer("The client and, this once, its secret.", documents.ClientDocument), **_CHANGE},
-        {JSON: NewClient},
-        parameters=(_ORIGIN,),
-        security=_SESSION,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/clients",
-        "Your clients",
-        "Clients",
-        {
-            200: Answer(
-                "Newest first.", {"type": "array", "items": {"$ref": "#/components/schemas/ClientDocument"}}
-            ),
-            **_READ,
-        },
-        security=_SESSION,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/clients/{clientID}",
-        "One client, to anybody",
-        "Clients",
-        {200: Answer("Without secret and webhook.", documents.PublicClientDocument), **_READ},
-        parameters=(_CLIENT,),
-    ),
-    Operation(
-        "PATCH",
-        "/api/v1/clients/{clientID}",
-        "Change a client",
-        "Clients",
-        {200: Answer("The client as it is now.", documents.ClientDocument), **_CHANGE},
-        {JSON: ClientChanges},
-        parameters=(_CLIENT, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/clients/{clientID}",
-        "Delete a client and everything it was given",
-        "Clients",
-        {204: Answer("Every key, code and pending request of it is dead."), **_CHANGE},
-        parameters=(_CLIENT, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/clients/{clientID}/reset-secret",
-        "Give a client a new secret",
-        "Clients",
-        {
-            200: Answer("The client with its new secret, shown this once.", documents.ClientDocument),
-            **_CHANGE,
-        },
-        {JSON: SecretReset},
-        parameters=(_CLIENT, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/clients/{clientID}/attempts",
-        "The last attempts of a client",
-        "Clients",
-        {
-            200: Answer(
-                "Newest first, at most 100, each with its cause.",
-                {"type": "array", "items": {"$ref": "#/components/schemas/AttemptDocument"}},
-            ),
-            **_READ,
-        },
-        parameters=(_CLIENT,),
-        security=_SESSION,
-    ),
-)
-
-OAUTH: Final = (
-    Operation(
-        "POST",
-        "/api/v1/oauth/create-code",
-        "Consent through your own front end",
-        "OAuth 2.0",
-        {
-            200: Answer("The code and where to send the person.", documents.CodeDocument),
-            **_OAUTH,
-            **oauth_errors(404),
-        },
-        {JSON: NewCode},
-        parameters=(_ORIGIN,),
-        security=_SESSION,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/token",
-        "Swap a code for a key",
-        "OAuth 2.0",
-        {200: Answer("The key, shown this once.", documents.TokenDocument), **_OAUTH},
-        {FORM: documents.TokenForm, JSON: documents.TokenForm},
-        parameters=(_RETRY,),
-        security=_CLIENT_OR_BODY,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/revoke",
-        "Give a key back",
-        "OAuth 2.0",
-        {200: Answer("It is dead, or was no key of this client's.", {"type": "object"}), **_OAUTH},
-        {FORM: documents.RevocationForm},
-        security=_CLIENT_OR_BODY,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/par",
-        "Push an authorization request",
-        "OAuth 2.0",
-        {201: Answer("What to send the person with.", documents.PushedRequestDocument), **_OAUTH},
-        {FORM: documents.PushedRequestForm},
-        security=_CLIENT_OR_BODY,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/device_authorization",
-        "Begin on a device without a browser",
-        "OAuth 2.0",
-        {200: Answer("What to show the person.", documents.DeviceDocument), **_OAUTH},
-        {FORM: documents.DeviceForm},
-        security=_CLIENT_OR_BODY,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/register",
-        "Let a program register itself (off unless the operator turns it on)",
-        "OAuth 2.0",
-        {
-            201: Answer("The client and, this once, its secret.", {"type": "object"}),
-            **_OAUTH,
-            **oauth_errors(404),
-        },
-        {JSON: documents.RegistrationBody},
-    ),
-    Operation(
-        "GET",
-        "/.well-known/oauth-authorization-server",
-        "What this server can do",
-        "OAuth 2.0",
-        {200: Answer("RFC 8414 metadata.", {"type": "object"}), **oauth_errors(400, 405)},
-    ),
-)
-
-DOCUMENTS: Final = (
-    Operation(
-        "GET",
-        "/api/v1/openapi.json",
-        "This description",
-        "Documents",
-        {200: Answer("OpenAPI 3.1.", {"type": "object"}), **oauth_errors(400, 405)},
-    ),
-)
-
-KEYS: Final = (
-    Operation(
-        "GET",
-        "/api/v1/apps",
-        "Connected apps",
-        "Keys",
-        {
-            200: Answer(
-                "Clients with a key or consent.",
-                {"type": "array", "items": {"$ref": "#/components/schemas/AppDocument"}},
-            ),
-            **_READ,
-        },
-        security=_SESSION,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/apps/{clientID}",
-        "Disconnect an app",
-        "Keys",
-        {204: Answer("Everything it was given is dead."), **_CHANGE},
-        parameters=(_CLIENT, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/keys",
-        "Your keys",
-        "Keys",
-        {
-            200: Answer(
-                "Newest first, at most 200.",
-                {"type": "array", "items": {"$ref": "#/components/schemas/KeyDocument"}},
-            ),
-            **_READ,
-        },
-        security=_SESSION,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/keys",
-        "Make a key",
-        "Keys",
-        {201: Answer("The key, shown this once.", documents.NewKeyDocument), **_CHANGE},
-        {JSON: _NEW_KEY},
-        parameters=(_ORIGIN,),
-        security=_SESSION,
-    ),
-    Operation(
-        "PATCH",
-        "/api/v1/keys/{keyID}",
-        "Turn a key down, or rename it",
-        "Keys",
-        {200: Answer("The key as it is now.", documents.KeyDocument), **_CHANGE},
-        {JSON: KeyChanges},
-        parameters=(_KEY, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/keys/{keyID}",
-        "Take a key back",
-        "Keys",
-        {204: Answer("Dead at every verifier within a second."), **_CHANGE},
-        parameters=(_KEY, _ORIGIN),
-        security=_SESSION,
-    ),
-    Operation(
-        "POST",
-        "/api/v1/keys/{keyID}/rotate",
-        "Replace a key",
-        "Keys",
-        {200: Answer("The new key, shown this once.", documents.NewKeyDocument), **_CHANGE},
-        {JSON: Rotation},
-        parameters=(_KEY, _ORIGIN),
-        security=_SESSION,
-    ),
-)
-
-MODELS: Final = (
-    documents.AppDocument,
-    documents.AttemptDocument,
-    documents.KeyDocument,
-    documents.ClientDocument,
-    NewPersonalKey,
-    NewKeyFile,
-)
-"""Models that answers name by reference only."""
-
-OPERATIONS: Final = (*ACCOUNTS, *CLIENTS, *OAUTH, *KEYS, *DOCUMENTS)
+"""Heading → its operations, as the page about the interface shows them."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.auth_api.accounts import Account, sign_in
-from services.auth_api.continuations import take_continuation
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, read_credentials
+from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.passwords import LONGEST_PASSWORD
 from services.auth_api.resources import Resources
@@ -34,7 +34,7 @@ async def create_session(request: web.Request) -> web.Response:
 async def read_session(request: web.Request) -> web.Response:
     """GET: 200 with the person, or 401."""
     user = await signed_in(request)
-    return json_response({"userID": user.user_id, "username": user.username})
+    return json_response(UserDocument.of(user))
 
 
 async def delete_session(request: web.Request) -> web.Response:
@@ -57,9 +57,9 @@ async def answer_with_session(
     replaced = read_session_cookie(request, resources.settings)
     session_id = await start_session(resources, account, replaced)
     if credentials.from_form:
-        response = see_other(await take_continuation(resources, credentials.continue_id))
+        response = see_other(credentials.return_to)
     else:
-        response = json_response({"userID": account.user_id, "username": account.username}, status)
+        response = json_response(UserDocument.of(account), status)
     set_session_cookie(response, resources.settings, session_id)
     return response
 

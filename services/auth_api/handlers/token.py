@@ -20,8 +20,7 @@ from services.auth_api.handlers.oauth_edge import (
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
-from services.auth_api.oauth.token_request import KNOWN, read_token_request
-from services.auth_api.oauth.token_response import IssuedKey, enveloped, token_response
+from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_token_request, token_response
 from services.auth_api.resources import Resources
 from services.auth_api.token.exchange import exchange_code, new_exchange
 from shared.errors import StoreUnavailable

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.auth_api.oauth.client_authentication import METHODS
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
-from services.auth_api.oauth.token_request import AUTHORIZATION_CODE, GRANT_TYPES
+from services.auth_api.oauth.token import AUTHORIZATION_CODE, GRANT_TYPES
 
 DEFAULT_METHOD: Final = METHODS[0]
 DEFAULT_NAME: Final = "Unnamed app"
@@ -34,27 +36,44 @@ class Registration:
         return self.method == "none"
 
 
+class ClientMetadata(BaseModel):
+    """RFC 7591 §2; what else it names is ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    client_name: str | None = None
+    client_uri: str | None = None
+    scope: str | None = None
+    token_endpoint_auth_method: str | None = None
+    redirect_uris: list[str] | None = None
+    grant_types: list[str] | None = None
+    response_types: list[str] | None = None
+
+
 def read_registration(document: Mapping[str, Any], catalogue: Sequence[str]) -> Registration:
     """Reads client metadata; what we do not support among lists of wishes is left out, as §2 allows.
 
     Raises:
         OAuthError: ``invalid_redirect_uri`` or ``invalid_client_metadata``, naming the field.
     """
-    for check in _CHECKS:
-        check(document)
-    grant_types = _supported(document, "grant_types", (AUTHORIZATION_CODE,), GRANT_TYPES)
-    redirect_uris = tuple(document.get("redirect_uris") or ())
-    if AUTHORIZATION_CODE in grant_types and not redirect_uris:
-        raise OAuthError(INVALID_REDIRECT_URI, "redirect_uris is missing.")
+    metadata = _metadata_of(document)
+    redirect_uris = tuple(metadata.redirect_uris or ())
+    _refuse_wrong_uris(redirect_uris)
+    method = metadata.token_endpoint_auth_method or DEFAULT_METHOD
+    if method not in METHODS:
+        raise _invalid(f"token_endpoint_auth_method must be one of {', '.join(METHODS)}.")
+    grant_types = _supported("grant_types", metadata.grant_types or (AUTHORIZATION_CODE,), GRANT_TYPES)
     if AUTHORIZATION_CODE in grant_types:
-        _supported(document, "response_types", ("code",), ("code",))
+        if not redirect_uris:
+            raise OAuthError(INVALID_REDIRECT_URI, "redirect_uris is missing.")
+        _supported("response_types", metadata.response_types or ("code",), ("code",))
     return Registration(
-        name=document.get("client_name") or DEFAULT_NAME,
+        name=metadata.client_name or DEFAULT_NAME,
         redirect_uris=redirect_uris,
-        permissions=_permissions(document, catalogue),
-        method=document.get("token_endpoint_auth_method") or DEFAULT_METHOD,
+        permissions=_permissions(metadata.scope or None, catalogue),
+        method=method,
         grant_types=grant_types,
-        homepage=document.get("client_uri") or None,
+        homepage=metadata.client_uri or None,
     )
 
 
@@ -79,23 +98,16 @@ def registration_response(
     return response
 
 
-def _texts_are_text(document: Mapping[str, Any]) -> None:
-    for name in ("client_name", "client_uri", "scope", "token_endpoint_auth_method"):
-        if not isinstance(document.get(name), str | None):
-            raise _invalid(f"{name} must be text.")
+def _metadata_of(document: Mapping[str, Any]) -> ClientMetadata:
+    try:
+        return ClientMetadata.model_validate(document)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+    kind = "text" if ClientMetadata.model_fields[name].annotation == str | None else "a list of texts"
+    raise _invalid(f"{name} must be {kind}.")
 
 
-def _lists_are_lists(document: Mapping[str, Any]) -> None:
-    for name in ("redirect_uris", "grant_types", "response_types"):
-        value = document.get(name)
-        if value is not None and not (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
-            raise _invalid(f"{name} must be a list of texts.")
-
-
-def _redirect_uris_are_allowed(document: Mapping[str, Any]) -> None:
-    uris = document.get("redirect_uris") or []
+def _refuse_wrong_uris(uris: Sequence[str]) -> None:
     if len(uris) > MOST_REDIRECT_URIS:
         raise OAuthError(INVALID_REDIRECT_URI, f"redirect_uris must be at most {MOST_REDIRECT_URIS}.")
     for uri in uris:
@@ -104,32 +116,16 @@ def _redirect_uris_are_allowed(document: Mapping[str, Any]) -> None:
             raise OAuthError(INVALID_REDIRECT_URI, f"A redirect URI {fault}.")
 
 
-def _method_is_supported(document: Mapping[str, Any]) -> None:
-    if (document.get("token_endpoint_auth_method") or DEFAULT_METHOD) not in METHODS:
-        raise _invalid(f"token_endpoint_auth_method must be one of {', '.join(METHODS)}.")
-
-
-_CHECKS: Final[tuple[Callable[[Mapping[str, Any]], None], ...]] = (
-    _texts_are_text,
-    _lists_are_lists,
-    _redirect_uris_are_allowed,
-    _method_is_supported,
-)
-
-
-def _supported(
-    document: Mapping[str, Any], name: str, default: tuple[str, ...], known: tuple[str, ...]
-) -> tuple[str, ...]:
-    wished = document.get(name) or default
+def _supported(name: str, wished: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     granted = tuple(item for item in known if item in wished)
     if not granted:
         raise _invalid(f"{name} must hold one of {', '.join(known)}.")
     return granted
 
 
-def _permissions(document: Mapping[str, Any], catalogue: Sequence[str]) -> tuple[str, ...]:
+def _permissions(scope: str | None, catalogue: Sequence[str]) -> tuple[str, ...]:
     try:
-        return narrow(parse_scope(document.get("scope") or None), catalogue)
+        return narrow(parse_scope(scope), catalogue)
     except OAuthError as error:
         raise _invalid(error.description) from None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.auth_api.oauth.client_authentication import METHODS
 from services.auth_api.oauth.pkce import METHOD
-from services.auth_api.oauth.token_request import GRANT_TYPES
+from services.auth_api.oauth.token import GRANT_TYPES
 
 
 def metadata(issuer: str, permissions: Iterable[str], *, registration: bool) -> dict[str, Any]:

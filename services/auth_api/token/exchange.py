@@ -23,8 +23,7 @@ from services.auth_api.oauth.authorization_code import (
 )
 from services.auth_api.oauth.device import check_poll, unknown_device_code
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.token_request import DEVICE_CODE, TokenRequest
-from services.auth_api.oauth.token_response import IssuedKey
+from services.auth_api.oauth.token import DEVICE_CODE, IssuedKey, TokenRequest
 from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import (
     FirstRequest,

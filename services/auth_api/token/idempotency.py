@@ -11,7 +11,7 @@ from typing import Final
 from services.auth_api.codes import scripts
 from services.auth_api.codes.store import SLOT
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.token_request import TokenRequest
+from services.auth_api.oauth.token import TokenRequest
 from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.secret_tokens import keyed_digest

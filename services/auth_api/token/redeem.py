@@ -14,7 +14,7 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.resources import Resources
 from services.auth_api.throttle import CLIENT_PEER, Throttled, name_of
 from shared.bus import RemoteFailure
-from shared.contracts.keys import IssueKey, IssueKeyReply, KeyOrigin, RevokeCode
+from shared.contracts.keys import IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 
@@ -48,9 +48,9 @@ class KeyOrder:
     """On the monotonic clock: when the answer must be known."""
     remembered: Remembered | None = None
 
-    def to_command(self, abandoned: str) -> IssueKey:
+    def to_command(self, abandoned: str) -> OrderKey:
         """The command without what the person consented to, which the script attaches from the code's record."""
-        return IssueKey.without_consent(
+        return OrderKey(
             key_id=self.key_id,
             digest=self.key_digest,
             code_digest=self.code_digest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -11,16 +11,16 @@ from aiohttp import web
 
 import shared
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.views.api import api_view
+from services.consent_ui.views.api import ApiView, api_view
 
 _DOCUMENT: Final = Path(shared.__file__).with_name("openapi.json")
 
 
-def api_page() -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler; the document is read once, when the routes are added."""
-    view = api_view(orjson.loads(_DOCUMENT.read_bytes()))
+async def api_page(request: web.Request) -> web.Response:
+    """``GET /developer/api``."""
+    return request.app[RESOURCES].pages.respond("api.html", _view())
 
-    async def show(request: web.Request) -> web.Response:
-        return request.app[RESOURCES].pages.respond("api.html", view)
 
-    return show
+@cache
+def _view() -> ApiView:
+    return api_view(orjson.loads(_DOCUMENT.read_bytes()))

@@ -16,7 +16,6 @@ from services.consent_ui.views.clients import (
     client_page_view,
     client_secret_view,
     fields_from,
-    fields_of,
 )
 from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors, client_form_errors
 from services.consent_ui.views.permissions import permission_lines
@@ -98,7 +97,7 @@ async def create_client(request: web.Request, visitor: Visitor) -> web.Response:
 async def edit_client(request: web.Request, visitor: Visitor) -> web.Response:
     """``GET /developer/clients/{clientID}/edit``."""
     client = await own_client(request, visitor)
-    return _form_page(request, visitor, fields_of(client), client_id=client.client_id)
+    return _form_page(request, visitor, client, client_id=client.client_id)
 
 
 @signed_in

@@ -8,14 +8,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from services.consent_ui.forms import PageForm, read_page_form
-from services.consent_ui.handlers.keys import CHANGE_FORM, key_form_page, key_id_in, no_such_key
+from services.consent_ui.handlers.keys import CHANGE_FORM, change_own_key, key_id_in, key_page
 from services.consent_ui.key_names import WRONG_NAME, is_key_name
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import PageHandler, signed_in
+from services.consent_ui.session import PageHandler, required_session
 from services.consent_ui.views.form_errors import FormError, FormErrors
 from services.consent_ui.views.moments import end_of_day
-from services.consent_ui.visitor import Visitor
-from shared.contracts.keys import ChangeKey
+from shared.contracts.access import ChangeOwnKey
 from shared.web.redirects import see_other
 
 _CONTROLS: Final = {
@@ -25,70 +24,58 @@ _CONTROLS: Final = {
     "expires_on": "expires_on",
 }
 
-ReadChange = Callable[[PageForm, int], dict[str, Any]]
-"""The form and the time now → the changed fields of ``ChangeKey``."""
+Change = dict[str, Any] | FormError
+"""The changed fields of ``ChangeOwnKey``, or what is wrong with what was typed."""
 
 
-class _WrongFieldError(Exception):
-    """What the person typed cannot be: the control's id and a sentence."""
+def change(read: Callable[[PageForm, int], Change], done: str) -> PageHandler:
+    """The handler of ``POST /keys/{keyID}/…``; ``read`` takes the form and the time now."""
 
-    def __init__(self, control: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.error = FormError(control, sentence)
-
-
-def change(read: ReadChange, done: str) -> PageHandler:
-    """The handler of ``POST /keys/{keyID}/…``."""
-
-    @signed_in
-    async def handler(request: web.Request, visitor: Visitor) -> web.StreamResponse:
+    async def handler(request: web.Request) -> web.StreamResponse:
         form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
         key_id = key_id_in(form.one("key_id"))
-        try:
-            fields = read(form, request.app[RESOURCES].clock.now())
-        except _WrongFieldError as wrong:
-            return await key_form_page(request, visitor, errors=FormErrors((wrong.error,)))
-        command = ChangeKey(key_id=key_id, user_id=visitor.user.user_id, **fields)
-        answer = await request.app[RESOURCES].bus.request(command)
-        if answer.outcome == "not_found":
-            raise no_such_key()
-        if answer.outcome == "conflict":
-            control = _CONTROLS.get(answer.field or "", "")
-            error = FormError(control, f"This cannot be: {answer.detail or 'the key has changed'}.")
-            return await key_form_page(request, visitor, errors=FormErrors((error,)))
+        fields = read(form, request.app[RESOURCES].clock.now())
+        if isinstance(fields, FormError):
+            return await key_page(request, errors=FormErrors((fields,)))
+        command = ChangeOwnKey(session=required_session(request), key_id=key_id, **fields)
+        _, changed = await change_own_key(request, command)
+        if changed.outcome == "conflict":
+            control = _CONTROLS.get(changed.field or "", "")
+            error = FormError(control, f"This cannot be: {changed.detail or 'the key has changed'}.")
+            return await key_page(request, errors=FormErrors((error,)))
         return see_other(f"/keys/{key_id}?done={done}")
 
     return handler
 
 
-def _pause(_form: PageForm, _now: int) -> dict[str, Any]:
+def _pause(_form: PageForm, _now: int) -> Change:
     return {"status": "paused"}
 
 
-def _resume(_form: PageForm, _now: int) -> dict[str, Any]:
+def _resume(_form: PageForm, _now: int) -> Change:
     return {"status": "active"}
 
 
-def _narrow(form: PageForm, _now: int) -> dict[str, Any]:
+def _narrow(form: PageForm, _now: int) -> Change:
     kept = form.many("permissions")
     if not kept:
-        raise _WrongFieldError("permissions", "Keep at least one permission, or revoke the key.")
+        return FormError("permissions", "Keep at least one permission, or revoke the key.")
     return {"permissions": kept}
 
 
-def _rename(form: PageForm, _now: int) -> dict[str, Any]:
+def _rename(form: PageForm, _now: int) -> Change:
     name = form.one("identifier")
     if not is_key_name(name):
-        raise _WrongFieldError("identifier", WRONG_NAME)
+        return FormError("identifier", WRONG_NAME)
     return {"identifier": name}
 
 
-def _expire(form: PageForm, now: int) -> dict[str, Any]:
+def _expire(form: PageForm, now: int) -> Change:
     expires_on = end_of_day(form.one("expires_on"))
     if expires_on is None:
-        raise _WrongFieldError("expires_on", "Enter a day, like 2027-01-31.")
+        return FormError("expires_on", "Enter a day, like 2027-01-31.")
     if expires_on <= now:
-        raise _WrongFieldError("expires_on", "This day has passed. To end the key now, revoke it.")
+        return FormError("expires_on", "This day has passed. To end the key now, revoke it.")
     return {"expires_on": expires_on}
 
 

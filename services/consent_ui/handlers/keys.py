@@ -8,21 +8,18 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.access import list_access
-from services.consent_ui.display_names import readable
 from services.consent_ui.forms import read_page_form
-from services.consent_ui.handlers.delivery import key_page
-from services.consent_ui.resources import RESOURCES, Resources
-from services.consent_ui.session import signed_in
+from services.consent_ui.resources import RESOURCES
+from services.consent_ui.session import ask, required_session
 from services.consent_ui.views.clients import OVERLAPS
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.key_file import NewKeyView, rows_of
-from services.consent_ui.views.keys import KeyLine, key_line
+from services.consent_ui.views.key_file import NewKeyView
 from services.consent_ui.views.moments import date_field
-from services.consent_ui.views.permissions import permission_lines
 from services.consent_ui.visitor import Visitor
-from shared.api_key import USER_KEY, MintedKey, mint_key
-from shared.contracts.keys import KeyView, RevokeKey, RotateKey
+from shared.api_key import USER_KEY, mint_key
+from shared.contracts.access import OwnKeyChanged, ReadAccess, RevokeOwnKey, RotateOwnKey
+from shared.contracts.keys import KeyChanged, KeyView
+from shared.contracts.sessions import PersonalCommand
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
@@ -40,72 +37,54 @@ _NOTICES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class KeyPageView:
-    """One key with everything that can be done to it."""
+    """One key with everything that can be done to it; also the question before it is revoked."""
 
-    key: KeyLine
-    token: str
-    errors: FormErrors
-    earliest: str
-    latest: str | None
+    key: KeyView
+    app_name: str | None
+    """Of the app that holds it, as its developer chose it."""
+    errors: FormErrors = NO_ERRORS
+    earliest: str = ""
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRevokeView:
-    """The question before a key is revoked."""
-
-    key: KeyLine
-    token: str
-
-
-@signed_in
-async def show_key(request: web.Request, visitor: Visitor) -> web.Response:
+async def show_key(request: web.Request) -> web.Response:
     """``GET /keys/{keyID}``."""
-    notice = _NOTICES.get(request.query.get("done", ""))
-    return await key_form_page(request, visitor, notice=notice)
+    return await key_page(request, notice=_NOTICES.get(request.query.get("done", "")))
 
 
-async def key_form_page(
-    request: web.Request, visitor: Visitor, *, errors: FormErrors = NO_ERRORS, notice: str | None = None
+async def key_page(
+    request: web.Request, *, errors: FormErrors = NO_ERRORS, notice: str | None = None
 ) -> web.Response:
     """The page of the key in the path; with ``errors`` as the answer to a form that was refused."""
     resources = request.app[RESOURCES]
-    key, line = await _find_key(request, visitor)
-    view = KeyPageView(
-        key=line,
-        token=resources.csrf.token(visitor.session, f"{CHANGE_FORM} {key.key_id}"),
-        errors=errors,
-        earliest=date_field(resources.clock.now()),
-        latest=None if key.expires_on is None else date_field(key.expires_on),
+    visitor, key, app_name = await _find_key(request)
+    view = KeyPageView(key, app_name, errors, date_field(resources.clock.now()))
+    return resources.pages.respond(
+        "key.html",
+        view,
+        visitor=visitor,
+        form=f"{CHANGE_FORM} {key.key_id}",
+        notice=notice,
+        status=400 if errors.lines else 200,
     )
-    status = 400 if errors.lines else 200
-    return resources.pages.respond("key.html", view, visitor=visitor, notice=notice, status=status)
 
 
-@signed_in
-async def ask_revoke(request: web.Request, visitor: Visitor) -> web.Response:
+async def ask_revoke(request: web.Request) -> web.Response:
     """``GET /keys/{keyID}/revoke``: what breaks. Changes nothing."""
-    resources = request.app[RESOURCES]
-    key, line = await _find_key(request, visitor)
-    view = KeyRevokeView(line, resources.csrf.token(visitor.session, f"{REVOKE_FORM} {key.key_id}"))
-    return resources.pages.respond("key_revoke.html", view, visitor=visitor)
+    visitor, key, app_name = await _find_key(request)
+    view, form = KeyPageView(key, app_name), f"{REVOKE_FORM} {key.key_id}"
+    return request.app[RESOURCES].pages.respond("key_revoke.html", view, visitor=visitor, form=form)
 
 
-@signed_in
-async def revoke(request: web.Request, visitor: Visitor) -> web.Response:
+async def revoke(request: web.Request) -> web.Response:
     """``POST /keys/{keyID}/revoke``: dead at every verifier within a second."""
     form = await read_page_form(request, REVOKE_FORM, id_field="key_id")
-    command = RevokeKey(
-        key_id=key_id_in(form.one("key_id")), user_id=visitor.user.user_id, reason="revoked by its owner"
-    )
-    answer = await request.app[RESOURCES].bus.request(command)
-    if not answer.found:
-        raise no_such_key()
+    key_id = key_id_in(form.one("key_id"))
+    await change_own_key(request, RevokeOwnKey(session=required_session(request), key_id=key_id))
     return see_other("/?done=revoked")
 
 
-@signed_in
-async def rotate(request: web.Request, visitor: Visitor) -> web.Response:
+async def rotate(request: web.Request) -> web.Response:
     """``POST /keys/{keyID}/rotate``: the new key, minted here and shown in this one answer."""
     resources = request.app[RESOURCES]
     form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
@@ -114,19 +93,39 @@ async def rotate(request: web.Request, visitor: Visitor) -> web.Response:
         raise Problem(400, "The form does not say when the old key ends.")
     seconds, words = overlaps[form.one("overlap")]
     minted = mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
-    command = RotateKey(
+    command = RotateOwnKey(
+        session=required_session(request),
         key_id=key_id_in(form.one("key_id")),
-        user_id=visitor.user.user_id,
         overlap_seconds=seconds,
         new_key_id=minted.key_id,
         new_digest=minted.digest,
     )
-    answer = await resources.bus.request(command)
-    if answer.outcome == "not_found":
-        raise no_such_key()
-    if answer.outcome == "conflict" or answer.key is None:
+    visitor, changed = await change_own_key(request, command)
+    if changed.outcome == "conflict" or changed.key is None:
         raise Problem(409, "This key has ended and cannot be replaced.")
-    return key_page(request, _rotated(resources, answer.key, minted, words), visitor)
+    view = NewKeyView(
+        "Your new key",
+        changed.key,
+        changed.key.identifier if changed.key.client_id else None,
+        minted.token,
+        old_key_note=f"The old key ends {words}. Put the new one in its place.",
+    )
+    return resources.pages.respond("new_key.html", view, visitor=visitor)
+
+
+async def change_own_key(
+    request: web.Request, command: PersonalCommand[OwnKeyChanged]
+) -> tuple[Visitor, KeyChanged]:
+    """What became of a key of the person.
+
+    Raises:
+        SignInNeeded: the session is over.
+        Problem: 404, the person has no such key.
+    """
+    visitor, answer = await ask(request, command)
+    if answer.changed is None or answer.changed.outcome == "not_found":
+        raise _no_such_key()
+    return visitor, answer.changed
 
 
 def key_id_in(text: str) -> str:
@@ -136,35 +135,19 @@ def key_id_in(text: str) -> str:
         Problem: 404, no key can have this id.
     """
     if not _KEY_ID.fullmatch(text):
-        raise no_such_key()
+        raise _no_such_key()
     return text
 
 
-def no_such_key() -> Problem:
+def _no_such_key() -> Problem:
     """The 404 for a key that is unknown, somebody else's, or ended long ago: all the same."""
     return Problem(404, "You have no key with this id.")
 
 
-async def _find_key(request: web.Request, visitor: Visitor) -> tuple[KeyView, KeyLine]:
-    resources = request.app[RESOURCES]
+async def _find_key(request: web.Request) -> tuple[Visitor, KeyView, str | None]:
+    visitor, access = await ask(request, ReadAccess(session=required_session(request)))
     key_id = key_id_in(request.match_info["keyID"])
-    apps, keys = await list_access(resources, visitor)
-    key = next((key for key in keys.keys if key.key_id == key_id), None)
+    key = next((key for key in access.keys if key.key_id == key_id), None)
     if key is None:
-        raise no_such_key()
-    return key, key_line(resources, key, {app.client_id: app.name for app in apps.apps})
-
-
-def _rotated(resources: Resources, key: KeyView, minted: MintedKey, words: str) -> NewKeyView:
-    return NewKeyView(
-        title="Your new key",
-        app_name=readable(key.identifier) if key.client_id else None,
-        key_id=minted.key_id,
-        content=minted.token,
-        rows=rows_of(minted.token),
-        filename=None,
-        download=None,
-        permissions=permission_lines(resources.catalogue, key.permissions),
-        status_url=f"{resources.settings.public_url}/api/v1/status",
-        old_key_note=f"The old key ends {words}. Put the new one in its place.",
-    )
+        raise _no_such_key()
+    return visitor, key, access.app_name(key)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-
 from aiohttp import web
 
-from services.consent_ui.assets import Asset
+from services.consent_ui.resources import RESOURCES
 
 
-def static_handler(assets: Mapping[str, Asset]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler of ``/static/{name}`` for these files, and no others."""
-    by_name = {asset.name: asset for asset in assets.values()}
-
-    async def static(request: web.Request) -> web.Response:
-        asset = by_name.get(request.match_info["name"])
-        if asset is None:
-            raise web.HTTPNotFound
-        return web.Response(
-            body=asset.content,
-            content_type=asset.media_type,
-            charset="utf-8",
-            headers={"Cache-Control": "public, max-age=31536000, immutable"},
-        )
-
-    return static
+async def static(request: web.Request) -> web.Response:
+    """``GET /static/{name}``: one of these files, and no other."""
+    assets, name = request.app[RESOURCES].assets.values(), request.match_info["name"]
+    asset = next((asset for asset in assets if asset.name == name), None)
+    if asset is None:
+        raise web.HTTPNotFound
+    return web.Response(
+        body=asset.content,
+        content_type=asset.media_type,
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )

@@ -15,7 +15,7 @@ from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
 from services.consent_ui.views.moments import Moment, day_of
 from services.consent_ui.views.permissions import PermissionLine, permission_lines
 from services.consent_ui.views.snippets import Snippet, exchange_snippets
-from shared.contracts.clients import Attempt, ClientFields, ClientView
+from shared.contracts.clients import Attempt, ClientFields, ClientTexts, ClientView
 
 OVERLAPS: Final = (
     (0, "at once"),
@@ -162,37 +162,19 @@ def file_link(resources: Resources, client: ClientView) -> str:
     return f"{resources.settings.public_url}/client-file-flow/{quote(client.client_id, safe='')}"
 
 
-def fields_of(client: ClientView) -> ClientFields:
-    """What the form shows of a registered client."""
-    return ClientFields(
-        name=client.name,
-        redirect_uris=client.redirect_uris,
-        requested_permissions=client.requested_permissions,
-        api_key_format=client.api_key_format,
-        api_key_filename=client.api_key_filename,
-        webhook_uri=client.webhook_uri,
-        homepage=client.homepage,
-        description=client.description,
-        public=client.public,
-    )
-
-
 def fields_from(form: PageForm) -> ClientFields:
-    """What an author typed, not yet checked.
+    """What an author typed, not yet checked; an input that was left empty is no value.
 
     Raises:
         Problem: 400, a field was sent twice.
     """
+    texts = {name: form.optional(name) for name in ClientTexts.model_fields}
+    texts["api_key_format"] = form.text("api_key_format") or None
     return ClientFields(
-        name=form.optional("name"),
         redirect_uris=form.lines("redirect_uris"),
         requested_permissions=form.many("requested_permissions"),
-        api_key_format=form.text("api_key_format") or None,
-        api_key_filename=form.optional("api_key_filename"),
-        webhook_uri=form.optional("webhook_uri"),
-        homepage=form.optional("homepage"),
-        description=form.optional("description"),
         public=form.one("client_type") == "public",
+        **texts,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from shared.contracts.clients import FieldError
+from shared.contracts.clients import ClientFields, FieldError
+from shared.documents import public_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,21 @@ class FormErrors:
 
 NO_ERRORS: Final = FormErrors()
 
-_CONTROLS: Final[Mapping[str, tuple[str, str]]] = {
-    "name": ("name", "The name"),
-    "redirectUri": ("redirect_uris", "The redirect address"),
-    "redirectUris": ("redirect_uris", "The list of redirect addresses"),
-    "requestedPermissions": ("requested_permissions", "The list of permissions"),
-    "apiKeyFormat": ("api_key_format", "The file template"),
-    "apiKeyFilename": ("api_key_filename", "The file name"),
-    "webhookUri": ("webhook_uri", "The webhook address"),
-    "homepage": ("homepage", "The homepage"),
-    "description": ("description", "The description"),
-    "public": ("client_type", "The kind of client"),
+_CONTROLS: Final = {public_name(name): name for name in ClientFields.model_fields} | {
+    "redirectUri": "redirect_uris",
+    "public": "client_type",
 }
+"""A field as the interface calls it → the id of its control."""
+_SUBJECTS: Final = {
+    "redirectUri": "The redirect address",
+    "redirectUris": "The list of redirect addresses",
+    "requestedPermissions": "The list of permissions",
+    "apiKeyFormat": "The file template",
+    "apiKeyFilename": "The file name",
+    "webhookUri": "The webhook address",
+    "public": "The kind of client",
+}
+"""Fields that are called otherwise on the page than in the interface."""
 
 
 def client_form_errors(errors: Iterable[FieldError]) -> FormErrors:
@@ -52,7 +56,8 @@ def client_form_errors(errors: Iterable[FieldError]) -> FormErrors:
 
 def _line(error: FieldError) -> FormError:
     name, _, index = error.field.partition(".")
-    control, subject = _CONTROLS.get(name, ("", "The form"))
+    control = _CONTROLS.get(name, "")
+    subject = _SUBJECTS.get(name, f"The {control or 'form'}")
     if name == "redirectUris" and index.isdigit():
         subject = f"Redirect address {int(index) + 1}"
     elif index.isdigit():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
-from services.consent_ui.views.permissions import PermissionLine
+from shared.contracts.keys import KeyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,17 +13,23 @@ class NewKeyView:
     """A key in clear, for this one answer."""
 
     title: str
+    key: KeyView
     app_name: str | None
-    key_id: str
+    """Of the app that it is for, as its developer chose it."""
     content: str = field(repr=False)
-    rows: int
-    filename: str | None
+    filename: str | None = None
     """``None`` where there is no file, only text to copy."""
-    download: str | None = field(repr=False)
-    """The file as a ``data:`` address: the browser saves it without asking the server again."""
-    permissions: tuple[PermissionLine, ...]
-    status_url: str
     old_key_note: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many lines a text field should show."""
+        return rows_of(self.content)
+
+    @property
+    def download(self) -> str | None:
+        """The file as a ``data:`` address: the browser saves it without asking the server again."""
+        return None if self.filename is None else download_address(self.content)
 
 
 def download_address(content: str) -> str:

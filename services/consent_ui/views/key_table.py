@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from services.consent_ui.display_names import readable
 from services.consent_ui.resources import Resources
 from services.consent_ui.views.moments import day_of
 from shared.api_key import masked
-from shared.contracts.keys import KeyView
+from shared.contracts.access import Access
 
 FILENAME: Final = "keys.csv"
 _COLUMNS: Final = ("Name", "App", "Key", "Key ID", "Permissions", "Status", "Made", "Last used", "Ends")
@@ -21,17 +20,17 @@ _FORMULA: Final = tuple(
 """What spreadsheets take for the beginning of a formula; strangers choose the names of apps."""
 
 
-def key_table(resources: Resources, keys: Iterable[KeyView], app_names: Mapping[str, str]) -> bytes:
+def key_table(resources: Resources, access: Access) -> bytes:
     """The file, in UTF-8 with the mark by which spreadsheets know it; times are UTC."""
     text = io.StringIO()
     table = csv.writer(text, quoting=csv.QUOTE_ALL)
     table.writerow(_COLUMNS)
-    for key in keys:
-        app = "" if key.client_id is None else readable(app_names.get(key.client_id, key.client_id))
+    for key in access.keys:
+        app_name = access.app_name(key)
         table.writerow(
             [
                 _inert(readable(key.identifier)),
-                _inert(app),
+                "" if app_name is None else _inert(readable(app_name)),
                 masked(resources.settings.key_prefix, key.key_id),
                 key.key_id,
                 _inert(" ".join(key.permissions)),

@@ -1,8 +1,9 @@
-"""A page that says one thing: something was decided, cannot be decided twice, or needs another sign-in."""
+"""A page that says one thing: what was decided, or what went wrong and what to do about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,4 +14,6 @@ class MessageView:
     sentences: tuple[str, ...]
     action: str
     href: str
-    good: bool = False
+    tone: Literal["", "good", "warn"] = ""
+    request_id: str = ""
+    """Under which the logs know the request; with errors."""

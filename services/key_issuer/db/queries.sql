@@ -17,7 +17,7 @@ RETURNING user_id, client_id, issued, void_before;
 INSERT INTO holdings AS held (user_id, client_id, issued)
 SELECT user_id, coalesce(client_id, ''), 1 FROM api_keys WHERE key_id = $1 AND user_id = $2
 ON CONFLICT (user_id, client_id) DO UPDATE SET issued = held.issued + 1
-RETURNING held.user_id;
+RETURNING held.user_id, held.client_id, held.issued, held.void_before;
 
 -- name: void_holding
 -- Withdraws one person's consents to one client, up to a time, and keeps the row to the end of the transaction.
@@ -41,30 +41,29 @@ SELECT
     coalesce(same.key_id, other.key_id) AS key_id,
     coalesce(same.user_id, other.user_id) AS user_id,
     coalesce(same.client_id, other.client_id) AS client_id,
-    coalesce(same.attempt, other.attempt) AS attempt,
     coalesce(same.status, other.status) AS status,
     coalesce(same.end_reason, other.end_reason) AS end_reason,
     coalesce(same.created_on, other.created_on) AS created_on,
-    EXISTS (
-        SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = coalesce(same.key_id, other.key_id)
-    ) AS undelivered,
     replayed.code_digest IS NOT NULL AS replayed,
+    given_up.key_id IS NOT NULL AS abandoned,
     greatest(person.void_before, client.void_before, 0) AS void_before
 FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[])
     WITH ORDINALITY AS given (key_id, code_digest, user_id, client_id, place)
 LEFT JOIN api_keys AS same ON same.key_id = given.key_id
 LEFT JOIN api_keys AS other ON other.code_digest = given.code_digest AND same.key_id IS NULL
 LEFT JOIN replayed_codes AS replayed ON replayed.code_digest = given.code_digest
+LEFT JOIN abandoned_keys AS given_up ON given_up.key_id = given.key_id
 LEFT JOIN principal_voids AS person ON person.kind = 'u' AND person.name = given.user_id::text
 LEFT JOIN principal_voids AS client ON client.kind = 'c' AND client.name = given.client_id
-WHERE coalesce(same.key_id, other.key_id, person.name, client.name) IS NOT NULL OR replayed.code_digest IS NOT NULL;
+WHERE coalesce(same.key_id, other.key_id, given_up.key_id, person.name, client.name) IS NOT NULL
+    OR replayed.code_digest IS NOT NULL;
 
 -- name: issue_unknown_keys
 -- Makes keys of which nothing is known, all in one statement: null where something is, else whom they pushed out.
 SELECT issue_unknown_keys($1::json, $2, $3, $4);
 
 -- name: insert_keys
--- Makes rows, live or already ended, each waiting for its delivery, with its lines in the audit and its events.
+-- Makes rows, live or already ended, each with its lines in the audit.
 -- One JSON array of objects: fourteen SQL arrays cost the driver a fifth of an issue.
 SELECT insert_keys(ARRAY(SELECT json_populate_recordset(NULL::new_key, $1::json)), $2, $3);
 
@@ -112,54 +111,47 @@ SELECT EXISTS (
     WHERE held.client_id = $1 AND keys.status <> 'revoked' AND keys.consented_on <= $2
 );
 
--- name: lock_undelivered_keys
--- Some keys that nobody has confirmed for so many ms, locked with their waiting rows; held ones are left out. The time
--- is the server's: a replica whose clock is wrong must not end what another has just made.
-SELECT keys.key_id
-FROM undelivered_keys AS waiting
-JOIN api_keys AS keys ON keys.key_id = waiting.key_id
-WHERE waiting.created_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint
-LIMIT $2
-FOR UPDATE OF keys, waiting SKIP LOCKED;
-
--- name: clients_of_keys
--- Which client each of these keys was made for, personal ones left out.
-SELECT client_id, key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND client_id IS NOT NULL;
-
 -- name: end_keys
 -- Revokes keys that this transaction has locked; the ids of those that had not ended before.
 SELECT end_keys($1, $2, $3);
 
 -- name: release_codes
--- Takes the code from rows of a superseded attempt, so that the next attempt's row can have it.
+-- Takes the code from the rows of keys that were given up, so that the row of the code's next key can have it.
 UPDATE api_keys SET code_digest = NULL WHERE key_id = ANY ($1::text[]);
 
+-- name: find_unmade_keys
+-- Of these keys those that have neither a row nor a mark.
+SELECT given.key_id FROM unnest($1::text[]) AS given (key_id)
+WHERE NOT EXISTS (SELECT FROM api_keys AS keys WHERE keys.key_id = given.key_id)
+    AND NOT EXISTS (SELECT FROM abandoned_keys AS marked WHERE marked.key_id = given.key_id);
+
+-- name: mark_abandoned_keys
+-- Remembers keys that were given up, so that an issue of theirs that comes later is refused.
+INSERT INTO abandoned_keys (key_id, marked_on)
+SELECT DISTINCT given.key_id, $2::bigint FROM unnest($1::text[]) AS given (key_id) ORDER BY 1
+ON CONFLICT (key_id) DO NOTHING;
+
+-- name: lock_keys_of_codes
+-- Of these keys, each with the code that it came out of, those that still hold it, locked: live ones, and those that had
+-- to make room for newer ones. A key that ended for any other reason keeps its code from giving another.
+SELECT keys.key_id
+FROM unnest($1::text[], $2::bytea[]) AS given (key_id, code_digest)
+JOIN api_keys AS keys ON keys.key_id = given.key_id AND keys.code_digest = given.code_digest
+WHERE keys.status <> 'revoked' OR keys.end_reason = 'evicted'
+ORDER BY keys.key_id
+FOR UPDATE OF keys;
+
 -- name: lock_key_of_code
--- The row that came out of a client's code, locked.
-SELECT key_id, status FROM api_keys WHERE code_digest = $1 AND client_id = $2 FOR UPDATE;
+-- The row that came out of a client's code, locked. Where it is given what the code is said to be bound to, all of that
+-- must be as the row has it; a row that tells nothing of it is of a code without a challenge.
+SELECT key_id, status FROM api_keys
+WHERE code_digest = $1 AND client_id = $2
+    AND ($3::jsonb IS NULL OR binding @> $3 OR (binding IS NULL AND $3 ->> 'challenge' = ''))
+FOR UPDATE;
 
 -- name: mark_replayed_code
 -- Remembers that a code came back before its key did.
 INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT (code_digest) DO NOTHING;
-
--- name: forget_replayed_codes
--- Drops marks so old that no command with such a code can still be on its way.
-DELETE FROM replayed_codes WHERE marked_on < $1;
-
--- name: confirm_deliveries
--- These keys have reached whoever asked for them. Rows that another transaction holds are left out, and told.
-WITH confirmed AS (
-    DELETE FROM undelivered_keys WHERE key_id IN (
-        SELECT key_id FROM undelivered_keys WHERE key_id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
-    )
-    RETURNING key_id
-)
-SELECT key_id FROM undelivered_keys
-WHERE key_id = ANY ($1::text[]) AND key_id <> ALL (ARRAY(SELECT key_id FROM confirmed));
-
--- name: confirm_delivery
--- This key has reached whoever asked for it.
-DELETE FROM undelivered_keys WHERE key_id = $1;
 
 -- name: read_key
 -- Everything a check needs to know of one key.
@@ -171,11 +163,10 @@ FROM api_keys WHERE key_id = $1;
 -- name: lock_key
 -- One key, of one person where one is given, locked for a change.
 SELECT
-    keys.key_id, keys.digest, keys.pepper_version, keys.user_id, keys.username, keys.client_id, keys.identifier,
-    keys.permissions, keys.used_permissions, keys.status, keys.created_on, keys.consented_on, keys.expires_on,
-    keys.last_used_on, NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) AS delivered
-FROM api_keys AS keys
-WHERE keys.key_id = $1 AND ($2::bigint IS NULL OR keys.user_id = $2)
+    key_id, digest, pepper_version, user_id, username, client_id, identifier, permissions, used_permissions, status,
+    created_on, consented_on, expires_on, last_used_on
+FROM api_keys
+WHERE key_id = $1 AND ($2::bigint IS NULL OR user_id = $2)
 FOR UPDATE;
 
 -- name: change_key
@@ -191,31 +182,30 @@ INSERT INTO audit (key_id, event, reason, happened_on)
 SELECT $1::text, given.event, given.reason, $4::bigint FROM unnest($2::text[], $3::text[]) AS given (event, reason);
 
 -- name: list_live_keys
--- A person's delivered keys that have not been revoked, newest first.
+-- A person's keys that have not been revoked, newest first.
 SELECT
     key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
-FROM api_keys AS keys
+FROM api_keys
 WHERE user_id = $1 AND status <> 'revoked' AND (expires_on IS NULL OR expires_on > $2)
-    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
 ORDER BY number DESC
 LIMIT $3;
 
 -- name: list_ended_keys
--- A person's delivered keys that were revoked since a time, last ended first.
+-- A person's keys that were revoked since a time, last ended first, without those that never reached a program.
 SELECT
     key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
-FROM api_keys AS keys
-WHERE user_id = $1 AND status = 'revoked' AND ended_on >= $2 AND NOT undelivered
+FROM api_keys
+WHERE user_id = $1 AND status = 'revoked' AND ended_on >= $2
+    AND end_reason NOT IN ('abandoned', 'superseded', 'undelivered')
 ORDER BY ended_on DESC
 LIMIT $3;
 
 -- name: list_expired_keys
--- A person's delivered keys that expired since a time.
+-- A person's keys that expired since a time.
 SELECT
     key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
-FROM api_keys AS keys
+FROM api_keys
 WHERE user_id = $1 AND status <> 'revoked' AND expires_on <= $2 AND expires_on >= $3
-    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
 ORDER BY number DESC
 LIMIT $4;
 
@@ -228,7 +218,6 @@ SELECT
         SELECT DISTINCT unnest(held.permissions) FROM api_keys AS held
         WHERE held.user_id = $1 AND held.client_id = keys.client_id AND held.status <> 'revoked'
             AND (held.expires_on IS NULL OR held.expires_on > $2)
-            AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = held.key_id)
         ORDER BY 1
     ) AS permissions,
     min(keys.created_on) AS first_issued_on,
@@ -236,7 +225,6 @@ SELECT
 FROM api_keys AS keys
 WHERE keys.user_id = $1 AND keys.client_id IS NOT NULL AND keys.status <> 'revoked'
     AND (keys.expires_on IS NULL OR keys.expires_on > $2)
-    AND NOT EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id)
 GROUP BY keys.client_id
 ORDER BY min(keys.created_on) DESC;
 
@@ -310,8 +298,7 @@ FROM service_keys ORDER BY created_on DESC LIMIT $1;
 -- Keys for the operator, newest first, of a person or a client where given, ended ones where wanted.
 SELECT
     keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.origin,
-    keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason,
-    EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) OR keys.undelivered AS undelivered
+    keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason
 FROM api_keys AS keys
 WHERE ($1::text IS NULL OR lower(keys.username) = lower($1)) AND ($2::text IS NULL OR keys.client_id = $2)
     AND ($3::boolean OR keys.status <> 'revoked')
@@ -321,11 +308,9 @@ LIMIT $4;
 -- name: describe_key
 -- One key for the operator.
 SELECT
-    keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.used_permissions,
-    keys.origin, keys.status, keys.epoch, keys.attempt, keys.pepper_version, keys.consented_on, keys.created_on,
-    keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason,
-    EXISTS (SELECT FROM undelivered_keys AS waiting WHERE waiting.key_id = keys.key_id) OR keys.undelivered AS undelivered
-FROM api_keys AS keys WHERE keys.key_id = $1;
+    key_id, user_id, username, client_id, identifier, permissions, used_permissions, origin, status, epoch,
+    pepper_version, consented_on, created_on, expires_on, last_used_on, ended_on, end_reason
+FROM api_keys WHERE key_id = $1;
 
 -- name: list_audit
 -- What happened to one key, in order.
@@ -334,11 +319,9 @@ UNION ALL
 SELECT event, reason, happened_on FROM audit WHERE key_id = $1 AND event NOT IN ('issued', 'revoked')
 ORDER BY happened_on, event;
 
--- name: append_events
--- Puts events into the outbox, in the transaction of the change that they tell of.
-INSERT INTO outbox (stream, type, body, created_on)
-SELECT given.stream, given.type, given.body, $4::bigint
-FROM unnest($1::text[], $2::text[], $3::bytea[]) AS given (stream, type, body);
+-- name: append_event
+-- Puts an event into the outbox, in the transaction of the change that it tells of.
+INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, $4);
 
 -- name: purge_audit
 -- Deletes some of the lines that are older than so many days by the server's clock; those that another purge holds are
@@ -350,3 +333,32 @@ WITH old AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM audit WHERE ctid = ANY (ARRAY(SELECT ctid FROM old));
+
+-- name: purge_ended_keys
+-- Deletes some rows of keys that ended, revoked or expired, more than so many days ago by the server's clock; those that
+-- another transaction holds are left out.
+WITH old AS MATERIALIZED (
+    SELECT ctid FROM api_keys
+    WHERE coalesce(ended_on, expires_on) < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM api_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM old));
+
+-- name: purge_replayed_codes
+-- Deletes some marks that are older than so many days, when no command with such a code can still be on its way.
+DELETE FROM replayed_codes WHERE code_digest IN (
+    SELECT code_digest FROM replayed_codes
+    WHERE marked_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+);
+
+-- name: purge_abandoned_keys
+-- Deletes some marks that are older than so many days, when no issue of such a key can still be on its way.
+DELETE FROM abandoned_keys WHERE key_id IN (
+    SELECT key_id FROM abandoned_keys
+    WHERE marked_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+);

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 import orjson
 
-from services.key_issuer.records import LIVE_KEYS_PER_HOLDING, OWN_KEYS, Holding, IssueFacts, NewKey
-from shared.contracts.base import Event
-from shared.contracts.events import KeyIssued
+from services.key_issuer.records import (
+    ABANDONED,
+    EVICTED,
+    LIVE_KEYS_PER_HOLDING,
+    OWN_KEYS,
+    Holding,
+    IssueFacts,
+    NewKey,
+    name_of,
+)
+from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKey
 from shared.database import Database
 
@@ -81,11 +89,11 @@ class KeyRows:
         """Counts the coming keys into their holdings and locks those rows in one order."""
         users = [user_id for user_id, _ in keys]
         clients = [client_id for _, client_id in keys]
-        rows = await self.fetch("lock_holdings", users, clients, list(keys.values()))
-        return {
-            (user_id, client_id): Holding(issued, void_before)
-            for user_id, client_id, issued, void_before in rows
-        }
+        return _holdings(await self.fetch("lock_holdings", users, clients, list(keys.values())))
+
+    async def lock_holding_of_key(self, key_id: str, user_id: int) -> dict[HoldingId, Holding]:
+        """Counts one more key into the holding that a person's key belongs to and locks that row, if there is one."""
+        return _holdings(await self.fetch("lock_holding_of_key", key_id, user_id))
 
     async def read_issue_facts(self, commands: Sequence[IssueKey]) -> dict[int, IssueFacts]:
         """What is known of these keys already, by their place; nothing where nothing is known."""
@@ -99,27 +107,53 @@ class KeyRows:
         return {place - 1: IssueFacts(*facts) for place, *facts in rows}
 
     async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
-        """Makes the rows, with their events; one with an ``end_reason`` is revoked from the start."""
-        await self.execute("insert_keys", _as_json(rows, now), pepper_version, now)
+        """Makes the rows; one with an ``end_reason`` is revoked from the start."""
+        await self.execute("insert_keys", _as_json(rows), pepper_version, now)
 
     async def end_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
         """Revokes keys that this transaction holds, with their events; the ids of those that had not ended before."""
         return await self.key_ids("end_keys", key_ids, now, reason) if key_ids else []
 
+    async def end_live_keys(self, key_ids: Sequence[str], reason: str, now: int) -> list[str]:
+        """Locks and revokes those of these keys that have not ended; their ids."""
+        return (
+            await self.end_keys(await self.key_ids("lock_live_keys", key_ids), reason, now) if key_ids else []
+        )
+
+    async def give_up(self, key_ids: Sequence[str], now: int) -> list[str]:
+        """Revokes keys that reached no program and takes their codes from them; the ids of those that had not ended."""
+        if not key_ids:
+            return []
+        ended = await self.end_live_keys(key_ids, ABANDONED, now)
+        await self.execute("release_codes", key_ids)
+        return ended
+
+    async def mark_abandoned(self, key_ids: Sequence[str], now: int) -> None:
+        """Remembers keys that were given up, so that an issue of theirs that comes later is refused."""
+        if key_ids:
+            await self.execute("mark_abandoned_keys", key_ids, now)
+
+    async def evict(self, holdings: Mapping[HoldingId, Holding], now: int) -> list[str]:
+        """Ends the oldest keys of grants that hold too many (a person's own are not limited); their ids."""
+        full = [
+            (user_id, client_id)
+            for (user_id, client_id), holding in holdings.items()
+            if holding.issued > LIVE_KEYS_PER_HOLDING and client_id != OWN_KEYS
+        ]
+        if not full:
+            return []
+        users, clients = [user_id for user_id, _ in full], [client_id for _, client_id in full]
+        surplus = await self.key_ids("lock_surplus_keys", users, clients, now, LIVE_KEYS_PER_HOLDING)
+        return await self.end_keys(surplus, EVICTED, now)
+
     async def key_ids(self, query: str, *args: object) -> list[str]:
         """The ids that a query finds (and locks, where it says so)."""
         return [row[0] for row in await self.fetch(query, *args)]
 
-    async def append_events(self, events: Sequence[Event], now: int) -> None:
-        """Puts events into the outbox."""
-        if events:
-            await self.execute(
-                "append_events",
-                [event.stream for event in events],
-                [event.type for event in events],
-                [event.to_wire() for event in events],
-                now,
-            )
+    async def append_narrowed(self, key_id: str, now: int) -> None:
+        """Puts it into the outbox that this key is worth less now."""
+        event = KeysNarrowed(key_ids=(key_id,), on=now)
+        await self.execute("append_event", event.stream, event.type, event.to_wire(), now)
 
 
 async def issue_unknown_keys(
@@ -133,7 +167,7 @@ async def issue_unknown_keys(
         StoreUnavailable: PostgreSQL does not answer; maybe they are made.
         asyncpg.PostgresError: one of them cannot be made.
     """
-    given = _as_json(rows, now)
+    given = _as_json(rows)
     try:
         found: list[str] | None = await database.fetchval(
             "issue_unknown_keys", given, pepper_version, now, LIVE_KEYS_PER_HOLDING
@@ -170,42 +204,37 @@ async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable
     raise AssertionError("unreachable")
 
 
+def _holdings(rows: Sequence[Record]) -> dict[HoldingId, Holding]:
+    return {
+        (user_id, client_id): Holding(issued, void_before) for user_id, client_id, issued, void_before in rows
+    }
+
+
 def code_bytes(code_digest: str | None) -> bytes | None:
     """A code's hex digest as the 32 bytes that a row holds."""
     return None if code_digest is None else bytes.fromhex(code_digest)
 
 
-def _as_json(rows: Sequence[NewKey], now: int) -> str:
+def _as_json(rows: Sequence[NewKey]) -> str:
     """Keys as the type ``new_key`` of the schema reads them."""
-    return orjson.dumps([_row_of(row, now) for row in rows]).decode()
+    return orjson.dumps([_row_of(row) for row in rows]).decode()
 
 
-def _row_of(row: NewKey, now: int) -> dict[str, object]:
+def _row_of(row: NewKey) -> dict[str, object]:
     """One key; digests in hex."""
     command = row.command
     return {
         "key_id": command.key_id,
         "digest": row.sealed.hex(),
         "code_digest": command.code_digest,
-        "attempt": command.attempt,
+        "binding": command.binding,
         "user_id": command.user_id,
         "username": command.username,
         "client_id": command.client_id,
-        "identifier": command.identifier,
+        "identifier": name_of(command),
         "permissions": " ".join(command.permissions),
         "origin": command.origin,
         "consented_on": command.consented_on,
         "expires_on": command.expires_on,
         "end_reason": row.end_reason,
-        "event": _issued(command, now).to_wire().decode(),
     }
-
-
-def _issued(command: IssueKey, now: int) -> KeyIssued:
-    return KeyIssued(
-        key_id=command.key_id,
-        user_id=command.user_id,
-        client_id=command.client_id,
-        permissions=command.permissions,
-        on=now,
-    )

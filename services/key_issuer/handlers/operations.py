@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from services.key_issuer.handlers.report_leak import LeakReport
 from services.key_issuer.handlers.status import StatusRequest
-from shared.openapi import FORM, JSON, Answer, Operation, Parameter, oauth_errors, problems
+from shared.documents import Document
+from shared.openapi import FORM, JSON, Answer, Operation, Parameter, Section, oauth_errors, problems
 
 
 class IntrospectionForm(BaseModel):
@@ -34,11 +35,11 @@ class IntrospectionDocument(BaseModel):
     key_id: str | None = None
 
 
-class StatusBody(BaseModel):
+class StatusBody(Document):
     """Whose key was presented, if one was."""
 
-    serverTime: int  # noqa: N815 - the public name
-    startTime: int  # noqa: N815 - the public name
+    server_time: int
+    start_time: int
     version: str
     whoami: int | None
     permissions: list[str]
@@ -80,54 +81,36 @@ _STATUS: Final = {
     **_REFUSALS,
 }
 
-OPERATIONS: Final = (
-    Operation(
-        "GET",
-        "/api/v1/verify",
-        "Check a key",
-        "Checking keys",
-        _CHECK,
-        parameters=(_PERMISSION,),
-        security=("key",),
-    ),
-    Operation(
-        "POST",
-        "/api/v1/oauth/introspect",
-        "What a key is",
-        "Checking keys",
-        {
-            200: Answer("What is known of the token.", IntrospectionDocument),
-            **oauth_errors(400, 401, 403, 405, 408, 413, 415, 429, 503),
-        },
-        {FORM: IntrospectionForm},
-        security=("key", "client", ""),
-    ),
-    Operation(
-        "GET",
-        "/api/v1/status",
-        "Whether the server runs, and whose key this is",
-        "Checking keys",
-        _STATUS,
-        parameters=(_ECHO,),
-        security=("key", ""),
-    ),
-    Operation(
-        "POST",
-        "/api/v1/status",
-        "The same",
-        "Checking keys",
-        _STATUS,
-        {JSON: StatusRequest},
-        body_required=False,
-        parameters=(_ECHO,),
-        security=("key", ""),
-    ),
-    Operation(
-        "POST",
-        "/api/v1/keys/report-leak",
-        "Report a key that you found",
-        "Checking keys",
-        {202: Answer("If it was a key, it is dead now."), **_REFUSALS},
-        {JSON: LeakReport},
-    ),
-)
+SECTIONS: Final[dict[str, Section]] = {
+    "Checking keys": {
+        "GET /api/v1/verify": Operation("Check a key", _CHECK, parameters=(_PERMISSION,), security=("key",)),
+        "POST /api/v1/oauth/introspect": Operation(
+            "What a key is",
+            {
+                200: Answer("What is known of the token.", IntrospectionDocument),
+                **oauth_errors(400, 401, 403, 405, 408, 413, 415, 429, 503),
+            },
+            {FORM: IntrospectionForm},
+            security=("key", "client", ""),
+        ),
+        "GET /api/v1/status": Operation(
+            "Whether the server runs, and whose key this is",
+            _STATUS,
+            parameters=(_ECHO,),
+            security=("key", ""),
+        ),
+        "POST /api/v1/status": Operation(
+            "The same",
+            _STATUS,
+            {JSON: StatusRequest},
+            body_required=False,
+            parameters=(_ECHO,),
+            security=("key", ""),
+        ),
+        "POST /api/v1/keys/report-leak": Operation(
+            "Report a key that you found",
+            {202: Answer("If it was a key, it is dead now."), **_REFUSALS},
+            {JSON: LeakReport},
+        ),
+    }
+}

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from shared.return_to import sign_target
 from tests.harness.site import PASSWORD, Site
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
 
@@ -163,11 +164,12 @@ async def test_a_sign_up_form_goes_back_with_the_reason(
 ) -> None:
     """303 to the page, each reason as a word, nothing of what was typed."""
     await sign_up(registry.site, username="Formtaken", password=PASSWORD)
+    onward = sign_target(registry.resources.settings.secrets, "/device?user_code=x")
     answer = await registry.site.http.post(
-        "/api/v1/users", data={"username": username, "password": password, "continue": "a" * 22}
+        "/api/v1/users", data={"username": username, "password": password, "continue": onward}
     )
     assert answer.status_code == 303
-    assert answer.headers["Location"] == f"/sign-up?{error}&continue={'a' * 22}"
+    assert answer.headers["Location"] == f"/sign-up?{error}&continue={onward}"
 
 
 async def test_passwords_are_kept_as_argon2id_alone(registry: Registry) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
+
 from services.auth_api.account_switches import disable_user, enable_user
 from services.auth_api.grants import find_grant, record_grant
 from shared.bus import Bus
-from shared.contracts.apps import DisconnectApp, ListApps
+from shared.contracts.access import Access, ReadAccess, RevokeAccess, RevokeOwnKey
+from shared.contracts.previous_release import DisconnectApp, ListApps, StoreContinuation
 from shared.secret_tokens import digest_of
+from tests.harness.buses import started
+from tests.harness.site import PASSWORD
 from tests.integration.auth_api.conftest import Registry, serving_registry
 
 MEMBERS = [
@@ -145,23 +150,77 @@ async def test_ac_55_a_disabled_account_is_dead_in_every_way(registry: Registry)
     assert (await registry.issuer.verify(again)).status_code == 200
 
 
-async def test_pages_see_the_same_apps_over_the_bus(registry: Registry) -> None:
-    """`app.list` and `app.disconnect` answer as the endpoints do, and tell a signed-out person so."""
+async def test_pages_see_the_same_over_the_bus(registry: Registry) -> None:
+    """`access.read` and `access.revoke` answer as the endpoints do, with the person; a signed-out one gets nothing."""
     person = await registry.site.sign_up()
     client = await person.create_client()
     await person.give_key(client)
+    own = await person.create_key("Mine", ["submit_score"])
     session = digest_of(person.http.cookies["latchkey_session"])
-    bus = Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
-    await bus.start()
-    try:
+    async with started(
+        Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
+    ) as bus:
         async with asyncio.timeout(5):
-            while [app.keys for app in (await bus.request(ListApps(session=session))).apps] != [1]:
+            while [app.keys for app in (await bus.request(ReadAccess(session=session))).apps] != [1]:
                 await asyncio.sleep(0.02)
-        assert (await bus.request(ListApps(session="0" * 64))).signed_out
+        access = await bus.request(ReadAccess(session=session))
+        assert access.user is not None
+        assert access.user.user_id == person.user_id
+        assert [key.client_id for key in access.keys] == [None, client.client_id]
+        assert await bus.request(ReadAccess(session="0" * 64)) == Access()
+        for whose, which, outcome in (
+            ("0" * 64, client.client_id, "signed_out"),
+            (session, "x", "not_found"),
+            (session, client.client_id, "done"),
+        ):
+            answer = await bus.request(RevokeAccess(session=whose, client_id=which))
+            assert answer.outcome == outcome
+        access = await bus.request(ReadAccess(session=session))
+        assert access.apps == ()
+        assert [key.status for key in access.keys] == ["active", "revoked"]
+        revoked = await bus.request(RevokeOwnKey(session=session, key_id=own["keyID"]))
+        assert revoked.changed is not None
+        assert revoked.changed.outcome == "done"
+        assert (await registry.issuer.verify(own["token"])).status_code == 401
+
+
+async def test_pages_of_the_previous_release_are_answered(registry: Registry) -> None:
+    """What consent_ui of 0.1 sends, told as it reads it: both run side by side during an upgrade."""
+    person = await registry.site.sign_up()
+    client = await person.create_client()
+    await person.create_code(client)
+    session = digest_of(person.http.cookies["latchkey_session"])
+    async with started(Bus(registry.stores.redis_url, source="consent_ui")) as bus:
+        listed = orjson.loads((await bus.request(ListApps(session=session))).to_wire())
+        assert [app["client_id"] for app in listed["apps"]] == [client.client_id]
         ended = await bus.request(DisconnectApp(session=session, client_id=client.client_id))
-        assert (ended.outcome, ended.name) == ("done", "Epic Games")
-        assert (await bus.request(ListApps(session=session))).apps == ()
-        unknown = await bus.request(DisconnectApp(session=session, client_id="x"))
-        assert unknown.outcome == "not_found"
-    finally:
-        await bus.stop()
+        assert orjson.loads(ended.to_wire())["outcome"] == "done"
+        stored = await bus.request(StoreContinuation(target="/device?user_code=x"))
+    form = {"username": person.username, "password": PASSWORD, "continue": stored.continue_id}
+    answer = await registry.site.http.post("/api/v1/session", data=form)
+    assert answer.headers["Location"] == "/device?user_code=x"
+
+
+async def test_everything_is_revoked_however_much_there_is(registry: Registry) -> None:
+    """260 keys, of which no list shows more than 200, and a code that waits: one command ends them all."""
+    person, other = await registry.site.sign_up(), await registry.site.sign_up()
+    client = await person.create_client()
+    names = [f"Key {number} {'é' * 70}" for number in range(260)]
+    mine = [(await person.create_key(name, ["submit_score"]))["token"] for name in names]
+    given = (await person.give_key(client))["access_token"]
+    code = await person.create_code(client)
+    others = (await other.give_key(client))["access_token"]
+    session = digest_of(person.http.cookies["latchkey_session"])
+    async with started(
+        Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
+    ) as bus:
+        listed = (await bus.request(ReadAccess(session=session))).keys
+        assert [key.identifier for key in listed if key.client_id is None][:100] == names[:-101:-1]
+        assert (await bus.request(RevokeAccess(session=session))).outcome == "done"
+        assert (await bus.request(ReadAccess(session=session))).apps == ()
+    statuses = {(await registry.issuer.verify(token)).status_code for token in (*mine, given)}
+    assert statuses == {401}
+    assert (await registry.site.exchange(client, code)).json()["error"] == "invalid_grant"
+    assert (await registry.issuer.verify(others)).status_code == 200
+    again = (await person.create_key("Again", ["submit_score"]))["token"]
+    assert (await registry.issuer.verify(again)).status_code == 200

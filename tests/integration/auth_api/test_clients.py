@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.auth_api.clients import UnknownAuthorError, create_client
+from shared.contracts.clients import ClientFields
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, Client, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter, serving_registry
@@ -174,6 +176,37 @@ async def test_changes_leave_everything_else_as_it_is(registry: Registry) -> Non
     assert (await person.http.get("/api/v1/clients")).json() == [expected]
 
 
+@pytest.mark.parametrize("field", ["redirectUri", "apiKeyFormat", "apiKeyFilename", "webhookUri", "homepage"])
+async def test_an_empty_string_is_no_way_to_clear_a_field(registry: Registry, field: str) -> None:
+    """`""` is a value that breaks the field's rule: 400 by name, and nothing is lost; `null` clears."""
+    person = await registry.site.sign_up()
+    given = {
+        "redirectUri": CALLBACK,
+        "apiKeyFormat": "key: %%API_KEY%%",
+        "apiKeyFilename": "key.txt",
+        "webhookUri": "https://hooks.example.com/x",
+        "homepage": "https://example.com",
+    }
+    client = await person.create_client(**given)
+    path = f"/api/v1/clients/{client.client_id}"
+    registered = await person.http.post("/api/v1/clients", json={**SEED, field: ""})
+    changed = await person.http.patch(path, json={field: ""})
+    for answer in (registered, changed):
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert [own[field] for own in (await person.http.get("/api/v1/clients")).json()] == [given[field]]
+    cleared = await person.http.patch(path, json={field: None})
+    assert (cleared.status_code, cleared.json()[field]) == (200, None)
+
+
+async def test_the_names_of_our_code_are_unknown_outside(registry: Registry) -> None:
+    """A field has its public name alone."""
+    person = await registry.site.sign_up()
+    answer = await person.http.post("/api/v1/clients", json={**SEED, "api_key_filename": "key.txt"})
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["api_key_filename"]
+
+
 async def test_a_change_is_checked_with_what_stays(registry: Registry) -> None:
     """A file name that the kept template cannot keep is refused."""
     person = await registry.site.sign_up()
@@ -292,6 +325,14 @@ async def test_an_account_has_so_many_clients_and_no_more(start_registry: Regist
         own = (await person.http.get("/api/v1/clients")).json()
         assert (await person.http.delete(f"/api/v1/clients/{own[0]['clientID']}")).status_code == 204
         assert (await person.http.post("/api/v1/clients", json=SEED)).status_code == 201
+
+
+async def test_an_account_that_was_disabled_meanwhile_registers_nothing(registry: Registry) -> None:
+    """Between the look at the session and the registration: an error of its own, and no row."""
+    fields = ClientFields(name="Epic Games", requested_permissions=("customise_score",))
+    with pytest.raises(UnknownAuthorError):
+        await create_client(registry.resources, 10**9, fields, digest_of("s"))
+    assert await registry.sql("SELECT FROM auth.clients WHERE author_id = $1", 10**9) == []
 
 
 async def live_keys(registry: Registry, client: Client) -> int:

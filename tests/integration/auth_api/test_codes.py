@@ -14,7 +14,7 @@ from services.auth_api.oauth.authorization_code import CodeRecord, Redemption
 from services.auth_api.oauth.pkce import challenge_of
 from services.auth_api.resources import Resources
 from shared.bus.envelope import read_fields
-from shared.contracts.keys import AbandonKey, IssueKey
+from shared.contracts.keys import AbandonKey, IssueKey, OrderKey
 from tests.integration.auth_api.conftest import Registry
 
 VERIFIER: Final = "v" * 43
@@ -61,7 +61,7 @@ class Code:
         self, presented: Redemption = PRESENTED, attempt: Attempt | None = None, /, **expected: str
     ) -> Found:
         """Presents it."""
-        command = IssueKey.without_consent(
+        command = OrderKey(
             key_id="k" * 16,
             digest="d",
             code_digest="c",

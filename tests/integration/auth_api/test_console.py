@@ -17,10 +17,10 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
-from shared.contracts.sessions import EndSession, ReadSession, StoreContinuation
+from shared.contracts.sessions import EndSession, ReadSession
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started
-from tests.harness.site import CALLBACK, PASSWORD, Person
+from tests.harness.site import CALLBACK, Person
 from tests.integration.auth_api.conftest import Registry
 
 FIELDS = ClientFields(
@@ -56,15 +56,6 @@ async def test_who_is_signed_in_and_signing_out(registry: Registry, pages: Bus) 
     await pages.request(EndSession(session=NOBODY))
 
 
-async def test_a_stored_target_is_where_the_sign_in_leads(registry: Registry, pages: Bus) -> None:
-    """`continuation.store` gives the id that the login form posts."""
-    person = await registry.site.sign_up()
-    stored = await pages.request(StoreContinuation(target="/oauth/request-auth?clientID=a%20b"))
-    form = {"username": person.username, "password": PASSWORD, "continue": stored.continue_id}
-    answer = await registry.site.http.post("/api/v1/session", data=form)
-    assert answer.headers["Location"] == "/oauth/request-auth?clientID=a%20b"
-
-
 async def test_a_client_from_registration_to_deletion(registry: Registry, pages: Bus) -> None:
     """Each command answers with the new state, and the REST view agrees."""
     person = await registry.site.sign_up()
@@ -75,7 +66,7 @@ async def test_a_client_from_registration_to_deletion(registry: Registry, pages:
     assert (made.client.author, made.client.author_name) == (person.user_id, person.username)
     client_id = made.client.client_id
     assert (await pages.request(ReadOwnClient(session=session, client_id=client_id))).client == made.client
-    changed = FIELDS.model_copy(update={"name": "Changed", "homepage": "", "description": "About"})
+    changed = FIELDS.model_copy(update={"name": "Changed", "description": "About"})
     answer = await pages.request(UpdateClient(session=session, client_id=client_id, fields=changed))
     assert answer.client == made.client.model_copy(update={"name": "Changed", "description": "About"})
     reset = ResetClientSecret(
@@ -105,6 +96,9 @@ async def test_faults_are_told_by_field(registry: Registry, pages: Bus) -> None:
     assert [error.field for error in answer.errors] == ["name", "redirectUris.0", "requestedPermissions"]
     secretless = await pages.request(CreateClient(session=session, fields=FIELDS, secret_digest=None))
     assert [error.field for error in secretless.errors] == ["clientSecret"]
+    empty = FIELDS.model_copy(update={"homepage": ""})
+    answer = await pages.request(CreateClient(session=session, fields=empty, secret_digest=digest_of("s")))
+    assert [error.field for error in answer.errors] == ["homepage"]
     assert (await pages.request(ListOwnClients(session=session))).clients == ()
 
 

@@ -11,8 +11,8 @@ import pytest
 from argon2 import PasswordHasher as Argon2
 
 from services.auth_api.accounts import create_account
-from services.auth_api.continuations import store_continuation
 from services.auth_api.sessions import IDLE_SECONDS, LIFETIME_SECONDS
+from shared.return_to import sign_target
 from shared.secret_tokens import digest_of
 from tests.harness.site import PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
@@ -223,20 +223,22 @@ async def test_fetch_metadata_may_stand_in_for_the_origin(registry: Registry) ->
 
 
 async def test_ac_36_a_form_goes_on_where_the_person_was(registry: Registry) -> None:
-    """303 to the target that was kept under the opaque id, once; without one to the home page."""
+    """303 to the target that a page of ours signed, however often; without one to the home page."""
     person = await registry.site.sign_up()
     target = "/oauth/authorize?client_id=x&state=a%2Fb%20c"
-    continue_id = await store_continuation(registry.resources, target)
-    form = {"username": person.username, "password": PASSWORD, "continue": continue_id}
+    signed = sign_target(registry.resources.settings.secrets, target)
+    form = {"username": person.username, "password": PASSWORD, "continue": signed}
     wrong = await registry.site.http.post("/api/v1/session", data=form | {"password": "wrong password"})
     assert wrong.status_code == 303
-    assert wrong.headers["Location"] == f"/login?error=invalid&continue={continue_id}"
+    assert wrong.headers["Location"] == f"/login?error=invalid&continue={signed}"
     assert COOKIE not in wrong.headers["Set-Cookie"]
     right = await registry.site.http.post("/api/v1/session", data=form)
     assert (right.status_code, right.headers["Location"]) == (303, target)
     assert await who(registry, cookie_of(right)) == 200
     again = await registry.site.http.post("/api/v1/session", data=form)
-    assert again.headers["Location"] == "/"
+    assert again.headers["Location"] == target
+    without = await registry.site.http.post("/api/v1/session", data=form | {"continue": ""})
+    assert without.headers["Location"] == "/"
 
 
 @pytest.mark.parametrize(
@@ -254,11 +256,11 @@ async def test_ac_36_nothing_from_the_browser_becomes_an_address(registry: Regis
 
 
 @pytest.mark.parametrize("target", ["//evil.com", "https://evil.com", "/\t/evil.com", "evil"])
-async def test_ac_36_only_paths_of_ours_are_kept(registry: Registry, target: str) -> None:
-    """What another service asks to keep is checked too."""
+async def test_ac_36_only_paths_of_ours_are_followed(registry: Registry, target: str) -> None:
+    """What a page of ours has signed is checked too."""
     person: Person = await registry.site.sign_up()
-    continue_id = await store_continuation(registry.resources, target)
-    form = {"username": person.username, "password": PASSWORD, "continue": continue_id}
+    signed = sign_target(registry.resources.settings.secrets, target)
+    form = {"username": person.username, "password": PASSWORD, "continue": signed}
     answer = await registry.site.http.post("/api/v1/session", data=form)
     assert answer.headers["Location"] == "/"
 

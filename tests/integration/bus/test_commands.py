@@ -12,9 +12,10 @@ import pytest
 from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
 from shared.clock import SystemClock
-from shared.correlation import correlation
+from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.redis.server_time import RedisTime
+from shared.telemetry.correlation import correlation
 from tests.integration.bus.conftest import (
     GROUP,
     STREAM,
@@ -153,6 +154,12 @@ async def test_a_full_queue_refuses_at_once(valkey: Valkey) -> None:
         with pytest.raises(BusUnavailable, match="overload"):
             await ours.request(Echo(text="too much"), timeout=30)
         await ours.send(Echo(text="may wait"))
+        ours.prepare(
+            RevokeKey(key_id="k" * 16, user_id=2, reason="owner")
+        ).abandon()  # taking back is not refused
+        ours.prepare(AbandonKey(key_id="k" * 16, code_digest="c" * 64)).abandon()
+        with pytest.raises(BusUnavailable, match="overload"):
+            ours.prepare(ListKeys(user_id=2))
 
 
 async def test_a_script_may_attach_what_a_command_lacks(valkey: Valkey) -> None:

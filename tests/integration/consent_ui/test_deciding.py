@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from collections.abc import Mapping
 
 import httpx
 import pytest
 
-from tests.harness.site import Client, Person, Site
-from tests.integration.consent_ui.visits import form_with, open_consent, press, query_of, title_of
+from tests.harness.site import PASSWORD, Client, Person, Site
+from tests.integration.consent_ui.visits import form_with, open_consent, open_page, press, query_of, title_of
 
 
 async def apps_of(person: Person) -> list[str]:
@@ -155,6 +157,8 @@ async def test_accept_after_decline_is_a_friendly_page(person: Person, client: C
     late = await press(person, page, "Accept")
     assert late.status_code == 409
     assert "start again from the app" in late.text
+    (again,) = re.findall(r'href="([^"]+)">Show the request again<', late.text)
+    assert "It would be able to" in (await open_page(person, html.unescape(again))).text
     assert await apps_of(person) == []
 
 
@@ -169,12 +173,39 @@ async def test_another_persons_request_cannot_be_decided(site: Site, person: Per
     assert await apps_of(other) == []
 
 
-async def test_signed_out_meanwhile_is_said(person: Person, client: Client) -> None:
-    """The session ended on the server after the page was shown: no code, and a way on."""
-    page = await open_consent(person, client)
+@pytest.mark.parametrize("keeps_cookie", [True, False])
+async def test_signed_out_meanwhile_is_asked_again(
+    person: Person, client: Client, *, keeps_cookie: bool
+) -> None:
+    """The session ended after the page was shown: no code; sign in, and then a fresh page."""
+    page = await open_consent(person, client, "&state=7")
     cookies = httpx.Cookies(person.http.cookies)
     await person.http.delete("/api/v1/session")
-    person.http.cookies = cookies
+    person.http.cookies = cookies if keeps_cookie else httpx.Cookies()
     late = await press(person, page, "Accept")
-    assert (late.status_code, title_of(late)) == (403, "Your sign-in has changed · Latchkey")
-    assert 'href="/login"' in late.text
+    assert late.status_code == 303
+    login = await open_page(person, late.headers["Location"])
+    answer = await press(person, login, "Sign in", {"username": person.username, "password": PASSWORD})
+    fresh = await open_page(person, answer.headers["Location"])
+    assert await apps_of(person) == []
+    assert query_of((await press(person, fresh, "Accept")).headers["Location"])["state"] == "7"
+
+
+async def test_signed_in_again_in_another_tab_is_asked_again(person: Person, client: Client) -> None:
+    """The form of the old session accepts nothing; its answer is the same request for the new one."""
+    page = await open_consent(person, client, "&state=7")
+    await person.sign_in(person.username)
+    again = await press(person, page, "Accept")
+    assert (again.status_code, title_of(again)) == (403, "Allow Epic Games? · Latchkey")
+    assert "nothing was decided. Here is the request again." in again.text
+    assert await apps_of(person) == []
+    assert query_of((await press(person, again, "Accept")).headers["Location"])["state"] == "7"
+
+
+@pytest.mark.parametrize("leads", ["", "https://evil.example/", "//evil.example", "/", "0" * 64 + ".Lw"])
+async def test_a_stale_form_leads_only_to_requests(person: Person, client: Client, leads: str) -> None:
+    """What we did not sign, or what is no request for consent, is not shown (AC-36)."""
+    page = await open_consent(person, client)
+    answer = await decide(person, page, {"csrf": "0", "return_to": leads})
+    assert (answer.status_code, title_of(answer)) == (403, "This page is out of date · Latchkey")
+    assert "evil" not in answer.text

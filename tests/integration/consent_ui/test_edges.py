@@ -9,6 +9,8 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from services.consent_ui.app import create_app
+from services.consent_ui.csrf import CsrfTokens
+from shared.secret_tokens import digest_of
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person, Site
@@ -185,6 +187,8 @@ async def assert_unavailable(redis_url: str) -> None:
         }
     )
     cookies = {"latchkey_session": "A" * 43}
+    token = CsrfTokens(settings.secrets).token(digest_of("A" * 43), f"revoke-key {'k' * 16}")
+    form = {"csrf": token, "key_id": "k" * 16}
     async with (
         serving(create_app(settings), "127.0.0.1", port, drain_seconds=1),
         httpx.AsyncClient(
@@ -195,10 +199,10 @@ async def assert_unavailable(redis_url: str) -> None:
             ("GET", "/"),
             ("GET", "/oauth/request-auth?clientID=x"),
             ("GET", "/developer"),
-            ("POST", "/keys/x/revoke"),
+            ("POST", "/keys/kkkkkkkkkkkkkkkk/revoke"),
         ):
             started = time.monotonic()
-            answer = await http.request(method, path, data={"csrf": "x"} if method == "POST" else None)
+            answer = await http.request(method, path, data=form if method == "POST" else None)
             assert time.monotonic() - started < 12
             assert answer.status_code == 503, path
             assert int(answer.headers["Retry-After"]) >= 1

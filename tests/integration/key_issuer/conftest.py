@@ -108,10 +108,6 @@ class Bench:
         assert reply.outcome == "issued"
         return key
 
-    async def wait(self, seconds: int) -> None:
-        """Lets every key that waits for its delivery have waited so much longer."""
-        await self.sql("UPDATE undelivered_keys SET created_on = created_on - $1", seconds * 1000)
-
     async def status(self, key_id: str) -> str:
         """What its row says, with the reason of its end."""
         row = (await self.sql("SELECT status, end_reason FROM api_keys WHERE key_id = $1", key_id))[0]
@@ -164,8 +160,8 @@ async def bench(keys_url: str) -> AsyncIterator[Bench]:
     """The use cases of one process on empty tables."""
     async with open_bench(keys_url) as bench:
         await bench.sql(
-            "TRUNCATE api_keys, undelivered_keys, holdings, principal_voids, replayed_codes, service_keys, audit,"
-            " outbox RESTART IDENTITY"
+            "TRUNCATE api_keys, undelivered_keys, holdings, principal_voids, replayed_codes, abandoned_keys,"
+            " service_keys, audit, outbox RESTART IDENTITY"
         )
         yield bench
 

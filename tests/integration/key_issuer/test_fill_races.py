@@ -9,7 +9,7 @@ from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.revocation import revoke_key
 from services.key_issuer.verification import Verifier
 from shared.contracts.keys import RevokeKey
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 from tests.integration.key_issuer.conftest import Bench, open_bench
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from services.key_issuer.delivery import sweep
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.records import LiveKey
 from services.key_issuer.verification import Verifier
 from shared.api_key import MintedKey
-from shared.metrics import Metrics
+from shared.telemetry.metrics import Metrics
 from tests.integration.key_issuer.conftest import Bench, until
 
 NOTHING: frozenset[str] = frozenset()
@@ -46,17 +45,6 @@ async def test_uses_and_permissions_are_written_together(bench: Bench) -> None:
     await notes.write()
     row = (await bench.sql("SELECT last_used_on FROM api_keys WHERE key_id = $1", key.key_id))[0]
     assert before - row["last_used_on"] < 5000
-
-
-async def test_the_first_use_counts_as_delivery(bench: Bench) -> None:
-    """Whoever used it holds it: the sweeper leaves it alone."""
-    key = await bench.make()
-    notes = LastUse(bench.issuer)
-    await use(bench, notes, key)
-    await notes.write()
-    await bench.wait(601)
-    assert await sweep(bench.issuer, 600) == 0
-    assert await bench.status(key.key_id) == "active"
 
 
 async def test_the_first_use_is_written_within_a_second(bench: Bench) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from services.key_issuer.delivery import confirm_deliveries
 from services.key_issuer.listing import ENDED_SHOWN_MS, MOST_LISTED, list_keys, summarize_usage
-from services.key_issuer.revocation import revoke_key
-from shared.contracts.keys import KeyView, ListKeys, RevokeKey, SummarizeUsage
+from services.key_issuer.revocation import abandon_keys, revoke_key
+from shared.contracts.keys import AbandonKey, KeyView, ListKeys, RevokeKey, SummarizeUsage
 from tests.integration.key_issuer.conftest import Bench, command, mint
 
 
@@ -14,22 +13,20 @@ async def listed(bench: Bench, user_id: int = 2) -> list[KeyView]:
     return list((await list_keys(bench.issuer, ListKeys(user_id=user_id))).keys)
 
 
-async def test_keys_are_listed_newest_first_once_they_are_delivered(bench: Bench) -> None:
-    """Of that person only."""
+async def test_keys_are_listed_newest_first_from_their_commit_on(bench: Bench) -> None:
+    """Of that person only; a key whose 200 was sent is in the very next list."""
     keys = [await bench.make(client_id=f"C{number}") for number in range(3)]
     await bench.make(user_id=3)
-    assert await listed(bench) == []
-    await confirm_deliveries(bench.issuer, [key.key_id for key in keys])
     assert [view.key_id for view in await listed(bench)] == [key.key_id for key in reversed(keys)]
-    assert all(view.delivered for view in await listed(bench))
 
 
 async def test_ended_keys_are_listed_for_thirty_days(bench: Bench) -> None:
-    """With the word that tells how they ended."""
-    live, ended, expired, undelivered = [await bench.make() for _ in range(4)]
-    await confirm_deliveries(bench.issuer, [live.key_id, ended.key_id, expired.key_id])
-    for key in (ended, undelivered):
-        await revoke_key(bench.issuer, RevokeKey(key_id=key.key_id, user_id=2, reason="owner"))
+    """With the word that tells how they ended; not those that never reached a program."""
+    live, ended, expired = [await bench.make() for _ in range(3)]
+    lost = command(mint())
+    await bench.issue(lost)
+    await revoke_key(bench.issuer, RevokeKey(key_id=ended.key_id, user_id=2, reason="owner"))
+    await abandon_keys(bench.issuer, [AbandonKey(key_id=lost.key_id, code_digest=lost.code_digest or "")])
     await bench.sql(
         "UPDATE api_keys SET expires_on = $2 WHERE key_id = $1", expired.key_id, bench.clock.now()
     )
@@ -44,8 +41,6 @@ async def test_at_most_two_hundred_are_listed_and_live_ones_come_before_ended_on
     old = await bench.make(client_id="Old")
     keys = [mint() for _ in range(250)]
     await bench.issue(*(command(key) for key in keys))
-    await bench.sql("DELETE FROM undelivered_keys")
-    await bench.sql("UPDATE api_keys SET undelivered = false")
     views = await listed(bench)
     assert len(views) == MOST_LISTED
     assert [view.key_id for view in views[:10]] == [key.key_id for key in reversed(keys[-10:])]
@@ -53,14 +48,12 @@ async def test_at_most_two_hundred_are_listed_and_live_ones_come_before_ended_on
 
 
 async def test_usage_is_summed_up_per_client(bench: Bench) -> None:
-    """Live and paused, delivered keys count; a person's own are no client's."""
-    first = await bench.make(permissions=("a", "b"))
+    """Live and paused keys count; a person's own are no client's."""
+    await bench.make(permissions=("a", "b"))
     second = await bench.make(permissions=("b", "c"))
-    third = await bench.make(client_id="CY", permissions=("a",))
+    await bench.make(client_id="CY", permissions=("a",))
     ended = await bench.make(client_id="CZ")
-    own = await bench.make(client_id=None, code_digest=None)
-    await bench.make(client_id="CW")
-    await confirm_deliveries(bench.issuer, [key.key_id for key in (first, second, third, ended, own)])
+    await bench.make(client_id=None, code_digest=None)
     await revoke_key(bench.issuer, RevokeKey(key_id=ended.key_id, user_id=2, reason="owner"))
     await bench.sql(
         "UPDATE api_keys SET status = 'paused', last_used_on = 77 WHERE key_id = $1", second.key_id

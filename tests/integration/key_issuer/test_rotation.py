@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from services.key_issuer.changes import change_key
-from services.key_issuer.revocation import revoke_holding
+from services.key_issuer.revocation import revoke_holding, revoke_key
 from services.key_issuer.rotation import rotate_key
 from shared.api_key import MintedKey
-from shared.contracts.keys import ChangeKey, KeyChanged, RevokeHolding, RotateKey
+from shared.contracts.keys import ChangeKey, KeyChanged, RevokeHolding, RevokeKey, RotateKey
 from tests.integration.key_issuer.conftest import Bench, mint, open_bench
 
 
@@ -65,6 +67,30 @@ async def test_a_second_delivery_makes_no_second_key(bench: Bench) -> None:
     first = await rotate(bench, old, new)
     assert await rotate(bench, old, new) == first
     assert (await bench.sql("SELECT count(*) FROM api_keys"))[0]["count"] == 2
+
+
+@pytest.mark.parametrize("overlap", [0, 60])
+async def test_a_retry_minutes_later_is_answered_with_the_same_key(bench: Bench, overlap: int) -> None:
+    """The answer was lost; meanwhile the old key has ended, was pushed out, or its row is gone, the new one was paused."""
+    for ending in ("as rotated", "evicted", "purged"):
+        old, new = await bench.make(), mint()
+        first = await rotate(bench, old, new, overlap)
+        assert first.key is not None
+        bench.clock.ahead_ms = 600_000
+        if ending == "evicted":
+            await revoke_key(bench.issuer, RevokeKey(key_id=old.key_id, user_id=2, reason="evicted"))
+        if ending == "purged":
+            await bench.sql("DELETE FROM api_keys WHERE key_id = $1", old.key_id)
+        assert await rotate(bench, old, new, overlap) == first
+        await change_key(bench.issuer, ChangeKey(key_id=new.key_id, user_id=2, status="paused"))
+        again = await rotate(bench, old, new, overlap)
+        assert (again.outcome, again.key and again.key.key_id) == ("done", new.key_id)
+        assert again.key is not None
+        assert again.key.status == "paused"
+        assert (await rotate(bench, old, new, overlap, user_id=3)).outcome == "not_found"
+        await revoke_key(bench.issuer, RevokeKey(key_id=new.key_id, user_id=2, reason="owner"))
+        assert (await rotate(bench, old, new, overlap)).outcome != "done"
+        bench.clock.ahead_ms = 0
 
 
 async def test_an_overlap_does_not_double_the_limit(bench: Bench) -> None:

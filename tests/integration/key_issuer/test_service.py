@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -26,18 +25,9 @@ from tests.integration.key_issuer.conftest import Desk, command, mint, open_desk
 from tests.integration.key_issuer.gate import gate_to
 
 
-@pytest.fixture(scope="module")
-async def short(servers: Servers) -> AsyncIterator[Desk]:
-    """A service that waits a second for a key's delivery."""
-    async with fresh_stores(servers) as stores, open_desk(stores, PENDING_KEY_SECONDS="1") as desk:
-        yield desk
-
-
 async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
-    """Issued, confirmed, listed, changed, rotated, summed up and ended."""
+    """Issued, listed, changed, rotated, summed up and ended."""
     key = await desk.make(user_id=500)
-    assert (await desk.bus.request(ListKeys(user_id=500))).keys == ()
-    await desk.bus.request(ConfirmDelivery(key_ids=(key.key_id,)))
     listed = (await desk.bus.request(ListKeys(user_id=500))).keys
     assert [view.key_id for view in listed] == [key.key_id]
     changed = await desk.bus.request(ChangeKey(key_id=key.key_id, user_id=500, identifier="Mine"))
@@ -50,7 +40,6 @@ async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
         )
     )
     assert rotated.outcome == "done"
-    await desk.bus.request(ConfirmDelivery(key_ids=(new.key_id,)))
     assert await desk.check(key.token) == await desk.check(new.token) == 200
     usage = (await desk.bus.request(SummarizeUsage(user_id=500))).clients
     assert [(client.client_id, client.keys) for client in usage] == [("CXFervidex", 2)]
@@ -59,6 +48,14 @@ async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
     everything = RevokeHolding(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
     assert (await desk.bus.request(everything)).revoked == (key.key_id,)
     assert await desk.check(key.token) == await desk.check(new.token) == 401
+
+
+async def test_the_previous_release_is_answered(desk: Desk) -> None:
+    """Its auth_api confirms what it has delivered, and cannot read a key that says nothing of that."""
+    key = await desk.make(user_id=510)
+    await desk.bus.request(ConfirmDelivery(key_ids=(key.key_id,)))
+    (listed,) = (await desk.bus.request(ListKeys(user_id=510))).keys
+    assert b'"delivered":true' in listed.to_wire()
 
 
 async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> None:
@@ -93,21 +90,6 @@ async def test_an_event_of_auth_api_ends_keys(desk: Desk, user_id: int | None, c
 
     await until(is_refused)
     assert await desk.check(later.token) == 200
-
-
-async def test_keys_that_nobody_received_end_by_themselves(short: Desk) -> None:
-    """Confirmed ones and used ones live on."""
-    lost, confirmed, used = [await short.make() for _ in range(3)]
-    await short.bus.request(ConfirmDelivery(key_ids=(confirmed.key_id,)))
-    assert await short.check(used.token) == 200
-
-    async def is_swept() -> bool:
-        rows = await short.sql("SELECT end_reason FROM api_keys WHERE key_id = $1", lost.key_id)
-        return bool(rows[0]["end_reason"] == "undelivered")
-
-    await until(is_swept)
-    assert await short.check(lost.token) == 401
-    assert await short.check(confirmed.token) == await short.check(used.token) == 200
 
 
 async def test_a_stop_writes_the_last_uses_and_leaves_the_group(servers: Servers) -> None:

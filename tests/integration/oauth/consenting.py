@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import (
@@ -21,13 +21,6 @@ from shared.secret_tokens import digest_of, random_base62
 from tests.harness.site import Person
 from tests.integration.oauth.conftest import Provider
 
-_PATHS: dict[Surface, str] = {
-    "authorize": "/oauth/authorize",
-    "request_auth": "/oauth/request-auth",
-    "client_file_flow": "/client-file-flow/x",
-    "device": "/device",
-}
-
 
 def session_of(person: Person) -> str:
     """The digest of the person's session cookie."""
@@ -41,7 +34,6 @@ async def prepare(
     command = PrepareAuthorization(
         surface=surface,
         query=pairs,
-        target=f"{_PATHS[surface]}?{urlencode(pairs)}",
         session=None if person is None else session_of(person),
         peer="192.0.2.1",
         request_id="request-of-a-test",

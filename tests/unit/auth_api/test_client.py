@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+import orjson
 import pytest
 
 from services.auth_api.client import Client
+from shared.contracts.clients import ClientView
 
 RESET_AT = 1_795_456_269_000
 UNTIL = RESET_AT + 60_000
@@ -15,7 +19,7 @@ def a_client(secret: str | None, old: str | None, until: int | None) -> Client:
     return Client(
         client_id="ABCDEF",
         name="Epic Games",
-        author_id=1,
+        author=1,
         author_name="a",
         redirect_uris=("https://client.example/cb",),
         requested_permissions=("customise_score",),
@@ -30,6 +34,35 @@ def a_client(secret: str | None, old: str | None, until: int | None) -> Client:
         old_secret_digest=old,
         old_secret_until=until,
     )
+
+
+def test_a_client_on_the_bus_has_the_names_of_our_code_and_no_digest() -> None:
+    """Peers of any version read it; only REST has other names."""
+    told = orjson.loads(a_client("new", "old", UNTIL).to_view().to_wire())
+    assert {"client_id", "redirect_uris", "api_key_format", "author_name", "old_secret_until"} <= set(told)
+    assert not {name for name in told if "digest" in name or name != name.lower()}
+    assert ClientView.from_wire(orjson.dumps(told)) == a_client("new", "old", UNTIL).to_view()
+
+
+def test_the_registration_digest_tells_what_a_consent_rests_on() -> None:
+    """It changes with the redirect URIs and the permissions, their order included, and with nothing else."""
+    client = a_client("new", None, None)
+    digest = client.registration_digest
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    assert client.registration_digest is digest
+
+    def digest_with(**changes: object) -> str:
+        return Client.model_validate({**client.model_dump(), **changes}).registration_digest
+
+    assert digest_with(name="Another", homepage="https://e.com", secret_digest="x") == digest
+    others = {
+        digest_with(redirect_uris=()),
+        digest_with(redirect_uris=("https://client.example/cb", "https://client.example/2")),
+        digest_with(redirect_uris=("https://client.example/2", "https://client.example/cb")),
+        digest_with(redirect_uris=("https://client.example/cb", "customise_score"), requested_permissions=()),
+        digest_with(requested_permissions=("customise_score", "submit_score")),
+    }
+    assert len(others - {digest}) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from shared.bus.envelope import (
     BadEnvelopeError,
     Envelope,
     MessageIds,
+    MessageTooLarge,
     format_uuid7,
     read_fields,
 )
-from shared.bus.errors import MessageTooLarge
 
 FULL = Envelope(
     id="019ab3c4-0000-7000-8000-000000000001",

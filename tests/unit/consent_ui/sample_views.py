@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
-from services.consent_ui.error_pages import ErrorView
-from services.consent_ui.handlers.apps import DisconnectView
-from services.consent_ui.handlers.device import DeviceView
-from services.consent_ui.handlers.keys import KeyPageView, KeyRevokeView
-from services.consent_ui.handlers.revoke_all import RevokeAllView
+import orjson
+
+from services.consent_ui.handlers.consent_request import DeviceView
+from services.consent_ui.handlers.keys import KeyPageView
 from services.consent_ui.handlers.sign_in import SignInView
 from services.consent_ui.redirect_target import RedirectTarget
 from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
-from services.consent_ui.views.apps import AppView, Homepage
 from services.consent_ui.views.attempts import AttemptLine, OldSecret
 from services.consent_ui.views.clients import (
     ClientDeleteView,
@@ -25,14 +24,19 @@ from services.consent_ui.views.clients import (
 from services.consent_ui.views.consent import ConsentView
 from services.consent_ui.views.form_errors import FormError, FormErrors
 from services.consent_ui.views.key_file import NewKeyView
-from services.consent_ui.views.keys import AppLine, HomeView, KeyLine
 from services.consent_ui.views.messages import MessageView
 from services.consent_ui.views.moments import day_of
 from services.consent_ui.views.permissions import PermissionGroup, PermissionLine
 from services.consent_ui.views.snippets import Snippet
+from shared.contracts.access import Access, ConnectedApp
+from shared.contracts.authorization import ConsentRequest
 from shared.contracts.clients import ClientFields, ClientView
+from shared.contracts.keys import KeyView
+from shared.contracts.sessions import SessionUser
 
 EVIL: Final = "</title></textarea>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
+NAME: Final = f"{EVIL}\u202eexe\u200b"
+"""What a stranger may have named: it is shown without what turns or hides."""
 _DAY: Final = day_of(1_795_456_269_000)
 _ERRORS: Final = FormErrors((FormError("name", EVIL), FormError("", EVIL)))
 _LINES: Final = (
@@ -43,34 +47,6 @@ _GROUPS: Final = (
     PermissionGroup("change", "Add and change", _LINES[:1]),
     PermissionGroup("delete", "Delete for good", _LINES[1:]),
 )
-_APP: Final = AppView(
-    EVIL, EVIL, "E", EVIL, EVIL, Homepage("https://e.example/", EVIL), "self_registered", EVIL, _DAY
-)
-_CONSENT: Final = ConsentView(
-    app=_APP,
-    groups=_GROUPS,
-    first_time=False,
-    has_new=True,
-    people=EVIL,
-    username=EVIL,
-    initial="E",
-    target=RedirectTarget("site", EVIL, ()),
-    user_code=EVIL,
-    filename=EVIL,
-    expires=_DAY,
-    action=EVIL,
-    request_id=EVIL,
-    token=EVIL,
-    switch_target=EVIL,
-    switch_token=EVIL,
-)
-_KEY: Final = KeyLine(
-    EVIL, EVIL, "lku_…abcd", EVIL, "active", _LINES, frozenset({"delete_score"}), _DAY, _DAY, _DAY, stale=True
-)
-_ENDED: Final = KeyLine(
-    EVIL, EVIL, "lku_…efgh", None, "revoked", _LINES, frozenset(), _DAY, None, None, stale=False
-)
-_APP_LINE: Final = AppLine(EVIL, EVIL, "E", EVIL, Homepage("https://e.example/", EVIL), _LINES, _DAY, None, 2)
 _CLIENT: Final = ClientView(
     client_id=EVIL,
     name=EVIL,
@@ -86,11 +62,55 @@ _CLIENT: Final = ClientView(
     public=False,
     created_on=0,
 )
+_CONSENT: Final = ConsentView(
+    consent=ConsentRequest(
+        request_id=EVIL,
+        client=_CLIENT.model_copy(update={"name": NAME, "author_name": NAME, "description": NAME}),
+        permissions=("submit_score", "delete_score"),
+        user=SessionUser(user_id=1, username=EVIL),
+        redirect_uri=EVIL,
+        first_time=False,
+        new_permissions=("submit_score",),
+        expires_on=1_795_456_269_000,
+    ),
+    groups=_GROUPS,
+    people=EVIL,
+    target=RedirectTarget("site", EVIL),
+    action=EVIL,
+    return_to=EVIL,
+    switch_target=EVIL,
+    switch_token=EVIL,
+)
+_FROM_DEVICE: Final = replace(_CONSENT, consent=_CONSENT.consent.model_copy(update={"user_code": EVIL}))
+_APP: Final = ConnectedApp(
+    client_id=EVIL,
+    name=NAME,
+    author_name=NAME,
+    homepage="https://e.example/",
+    permissions=("submit_score", "delete_score"),
+    first_granted_on=1,
+    last_used_on=None,
+    keys=2,
+)
+
+
+def _key(**fields: Any) -> KeyView:
+    """A key as auth_api tells of it."""
+    known = {
+        "key_id": EVIL,
+        "identifier": NAME,
+        "permissions": ("submit_score", "delete_score"),
+        "created_on": 1,
+        "delivered": True,
+        "used_permissions": ("delete_score",),
+    }
+    return KeyView.from_wire(orjson.dumps(known | fields))
+
+
+_KEY: Final = _key(client_id=EVIL, last_used_on=1, expires_on=1, status="active")
+_ENDED: Final = _key(client_id=None, last_used_on=None, expires_on=None, status="revoked")
 _FIELDS: Final = ClientFields(
     name=EVIL, redirect_uris=(EVIL,), api_key_format=EVIL, homepage=EVIL, description=EVIL
-)
-_NEW_KEY: Final = NewKeyView(
-    EVIL, EVIL, EVIL, EVIL, 3, EVIL, "data:application/octet-stream;base64,", _LINES, EVIL, EVIL
 )
 _ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, advice=EVIL, request_id=EVIL)
 _SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
@@ -113,18 +133,17 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
         ClientSecretView(_CLIENT, EVIL, EVIL, is_new=True, overlap=EVIL, consent_link=EVIL, file_link=EVIL, snippets=_SNIPPETS),
         ClientSecretView(_CLIENT, EVIL, None, is_new=False, overlap=EVIL, consent_link=None, file_link=EVIL, snippets=_SNIPPETS),
     ),
-    "consent.html": (_CONSENT,),
+    "consent.html": (_CONSENT, _FROM_DEVICE),
     "developer.html": (ClientListView((ClientLine(EVIL, EVIL, "E", _DAY, _LINES),)), ClientListView(())),
     "device.html": (DeviceView(_ERRORS, EVIL),),
-    "disconnect.html": (DisconnectView(_APP_LINE, EVIL),),
-    "error.html": (ErrorView(EVIL, EVIL, EVIL, EVIL, "/", EVIL),),
+    "disconnect.html": (_APP,),
     "file_flow.html": (_CONSENT,),
-    "home.html": (HomeView(EVIL, (_APP_LINE,), (_KEY,), (_ENDED,)), HomeView(EVIL, (), (), ())),
-    "key.html": (KeyPageView(_KEY, EVIL, _ERRORS, EVIL, EVIL), KeyPageView(_ENDED, EVIL, _ERRORS, EVIL, None)),
-    "key_revoke.html": (KeyRevokeView(_KEY, EVIL), KeyRevokeView(_ENDED, EVIL)),
-    "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"),),
-    "new_key.html": (_NEW_KEY,),
-    "revoke_all.html": (RevokeAllView(1, 2, EVIL), RevokeAllView(2, 1, EVIL)),
+    "home.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED)), Access()),
+    "key.html": (KeyPageView(_KEY, NAME, _ERRORS, EVIL), KeyPageView(_ENDED, None, _ERRORS, EVIL)),
+    "key_revoke.html": (KeyPageView(_KEY, NAME), KeyPageView(_ENDED, None)),
+    "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"), MessageView(EVIL, (EVIL, EVIL), EVIL, "/", "warn", EVIL)),
+    "new_key.html": (NewKeyView(EVIL, _KEY, NAME, EVIL, EVIL, EVIL), NewKeyView(EVIL, _KEY, None, EVIL)),
+    "revoke_all.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED, _KEY)), Access()),
     "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL), SignInView(None, FormErrors())),
     "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL),),
     "welcome.html": (None,),

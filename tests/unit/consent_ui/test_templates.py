@@ -11,9 +11,12 @@ import pytest
 import services.consent_ui.pages
 from services.consent_ui.assets import load_assets
 from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.filters import make_filters
 from services.consent_ui.pages import Pages
 from services.consent_ui.visitor import Visitor
+from shared.clock import SystemClock
 from shared.contracts.sessions import SessionUser
+from shared.permissions import load_permissions
 from shared.settings import Settings
 from tests.unit.consent_ui.sample_views import EVIL, VIEWS
 
@@ -53,11 +56,16 @@ class _Tags(HTMLParser):
 CASES = [(template, view) for template, views in VIEWS.items() for view in views]
 
 
+def pages_of(settings: Settings) -> Pages:
+    """The templates as they are shipped."""
+    filters = make_filters(settings, load_permissions(), SystemClock())
+    return Pages(settings, load_assets(), CsrfTokens(settings.secrets), filters)
+
+
 @pytest.fixture(scope="module")
 def pages() -> Pages:
-    """The templates as they are shipped, on a site whose name is hostile too."""
-    settings = Settings(public_url="https://keys.example", secrets=(b"s" * 32,), site_name=EVIL[:60])
-    return Pages(settings, load_assets(), CsrfTokens(settings.secrets))
+    """On a site whose name is hostile too."""
+    return pages_of(Settings(public_url="https://keys.example", secrets=(b"s" * 32,), site_name=EVIL[:60]))
 
 
 def test_every_template_is_looked_at() -> None:
@@ -76,6 +84,7 @@ def test_strangers_texts_stay_text(pages: Pages, template: str, view: Any, *, si
     page.close()
     assert page.open == []
     assert "&gt;49" not in html
+    assert not {"\u202e", "\u200b"} & set(html), "a name was not made readable"
     for tag, attributes in page.tags:
         assert tag not in FOREIGN_TAGS
         assert not {name for name in attributes if name.startswith("on") or name in ("style", "srcdoc")}
@@ -109,7 +118,7 @@ def test_controls_have_names(pages: Pages, template: str, view: Any) -> None:
 def test_closed_sign_up_offers_no_form() -> None:
     """The page says so instead, and no page links to it."""
     settings = Settings(public_url="https://keys.example", secrets=(b"s" * 32,), sign_up="closed")
-    pages = Pages(settings, load_assets(), CsrfTokens(settings.secrets))
+    pages = pages_of(settings)
     page = pages.render("sign_up.html", VIEWS["sign_up.html"][0])
     assert "does not take new accounts" in page
     assert "/api/v1/users" not in page

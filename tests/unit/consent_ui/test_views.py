@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from services.consent_ui.views.apps import homepage_of
+from services.consent_ui.homepage import homepage_of
 from services.consent_ui.views.form_errors import client_form_errors
 from services.consent_ui.views.key_file import download_address, rows_of
 from services.consent_ui.views.moments import ago, date_field, day_of, end_of_day, minute_of, time_of

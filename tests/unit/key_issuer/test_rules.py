@@ -29,7 +29,7 @@ SOUND = IssueKey(
     consented_on=1000,
     origin="code",
 )
-OTHER = IssueFacts(key_id="o" * 16, user_id=2, client_id="CX", attempt=1, undelivered=True)
+OTHER = IssueFacts(key_id="o" * 16, user_id=2, client_id="CX")
 
 
 def variant(**fields: object) -> IssueKey:
@@ -71,32 +71,29 @@ def test_a_key_whose_code_was_replayed_is_born_dead() -> None:
     assert verdict(facts=IssueFacts(replayed=True)) == "make_dead"
 
 
-def test_a_later_attempt_replaces_an_undelivered_one() -> None:
-    """A code that was released gives the next attempt its key, and the earlier row gives way."""
-    assert verdict(variant(attempt=2), OTHER) == "replace"
+def test_a_key_that_was_given_up_is_not_made() -> None:
+    """The requester may hold another key of this code; a row that is there already is answered as that."""
+    assert verdict(facts=IssueFacts(abandoned=True)) == "superseded"
+    assert verdict(facts=replace(OTHER, abandoned=True)) == "superseded"
+    stored = IssueFacts(stored=True, key_id=SOUND.key_id, user_id=2, client_id="CX", abandoned=True)
+    assert verdict(facts=stored) == "stored"
 
 
-def test_a_later_attempt_ends_a_delivered_key() -> None:
-    """Somebody holds the first key: the code was used twice."""
-    assert verdict(variant(attempt=2), replace(OTHER, undelivered=False)) == "end_other"
+def test_another_key_of_the_code_gives_way_if_it_was_given_up() -> None:
+    """Alive, ended for that, or pushed out; not where the code came back meanwhile."""
+    again = variant(abandoned=("x" * 16, OTHER.key_id))
+    assert verdict(again, OTHER) == "replace"
+    for reason in ("abandoned", "evicted"):
+        assert verdict(again, replace(OTHER, status="revoked", end_reason=reason)) == "replace"
+    assert verdict(again, replace(OTHER, status="revoked", end_reason="owner")) == "used"
+    assert verdict(again, replace(OTHER, replayed=True)) == "end_other"
+    assert verdict(again, OTHER, void_before=1000) == "withdrawn"
 
 
-def test_a_later_attempt_takes_the_place_of_a_swept_one() -> None:
-    """The client was told 503 and came back after the sweeper: nobody has had a key of this code yet."""
-    swept = replace(OTHER, status="revoked", end_reason="undelivered", undelivered=False)
-    assert verdict(variant(attempt=2), swept) == "replace"
-    assert verdict(SOUND, swept) == "used"
-    assert verdict(variant(attempt=2), replace(swept, replayed=True)) == "used"
-
-
-def test_the_same_attempt_with_another_key_ends_the_first() -> None:
+def test_another_key_of_the_code_dies_otherwise() -> None:
     """Redis forgot and the code was redeemed twice: PostgreSQL remembers."""
     assert verdict(SOUND, OTHER) == "end_other"
-
-
-def test_an_earlier_attempt_that_arrives_late_is_superseded() -> None:
-    """It must not hurt the key that the later attempt gave."""
-    assert verdict(SOUND, replace(OTHER, attempt=2, undelivered=False)) == "superseded"
+    assert verdict(variant(abandoned=("x" * 16,)), OTHER) == "end_other"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,7 @@ def test_an_earlier_attempt_that_arrives_late_is_superseded() -> None:
 )
 def test_a_code_whose_key_ended_or_is_anothers_gives_none(facts: IssueFacts) -> None:
     """And what is there is not touched."""
-    assert verdict(variant(attempt=2), facts) == "used"
+    assert verdict(variant(abandoned=(OTHER.key_id,)), facts) == "used"
 
 
 @pytest.mark.parametrize(
@@ -121,8 +118,11 @@ def test_a_code_whose_key_ended_or_is_anothers_gives_none(facts: IssueFacts) -> 
         ({"digest": "D" * 64}, "digest"),
         ({"digest": "d" * 63}, "digest"),
         ({"code_digest": ""}, "code_digest"),
-        ({"attempt": 0}, "attempt"),
-        ({"attempt": 2**31}, "attempt"),
+        ({"abandoned": ("short",)}, "abandoned"),
+        ({"abandoned": ("k" * 16,) * 101}, "abandoned"),
+        ({"binding": {"a\0b": "c"}}, "binding"),
+        ({"binding": {"a": "x" * 500}}, "binding"),
+        ({"binding": {str(number): "x" for number in range(21)}}, "binding"),
         ({"user_id": 0}, "user_id"),
         ({"user_id": 2**63}, "user_id"),
         ({"consented_on": -1}, "consented_on"),
@@ -135,6 +135,7 @@ def test_a_code_whose_key_ended_or_is_anothers_gives_none(facts: IssueFacts) -> 
         ({"identifier": "a\0b"}, "identifier"),
         ({"identifier": "\ud800"}, "identifier"),
         ({"identifier": "x" * 501}, "identifier"),
+        ({"label": ""}, "identifier"),
         ({"permissions": ()}, "permissions"),
         ({"permissions": ("a b", "")}, "permissions"),
         ({"permissions": ('a"b',)}, "permissions"),
@@ -149,7 +150,13 @@ def test_what_no_sender_should_send_is_named(fields: dict[str, object], named: s
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"code_digest": None, "client_id": None}, {"identifier": "Épic 🎮 Games"}, {"expires_on": 1}],
+    [
+        {},
+        {"code_digest": None, "client_id": None},
+        {"identifier": "Épic 🎮 Games"},
+        {"expires_on": 1},
+        {"binding": {"challenge": ""}, "label": "tablet"},
+    ],
 )
 def test_sound_commands_have_no_fault(fields: dict[str, object]) -> None:
     """Names of people and programs may be in any script."""

@@ -8,7 +8,7 @@ import pytest
 
 from services.auth_api.oauth.client_registration import read_registration, registration_response
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.token_request import DEVICE_CODE
+from services.auth_api.oauth.token import DEVICE_CODE
 
 CATALOGUE = ("customise_score", "submit_score")
 CALLBACK = "https://client.example/cb"

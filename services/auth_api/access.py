@@ -1,0 +1,85 @@
+"""A person's access list and keys as the pages ask for them: whose session it is has been found out already."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from services.auth_api.apps import disconnect_app, list_apps, revoke_access
+from services.auth_api.personal_keys import change_key, list_keys, revoke_key
+from services.auth_api.resources import Resources
+from shared.contracts.access import (
+    LIVE,
+    Access,
+    AccessRevoked,
+    ChangeOwnKey,
+    ConnectedApp,
+    OwnKeyChanged,
+    ReadAccess,
+    RevokeAccess,
+    RevokeOwnKey,
+    RotateOwnKey,
+)
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView, RotateKey
+from shared.contracts.sessions import SessionUser
+
+LARGEST_ACCESS: Final = 60_000
+"""In bytes; the bus carries 64 KiB."""
+
+
+async def read_access(resources: Resources, user: SessionUser, _command: ReadAccess) -> Access:
+    """What has access to the person's account.
+
+    Raises:
+        StoreUnavailable: PostgreSQL or the issuer does not answer.
+    """
+    apps, keys = await asyncio.gather(list_apps(resources, user.user_id), list_keys(resources, user.user_id))
+    return Access(apps=apps, keys=_fitting(apps, keys))
+
+
+async def revoke_own_access(resources: Resources, user: SessionUser, command: RevokeAccess) -> AccessRevoked:
+    """Takes back what the person gave to one client, or everything.
+
+    Raises:
+        StoreUnavailable: as ``revoke_access``.
+    """
+    if command.client_id is None:
+        await revoke_access(resources, user.user_id)
+    elif not await disconnect_app(resources, user.user_id, command.client_id):
+        return AccessRevoked(outcome="not_found")
+    return AccessRevoked(outcome="done")
+
+
+async def change_own_key(resources: Resources, user: SessionUser, command: ChangeOwnKey) -> OwnKeyChanged:
+    """Turns a key of the person down, or renames it.
+
+    Raises:
+        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
+    """
+    change = ChangeKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
+    return OwnKeyChanged(changed=await change_key(resources, change))
+
+
+async def revoke_own_key(resources: Resources, user: SessionUser, command: RevokeOwnKey) -> OwnKeyChanged:
+    """Ends a key of the person; unavailability as in ``change_own_key``."""
+    found = await revoke_key(resources, user.user_id, command.key_id)
+    return OwnKeyChanged(changed=KeyChanged(outcome="done" if found else "not_found"))
+
+
+async def rotate_own_key(resources: Resources, user: SessionUser, command: RotateOwnKey) -> OwnKeyChanged:
+    """Puts the key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
+    rotation = RotateKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
+    changed = await resources.bus.request(rotation)
+    return OwnKeyChanged(changed=changed)
+
+
+def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:
+    """As many keys as fit into a message beside the apps, in their order: live ones before ended ones."""
+    room = LARGEST_ACCESS - len(Access(apps=apps).to_wire())
+    kept = set()
+    for key in sorted(keys, key=lambda key: key.status not in LIVE):
+        room -= len(key.to_wire()) + 1
+        if room < 0:
+            break
+        kept.add(key.key_id)
+    return tuple(key for key in keys if key.key_id in kept)

@@ -1,0 +1,110 @@
+"""The token request and its answer: bare RFC 6749 JSON for a form, inside the seed system's envelope for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.auth_api.oauth.errors import UNSUPPORTED_GRANT_TYPE, OAuthError
+from services.auth_api.oauth.parameters import Parameters
+from services.auth_api.oauth.pkce import check_verifier_syntax
+
+AUTHORIZATION_CODE: Final = "authorization_code"
+DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+GRANT_TYPES: Final = (AUTHORIZATION_CODE, DEVICE_CODE)
+
+KNOWN: Final = frozenset(
+    {
+        "grant_type",
+        "code",
+        "redirect_uri",
+        "client_id",
+        "client_secret",
+        "code_verifier",
+        "device_code",
+    }
+)
+GRANTED: Final = "Your API key."
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A token request whose syntax is right (RFC 6749 §4.1.3, RFC 8628 §3.4). ``code`` may be a device code."""
+
+    grant_type: str
+    code: str = field(repr=False)
+    redirect_uri: str | None
+    verifier: str | None = field(repr=False)
+
+
+def read_token_request(parameters: Parameters) -> TokenRequest:
+    """The fields of the grant that is asked for.
+
+    Raises:
+        OAuthError: ``invalid_request`` naming the field, or ``unsupported_grant_type``.
+    """
+    grant_type = parameters.require("grant_type")
+    if grant_type not in GRANT_TYPES:
+        raise OAuthError(
+            UNSUPPORTED_GRANT_TYPE,
+            f"grant_type must be {AUTHORIZATION_CODE} or {DEVICE_CODE}.",
+            cause="unsupported grant_type",
+        )
+    if grant_type == DEVICE_CODE:
+        return TokenRequest(grant_type, parameters.require("device_code"), None, None)
+    verifier = parameters.get("code_verifier")
+    if verifier is not None:
+        check_verifier_syntax(verifier)
+    return TokenRequest(grant_type, parameters.require("code"), parameters.get("redirect_uri"), verifier)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key that was just issued, in clear for this one answer."""
+
+    token: str = field(repr=False)
+    key_id: str
+    user_id: int
+    identifier: str
+    permissions: Sequence[str]
+    client_id: str
+    expires_in: int | None = None
+    """Seconds; ``None`` where the key does not expire."""
+
+
+def token_response(key: IssuedKey) -> dict[str, Any]:
+    """The members of a successful answer, of RFC 6749 §5.1 and ours."""
+    response: dict[str, Any] = {
+        "access_token": key.token,
+        "token_type": "Bearer",
+        "scope": " ".join(key.permissions),
+        "userID": key.user_id,
+        "identifier": key.identifier,
+        "permissions": dict.fromkeys(key.permissions, True),
+        "fromAPIClient": key.client_id,
+        "keyID": key.key_id,
+    }
+    if key.expires_in is not None:
+        response["expires_in"] = key.expires_in
+    return response
+
+
+def enveloped(response: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a JSON request: the same members, and the key document where the seed's integrators read it."""
+    return response | {
+        "success": True,
+        "description": GRANTED,
+        "body": {
+            "userID": response["userID"],
+            "token": response["access_token"],
+            "identifier": response["identifier"],
+            "permissions": response["permissions"],
+            "fromAPIClient": response["fromAPIClient"],
+        },
+    }
+
+
+def enveloped_error(error: dict[str, Any]) -> dict[str, Any]:
+    """The error answer to a JSON request: the RFC's members and the envelope's."""
+    return error | {"success": False, "description": error["error_description"]}

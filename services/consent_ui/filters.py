@@ -1,0 +1,42 @@
+"""What templates do with the contracts that they print: names made safe, times and permissions in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from services.consent_ui.display_names import initial, readable, suspicion
+from services.consent_ui.homepage import homepage_of
+from services.consent_ui.views.moments import ago, date_field, day_of, time_of
+from services.consent_ui.views.permissions import permission_lines
+from shared.api_key import masked
+from shared.clock import Clock
+from shared.contracts.keys import KeyView
+from shared.permissions import Catalogue
+from shared.settings import Settings
+
+STALE_MS: Final = 90 * 86_400_000
+"""A key that was not used for longer than this had better be taken back."""
+
+
+def make_filters(
+    settings: Settings, catalogue: Catalogue, clock: Clock
+) -> Mapping[str, Callable[[Any], Any]]:
+    """The filters by their names; whatever a stranger has named is printed through ``readable`` alone."""
+
+    def is_stale(key: KeyView) -> bool:
+        return clock.now() - max(key.created_on, key.last_used_on or 0) > STALE_MS
+
+    return {
+        "readable": readable,
+        "monogram": lambda name: initial(readable(name)),
+        "suspicion": lambda name: suspicion(name, settings.site_name),
+        "homepage": homepage_of,
+        "masked": lambda key_id: masked(settings.key_prefix, key_id),
+        "permissions": lambda names: permission_lines(catalogue, names),
+        "day": day_of,
+        "date_field": date_field,
+        "time": time_of,
+        "ago": lambda on: ago(on, clock.now()),
+        "is_stale": is_stale,
+    }

@@ -1,0 +1,140 @@
+"""Puts a request to the person: auth_api checks it, and the browser gets a page, a sign-in, a redirect or an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from services.consent_ui.error_pages import refusal_page
+from services.consent_ui.resources import RESOURCES
+from services.consent_ui.session import session_of, signed_in, target_of, to_sign_in
+from services.consent_ui.views.consent import DECIDE_FORM, consent_view
+from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors
+from services.consent_ui.visitor import Visitor
+from shared.contracts.authorization import PrepareAuthorization, PreparedAuthorization, Surface
+from shared.web.body import parse_pairs
+from shared.web.edge import request_id_of
+from shared.web.failures import Problem
+from shared.web.peer import peer_of
+from shared.web.redirects import see_other
+
+DECIDE: Final = "/oauth/decide"
+LARGEST_MESSAGE: Final = 60_000
+"""In bytes; the bus carries 64 KiB."""
+LONGEST_TYPED: Final = 20
+"""As much of a mistyped user code as its field holds."""
+
+_SURFACES: Final[Mapping[str, Surface]] = {
+    "/oauth/request-auth": "request_auth",
+    "/oauth/authorize": "authorize",
+    "/device": "device",
+}
+_FILE_FLOW: Final = re.compile(r"/client-file-flow/([A-Za-z0-9_-]{1,100})", re.ASCII)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """The entry of a device's user code."""
+
+    errors: FormErrors
+    typed: str = ""
+
+
+async def show_request(request: web.Request) -> web.StreamResponse:
+    """``GET`` of the seed's link, of the standard endpoint (RFC 6749 §3.1) and of the Client File Flow."""
+    return await answer_request(request, target_of(request))
+
+
+async def device(request: web.Request) -> web.StreamResponse:
+    """``GET /device``: the entry of a code; with ``user_code`` the consent page, which shows it again (RFC 8628 §3.3)."""
+    target = target_of(request)
+    if any(name == "user_code" and value for name, value in _query_of(target)):
+        return await answer_request(request, target)
+    return await _device_entry(request)
+
+
+async def answer_request(
+    request: web.Request, target: str, *, status: int = 200, notice: str | None = None
+) -> web.Response:
+    """What the browser gets for a request for consent; ``target`` is its path and query on our origin.
+
+    Raises:
+        Problem: 400, the query cannot be read or is too long to be passed on; 404, no app can have this id.
+        BusUnavailable: auth_api does not answer.
+    """
+    command = PrepareAuthorization(
+        surface=_SURFACES.get(_path_of(target), "client_file_flow"),
+        query=tuple(_query_of(target)),
+        session=session_of(request),
+        peer=peer_of(request, request.app[RESOURCES].settings),
+        request_id=request_id_of(request),
+    )
+    if len(command.to_wire()) > LARGEST_MESSAGE:
+        raise Problem(400, "The link is too long.")
+    prepared = await request.app[RESOURCES].bus.request(command)
+    match prepared:
+        case PreparedAuthorization(outcome="consent", consent=consent) if consent and command.session:
+            visitor = Visitor(command.session, consent.user)
+            is_file = command.surface == "client_file_flow"
+            action = _path_of(target) if is_file else DECIDE
+            view = consent_view(request.app[RESOURCES], visitor, consent, action, target)
+            return request.app[RESOURCES].pages.respond(
+                "file_flow.html" if is_file else "consent.html",
+                view,
+                visitor=visitor,
+                form=f"{DECIDE_FORM} {consent.request_id}",
+                forms_stay_here=is_file,
+                status=status,
+                notice=notice,
+            )
+        case PreparedAuthorization(outcome="sign_in"):
+            return to_sign_in(request, target)
+        case PreparedAuthorization(outcome="redirect", location=str(location)):
+            return see_other(location)
+    return _refused(request, command, prepared)
+
+
+def _refused(
+    request: web.Request, command: PrepareAuthorization, prepared: PreparedAuthorization
+) -> web.Response:
+    """An error page; for a mistyped user code the entry again, with what is wrong beside it."""
+    refusal, pages = prepared.refusal, request.app[RESOURCES].pages
+    if refusal is None:
+        raise TypeError(f"auth_api answered {prepared.outcome} without what belongs to it")
+    if command.surface != "device" or refusal.status != HTTPStatus.NOT_FOUND or prepared.user is None:
+        return refusal_page(request, pages, refusal)
+    errors = FormErrors((FormError("user_code", f"{refusal.title}. {refusal.advice}"),))
+    view = DeviceView(errors, dict(command.query)["user_code"][:LONGEST_TYPED])
+    visitor = Visitor(command.session or "", prepared.user)
+    return pages.respond("device.html", view, visitor=visitor, status=refusal.status)
+
+
+@signed_in
+async def _device_entry(request: web.Request, visitor: Visitor) -> web.Response:
+    return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
+
+
+def _path_of(target: str) -> str:
+    return unquote(target.partition("?")[0])
+
+
+def _query_of(target: str) -> Sequence[tuple[str, str]]:
+    """The pairs of the query as they were sent, duplicates included; before them the client id that a path holds."""
+    query = target.partition("?")[2]
+    if _BAD_ESCAPE.search(query):
+        raise Problem(400, "The link holds a % that two hexadecimal digits do not follow.")
+    pairs = parse_pairs(query.encode(), "query")
+    path = _path_of(target)
+    if path in _SURFACES:
+        return pairs
+    client = _FILE_FLOW.fullmatch(path)
+    if client is None:
+        raise Problem(404, "No app has this id.")
+    return [("client_id", client[1]), *pairs]

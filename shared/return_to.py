@@ -1,0 +1,47 @@
+"""Where a person goes on after signing in: a path of ours in a signed text that the browser carries.
+
+Nothing is kept for it, and no step uses it up: Back, a reload, a second tab and the way through *Sign up* all lead on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from shared.secret_tokens import keyed_digest, same_digest
+
+HOME: Final = "/"
+LONGEST_TARGET: Final = 12_000
+"""In characters, so that the signed text fits into an address."""
+_PURPOSE: Final = "return to"
+_SIGNED: Final = re.compile(r"([0-9a-f]{64})\.([0-9A-Za-z_-]{1,16000})", re.ASCII)
+# A path on our origin as a browser reads it: one slash, then neither slash nor backslash; only visible ASCII,
+# since browsers drop tabs and line breaks before they look ("/\t/evil.example" becomes "//evil.example").
+_TARGET: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)
+
+
+def is_own_target(target: str) -> bool:
+    """Whether this is a path (and query) on our own origin and cannot be read as anything else."""
+    return len(target) <= LONGEST_TARGET and _TARGET.fullmatch(target) is not None
+
+
+def sign_target(secrets: Sequence[bytes], target: str) -> str:
+    """The text that leads to ``target`` (of ``is_own_target``); in it only letters, digits, ``.``, ``-`` and ``_``."""
+    carried = base64.urlsafe_b64encode(target.encode("ascii", "replace")).decode().rstrip("=")
+    return f"{keyed_digest(secrets[0], _PURPOSE, target)}.{carried}"
+
+
+def read_target(secrets: Sequence[bytes], signed: str) -> str | None:
+    """The target that one of ``secrets`` has signed; ``None`` for every other text."""
+    found = _SIGNED.fullmatch(signed)
+    if found is None:
+        return None
+    try:
+        target = base64.urlsafe_b64decode(found[2] + "=" * (-len(found[2]) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return None
+    ours = any(same_digest(keyed_digest(secret, _PURPOSE, target), found[1]) for secret in secrets)
+    return target if ours and is_own_target(target) else None

@@ -1,0 +1,124 @@
+"""One connection of a client: a time limit for heads and for taking answers, a longest life, errors that tell nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from shared.web.request_guard import plain_answer
+
+HEAD_SECONDS: Final = 10.0
+"""A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
+TAKING_SECONDS: Final = 20.0
+"""A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
+
+_log = structlog.get_logger("latchkey.server")
+
+
+@dataclass(slots=True)
+class Lifetime:
+    """How long the connections of a server may live."""
+
+    longest: float = inf
+    """Seconds after which a connection is closed with its next answer; below 0 every answer is the last."""
+
+
+class LimitedConnection(web.RequestHandler):
+    """aiohttp's handler of a connection, with limits; of aiohttp's it uses public names only."""
+
+    __slots__ = ("_clock", "_connected_on", "_head_since", "_head_timer", "_lifetime", "_serving")
+
+    def __init__(self, server: web.Server, lifetime: Lifetime, **options: Any) -> None:
+        """``options`` are those of aiohttp's ``RequestHandler``."""
+        self._clock = asyncio.get_running_loop()
+        super().__init__(server, loop=self._clock, **options)
+        self._lifetime = lifetime
+        self._serving = False
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The time of the first head begins."""
+        super().connection_made(transport)
+        self._connected_on = self._clock.time()
+        self._begin_head()
+        _limit_taking(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nothing is waited for any more."""
+        super().connection_lost(exc)
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """The time of a head begins with its first byte."""
+        if not self._serving and self._head_since == inf:
+            self._begin_head()
+        super().data_received(data)
+
+    def head_received(self) -> None:
+        """The head of a request is whole; ``request_guard.guarded`` says so."""
+        self._serving = True
+        self._head_since = inf
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """On an old connection, and on all while the server stops, the answer is the last: the client takes another."""
+        self._serving = False
+        longest = self._lifetime.longest
+        if longest != inf and self._clock.time() - self._connected_on > longest:
+            resp.force_close()
+        return super().finish_response(request, resp, start_time)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; it quotes the request, maybe a secret
+    ) -> web.StreamResponse:
+        """What is no HTTP, or a bug before routing, is answered with a plain sentence."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        _log.info("request_refused_before_routing", status=status, reason=type(exc).__name__)
+        return plain_answer(
+            status,
+            "The request is no well-formed HTTP/1.1." if status == 400 else "Something went wrong.",  # noqa: PLR2004
+        )
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that nobody could decode is its sender's fault: no stack trace of ours."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
+    def _begin_head(self) -> None:
+        self._head_since = self._clock.time()
+        if self._head_timer is None:
+            self._head_timer = self._clock.call_later(HEAD_SECONDS, self._check_head)
+
+    def _check_head(self) -> None:
+        """One timer serves many requests: it looks again when the head that is under way is due."""
+        self._head_timer = None
+        if self._head_since == inf:
+            return
+        due = self._head_since + HEAD_SECONDS
+        if self._clock.time() >= due:
+            self.force_close()
+        else:
+            self._head_timer = self._clock.call_at(due, self._check_head)
+
+
+def _limit_taking(transport: asyncio.BaseTransport) -> None:
+    """Lets the kernel drop a client that takes nothing; where it cannot (not Linux), the proxy in front must."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(TAKING_SECONDS * 1000))
