@@ -201,6 +201,17 @@ class Desk:
         finally:
             await connection.close()
 
+    async def readiness(self) -> dict[str, Any]:
+        """What `/readyz` says."""
+        async with self.http.get(f"{self.url}/readyz") as answer:
+            report: dict[str, Any] = await answer.json()
+        assert answer.status == (200 if report["status"] in ("ok", "degraded") else 503)
+        return report
+
+    async def is_well(self) -> bool:
+        """Whether `/readyz` says ok: every store is there, and revocations are heard."""
+        return bool((await self.readiness())["status"] == "ok")
+
     async def misses(self) -> float:
         """How often a check had to read the table."""
         async with self.http.get(f"{self.url}/metrics") as answer:
