@@ -28,8 +28,9 @@ POLL_SECONDS: Final = 0.5
 GATHER_SECONDS: Final = 0.02
 BROADCAST_AGE_MS: Final = 600_000
 KEEP_PUBLISHED_MS: Final = 24 * 3600 * 1000
-PURGE_SECONDS: Final = 600.0
-PURGE_AT_ONCE: Final = 10_000
+PURGE_SECONDS: Final = 60.0
+PURGE_AT_ONCE: Final = 5_000
+"""Rows of one statement; a purge goes on until nothing is left that is old enough."""
 FORGOTTEN_MS: Final = 10_000
 """What a Redis that was killed may have forgotten (``appendfsync everysec``: one or two seconds), with room to spare."""
 MOST_AGAIN: Final = 100_000
@@ -55,7 +56,9 @@ UPDATE outbox SET published_on = NULL
 WHERE id IN (SELECT id FROM outbox WHERE published_on IS NOT NULL AND stream = $1 ORDER BY published_on DESC LIMIT $2)
 """
 _PURGE: Final = f"""
-DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_BEGUN} - $1::bigint LIMIT $2)
+DELETE FROM outbox WHERE id = ANY (ARRAY(
+    SELECT id FROM outbox WHERE published_on < {_BEGUN} - $1::bigint LIMIT $2 FOR UPDATE SKIP LOCKED
+))
 """  # noqa: S608 - our own words
 
 
@@ -76,8 +79,8 @@ class OutboxRelay:
         self._run_id: str | None = None
         self._lengths: dict[str, int] = {}
         """Of each stream, how many entries were ever added to it, or fewer."""
-        self._alive_on = 0.0
-        self._purge_on = 0.0
+        self._alive_at = 0.0
+        self._purge_at = 0.0
 
     def kick(self) -> None:
         """There is something new: do not wait for the next look."""
@@ -87,8 +90,8 @@ class OutboxRelay:
         """Publishes until cancelled; raises ``StoreUnavailable`` while a store is away (a supervisor starts it again)."""
         while True:
             self._wake.clear()
-            await self._mistrust_restarts()
-            await self._mistrust_streams()
+            await self._republish_after_restart()
+            await self._refill_emptied_streams()
             published = await self.publish()
             await self._purge()
             if published:
@@ -138,21 +141,21 @@ class OutboxRelay:
             command += ["MINID", "~", self._bus.time.now() - BROADCAST_AGE_MS]
         return [*command, "*", *envelope.to_fields()]
 
-    async def _mistrust_restarts(self) -> None:
+    async def _republish_after_restart(self) -> None:
         """Where Redis was started anew since the last look: what was published shortly before goes out again."""
         await self._bus.ping()
         run_id, now = self._bus.server.run_id, self._bus.clock.monotonic()
         if run_id != self._run_id:
-            silence = 0 if self._run_id is None else int((now - self._alive_on) * 1000)
+            silence = 0 if self._run_id is None else int((now - self._alive_at) * 1000)
             async with self._database.connection() as connection:
                 answer = await connection.execute(_UNMARK, silence, FORGOTTEN_MS)
             if (again := int(answer.rpartition(" ")[2])) and self._run_id is not None:
                 _log.warning("redis_was_restarted", events_published_again=again)
             self._run_id = run_id
             self._lengths.clear()
-        self._alive_on = now
+        self._alive_at = now
 
-    async def _mistrust_streams(self) -> None:
+    async def _refill_emptied_streams(self) -> None:
         """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
         for stream in names.EVENT_STREAMS:
             length = await self._entries_ever(stream)
@@ -176,12 +179,18 @@ class OutboxRelay:
         return int(dict(zip(told[::2], told[1::2], strict=True))[b"entries-added"])
 
     async def _purge(self) -> None:
+        """Deletes what was published long ago, some rows at a time; what is new meanwhile does not wait for it."""
         now = self._bus.clock.monotonic()
-        if now < self._purge_on:
+        if now < self._purge_at:
             return
-        self._purge_on = now + PURGE_SECONDS
+        self._purge_at = now + PURGE_SECONDS
+        while await self._purge_some() == PURGE_AT_ONCE:
+            await self.publish()
+
+    async def _purge_some(self) -> int:
         async with self._database.connection() as connection:
-            await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)
+            answer = await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)
+        return int(answer.rpartition(" ")[2])
 
 
 @dataclass(frozen=True, slots=True)

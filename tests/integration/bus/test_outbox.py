@@ -11,7 +11,7 @@ import pytest
 
 from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
-from shared.bus.outbox import OutboxRelay, outbox_status
+from shared.bus.outbox import PURGE_AT_ONCE, OutboxRelay, outbox_status
 from shared.contracts.events import KeyRevoked, KeysNarrowed
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
@@ -222,6 +222,25 @@ async def test_a_broadcast_is_trimmed_by_age(valkey: Valkey, database: Database)
             await connection.execute(INSERT, event.stream, event.type, event.to_wire())
         await OutboxRelay(database, bus, SCHEMA).publish()
         assert await bus.redis.execute("XLEN", stream) < 150
+
+
+async def test_a_purge_leaves_nothing_that_is_old_enough(valkey: Valkey, database: Database) -> None:
+    """However many events there were since the last one, and no statement deletes more than some of them."""
+    old, young = 10 * PURGE_AT_ONCE, 3
+    async with open_bus(valkey) as bus:
+        async with database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO outbox (stream, type, body, created_on, published_on) SELECT 'events.keys', 'key.revoked',"
+                " '{}', 0, (extract(epoch FROM now()) * 1000)::bigint - CASE WHEN n <= $1::integer THEN 86400001 ELSE 0 END"
+                " FROM generate_series(1, $1::integer + $2::integer) AS n",
+                old,
+                young,
+            )
+        relay = OutboxRelay(database, bus, SCHEMA)
+        assert await relay._purge_some() == PURGE_AT_ONCE
+        await relay._purge()
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM outbox") == young
 
 
 async def _has(bus: Bus, expected: list[str]) -> bool:
