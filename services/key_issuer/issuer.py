@@ -32,5 +32,5 @@ class Issuer:
         Where nothing was narrowed, nobody is in a hurry: the relay finds the events at its next look, many together.
         """
         if narrowed:
-            self.cache.bury(narrowed)
+            self.cache.invalidate(narrowed)
             self.publish()

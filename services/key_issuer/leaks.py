@@ -21,7 +21,7 @@ async def end_leaked(issuer: Issuer, token: str) -> bool:
         return False
     digest = digest_of(token)
     if parsed.kind == SERVICE_KEY:
-        row = await issuer.database.fetchrow("read_service_key", parsed.key_id)
+        row = await issuer.database.fetchrow("read_service_keys", [parsed.key_id])
         proven = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
         return proven and await revoke_service_key(issuer, parsed.key_id, LEAKED)
     return await _end_user_key(issuer, parsed, digest)

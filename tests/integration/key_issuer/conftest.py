@@ -145,7 +145,8 @@ async def open_bench(url: str, peppers: dict[int, bytes] | None = None) -> Async
     """The use cases of one more process on this database."""
     clock = HandClock()
     database = make_database(url)
-    cache = KeyCache(clock.monotonic, clock.monotonic)
+    cache = KeyCache(clock.monotonic)
+    cache.hear(())
     try:
         yield Bench(Issuer(database, clock, Peppers(peppers or {1: PEPPER}), cache), clock, url)
     finally:
