@@ -41,17 +41,6 @@ class Verifier:
         record = await self._find(token)
         return record if isinstance(record, LiveServiceKey) else None
 
-    def remembered(self, token: str) -> LiveKey | None:
-        """The live user's key that ``token`` is, if that is known without a look at the table. No I/O."""
-        try:
-            digest = hashlib.sha256(token.encode("ascii")).digest()
-        except UnicodeEncodeError:
-            return None
-        entry = self._cache.find(digest)
-        if entry is None or not isinstance(entry.record, LiveKey):
-            return None
-        return entry.record if _unexpired(entry.record, self._clock.now()) else None
-
     async def _find(self, token: str) -> LiveRecord | None:
         if len(token) > LONGEST_KEY or not token.isascii():
             return None

@@ -16,15 +16,12 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 async def verify(request: web.Request) -> web.Response:
-    """200 with the key's headers; 401 for anything not live; 403 where a permission is missing.
-
-    The hot path: a remembered key is answered without waiting for anything.
-    """
+    """200 with the key's headers; 401 for anything not live; 403 where a permission is missing."""
     token = presented_token(request)
     if token is None:
         raise not_live()
     resources = request.app[RESOURCES]
-    key = resources.verifier.remembered(token) or await resources.verifier.live_key(token)
+    key = await resources.verifier.live_key(token)
     if key is None:
         raise not_live()
     query = request.rel_url.raw_query_string
