@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from deploy.embedded.ports import free_port
 from shared.failpoints import VARIABLE
-from tests.harness.processes import LATCHKEY, clean_environ, command, is_ready
+from tests.harness.processes import LATCHKEY, clean_environ, command, is_well
 from tests.integration.oauth.severable import Severable
 
 SERVICES: Final = {
@@ -140,7 +140,7 @@ class Cluster:
     async def ready(self, name: str, seconds: float = READY_SECONDS) -> None:
         """The same for one service; a store may have had to come back first."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not await asyncio.to_thread(is_ready, self.urls[name]):
+        while not await asyncio.to_thread(is_well, self.urls[name]):
             if asyncio.get_running_loop().time() > deadline:
                 logs = "".join(f"\n== {each}\n{self.log_of(each)[-2000:]}" for each in (name, "backends"))
                 raise AssertionError(f"{name} was not ready after {seconds:.0f} s{logs}")

@@ -108,18 +108,19 @@ class Load:
     async def _play_on(self) -> None:
         while not self._stopping.is_set() and self._keys_left:
             index = self._rng.choice(list(self._keys_left))
-            self._keys_left[index] -= 1
-            if not self._keys_left[index]:
-                del self._keys_left[index]
-            await self._play(self._pairs[index])
+            pair = self._pairs[index]
+            operation, code = await self._requests.consent(pair.account, pair.client)
+            if operation.status != 200:
+                self._history.other_failures.append(operation)
+                await self._pause(0.3)
+            elif index in self._keys_left:
+                self._keys_left[index] -= 1
+                if not self._keys_left[index]:
+                    del self._keys_left[index]
+                await self._play(pair, code, operation.ended)
 
-    async def _play(self, pair: Pair) -> None:
-        operation, code = await self._requests.consent(pair.account, pair.client)
-        if operation.status != 200:
-            self._history.other_failures.append(operation)
-            await asyncio.sleep(0.1)
-            return
-        story = Story(code, operation.ended)
+    async def _play(self, pair: Pair, code: str, given: float) -> None:
+        story = Story(code, given)
         self._history.stories.append(story)
         plot = self._rng.random()
         if plot < 0.1:

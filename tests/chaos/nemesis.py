@@ -40,7 +40,7 @@ class Nemesis:
             (0.5, (self._kill_service, self._kill_answerer, self._stall_service, self._kill_issuers)),
             (0.5, (self._kill_store, self._stall_store)),
             (1.0, (self._overtake, self._overtake, self._overtake, self._stop_cut_off)),
-            (12.0, (self._refuse_writes,)),
+            (15.0, (self._refuse_writes,)),
         )
         self._hands = asyncio.Semaphore(len(self._lanes))
         self._harmed: set[str] = set()

@@ -21,7 +21,7 @@ from tests.chaos.nemesis import Nemesis
 from tests.harness.processes import command
 
 QUIET_SECONDS = 60.0
-WORKERS = 20
+WORKERS = 32
 
 
 @pytest.mark.slow
