@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 import structlog
 
-from services.auth_api import passwords
+from services.auth_api.accounts import passwords
 from shared.telemetry.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder

@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
-from services.auth_api.client import OPERATOR, Client
-from services.auth_api.client_fields import CHOSEN_ID
-from services.auth_api.clients import (
+from services.auth_api.clients.model import OPERATOR, Client
+from services.auth_api.clients.registry import (
     UnknownClientError,
     WrongFieldsError,
     create_client,
     delete_client,
     read_client,
 )
+from services.auth_api.clients.validation import CHOSEN_ID
 from services.auth_api.db.repository import ClientIdTakenError, client_of
 from services.auth_api.handlers.documents import ClientDocument
 from services.auth_api.resources import Resources

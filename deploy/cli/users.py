@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import click
 
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
-from services.auth_api import account_switches
-from services.auth_api.account_switches import UnknownUserError
-from services.auth_api.accounts import create_account, password_problem, username_problem
+from services.auth_api.accounts import administration
+from services.auth_api.accounts.administration import UnknownUserError
+from services.auth_api.accounts.service import create_account, password_problem, username_problem
 from services.auth_api.db.repository import UsernameTakenError
 from shared.errors import StoreUnavailable
 
@@ -38,7 +38,7 @@ def create(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_users(*, as_json: bool) -> None:
     """All accounts, oldest first."""
-    accounts = with_auth(account_switches.list_accounts)
+    accounts = with_auth(administration.list_accounts)
     if as_json:
         documents = [
             {
@@ -65,7 +65,7 @@ def list_users(*, as_json: bool) -> None:
 def disable(name: str) -> None:
     """End an account: no sign-in, and every session, key and code of it is dead. Safe to repeat."""
     try:
-        with_auth(lambda resources: account_switches.disable_user(resources, name), bus=True)
+        with_auth(lambda resources: administration.disable_user(resources, name), bus=True)
     except UnknownUserError:
         raise _unknown(name) from None
     except StoreUnavailable as error:
@@ -81,7 +81,7 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Let a disabled account sign in again. Its old keys stay dead."""
     try:
-        with_auth(lambda resources: account_switches.enable_user(resources, name))
+        with_auth(lambda resources: administration.enable_user(resources, name))
     except UnknownUserError:
         raise _unknown(name) from None
     click.echo(f"{name} is enabled.", err=True)
@@ -93,7 +93,7 @@ def set_password(name: str) -> None:
     """Give an account a new password, asked for or one line on stdin. Its sessions end."""
     password = _read_password()
     try:
-        with_auth(lambda resources: account_switches.set_password(resources, name, password))
+        with_auth(lambda resources: administration.set_password(resources, name, password))
     except UnknownUserError:
         raise _unknown(name) from None
     click.echo(f"{name} has a new password.", err=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.auth_api.attempts import AttemptRecorder
-from services.auth_api.client_directory import ClientDirectory
+from services.auth_api.accounts.passwords import PasswordHasher
+from services.auth_api.activity_log import AttemptRecorder
+from services.auth_api.clients.cache import ClientDirectory
 from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
 from services.auth_api.metrics import AuthMetrics
-from services.auth_api.passwords import PasswordHasher
 from services.auth_api.resources import Resources
 from services.auth_api.token.release import CodeReleaser
 from shared.bus import Bus

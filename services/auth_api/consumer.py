@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from services.auth_api import access, console
-from services.auth_api.attempts import list_attempts
-from services.auth_api.client_access import authenticate_digest
-from services.auth_api.decisions import decide_authorization
-from services.auth_api.preparation import prepare_authorization
+from services.auth_api.activity_log import list_attempts
+from services.auth_api.authorize.decide import decide_authorization
+from services.auth_api.authorize.prepare import prepare_authorization
+from services.auth_api.clients import commands as client_commands
+from services.auth_api.clients.authentication import authenticate_digest
+from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import end_session, read_session
+from services.auth_api.sessions.service import end_session, read_session
 from shared.bus import Delivery, Handler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
@@ -72,24 +73,24 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (EndSession, _end_session),
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
-    (ListOwnClients, console.list_own),
-    (ReadOwnClient, console.read),
-    (UpdateClient, console.update),
-    (ResetClientSecret, console.reset),
-    (DeleteClient, console.delete),
+    (ListOwnClients, client_commands.list_own),
+    (ReadOwnClient, client_commands.read),
+    (UpdateClient, client_commands.update),
+    (ResetClientSecret, client_commands.reset),
+    (DeleteClient, client_commands.delete),
     (ListAttempts, list_attempts),
     (AuthenticateClient, authenticate_digest),
     (StoreContinuation, _store_continuation),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),
-    (ReadAccess, access.read_access),
-    (RevokeAccess, access.revoke_own_access),
-    (ChangeOwnKey, access.change_own_key),
-    (RevokeOwnKey, access.revoke_own_key),
-    (RotateOwnKey, access.rotate_own_key),
-    (ListApps, access.read_access),
-    (DisconnectApp, access.revoke_own_access),
+    (ReadAccess, key_commands.read_access),
+    (RevokeAccess, key_commands.revoke_own_access),
+    (ChangeOwnKey, key_commands.change_own_key),
+    (RevokeOwnKey, key_commands.revoke_own_key),
+    (RotateOwnKey, key_commands.rotate_own_key),
+    (ListApps, key_commands.read_access),
+    (DisconnectApp, key_commands.revoke_own_access),
 )
 """What a person asks for: answered for whoever the session is of, and only then."""
 
@@ -102,7 +103,7 @@ def handlers(resources: Resources) -> list[Handler]:
             handler(command, partial(_answer_person, resources, use_case))
             for command, use_case in PERSONAL_USE_CASES
         ),
-        handler(CreateClient, partial(console.create, resources)),
+        handler(CreateClient, partial(client_commands.create, resources)),
     ]
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.auth_api.attempts import AttemptRecorder
-    from services.auth_api.client_directory import ClientDirectory
+    from services.auth_api.accounts.passwords import PasswordHasher
+    from services.auth_api.activity_log import AttemptRecorder
+    from services.auth_api.clients.cache import ClientDirectory
     from services.auth_api.codes.store import CodeStore
-    from services.auth_api.passwords import PasswordHasher
     from services.auth_api.token.release import CodeReleaser
     from shared.bus import Bus
     from shared.bus.outbox import OutboxRelay

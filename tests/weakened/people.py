@@ -27,7 +27,7 @@ _THROTTLE: Final = "auth_api/test_throttle.py"
 _DEVICE: Final = "integration/oauth/test_device.py"
 _FORGED: Final = "return _1.headers.get('X-Forwarded-For', str(_1.remote)).split(',')[0].strip()"
 _RECORDED: Final = """
-from services.auth_api.grants import record_grant
+from services.auth_api.grants.store import record_grant
 await record_grant(_1, user.user_id, client.client_id, request.permissions, begun_on)
 """
 _LET_IN: Final = """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import orjson
 
-from services.auth_api.client import OPERATOR, Client
+from services.auth_api.clients.model import OPERATOR, Client
 from shared.contracts.base import Event
 from shared.database import Database
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.auth_api.apps import disconnect_app, list_apps
+from services.auth_api.grants.connected_apps import disconnect_app, list_apps
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
 from shared.web.body import json_response

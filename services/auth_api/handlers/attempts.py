@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.auth_api.attempts import read_attempts
+from services.auth_api.activity_log import read_attempts
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.signed_in import signed_in
 from shared.web.body import json_response

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import ConfigDict, Field
 
-from services.auth_api.client import Client
-from services.auth_api.clients import (
+from services.auth_api.clients.model import Client
+from services.auth_api.clients.registry import (
     LONGEST_OVERLAP,
     PublicClientError,
     TooManyClientsError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import Field
 
-from services.auth_api.code_creation import create_code
+from services.auth_api.authorize.create_code import create_code
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.handlers.signed_in import signed_in

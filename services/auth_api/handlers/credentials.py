@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.passwords import LONGEST_PASSWORD
 from shared.contracts.clients import FieldError
 from shared.documents import Body
 from shared.return_to import HOME, read_target

@@ -6,9 +6,9 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.client import Client
-from services.auth_api.client_access import name_client
-from services.auth_api.device_codes import start_device
+from services.auth_api.clients.authentication import name_client
+from services.auth_api.clients.model import Client
+from services.auth_api.device_flow.device_codes import start_device
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,

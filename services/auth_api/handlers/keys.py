@@ -9,14 +9,12 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import Field
 
-from services.auth_api.client_fields import permission_errors
+from services.auth_api.clients.validation import permission_errors
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
 from services.auth_api.handlers.signed_in import signed_in
-from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
-from services.auth_api.personal_keys import (
+from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     KeyFile,
     NewKey,
@@ -27,6 +25,8 @@ from services.auth_api.personal_keys import (
     revoke_key,
     rotate_key,
 )
+from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
 from shared.api_key import KID_LENGTH
 from shared.contracts.clients import FieldError

@@ -10,8 +10,8 @@ import orjson
 import structlog
 from aiohttp import web
 
-from services.auth_api.client import Client
-from services.auth_api.client_access import authenticate_client
+from services.auth_api.clients.authentication import authenticate_client
+from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
 from services.auth_api.oauth.errors import OAuthError, invalid_request

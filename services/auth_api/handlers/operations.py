@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.auth_api.code_creation import CreatedCode
+from services.auth_api.authorize.create_code import CreatedCode
 from services.auth_api.handlers import documents
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
 from services.auth_api.handlers.create_code import NewCode

@@ -6,7 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.client import Client
+from services.auth_api.authorize.pushed_requests import push
+from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
@@ -25,7 +26,6 @@ from services.auth_api.oauth.authorization_request import (
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pushed_request import KNOWN, check_pushable
-from services.auth_api.pushed_requests import push
 from services.auth_api.resources import Resources
 from shared.web.edge import request_id_of
 

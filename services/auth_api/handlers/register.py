@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.auth_api.client_registration import register_client
+from services.auth_api.clients.dynamic_registration import register_client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.oauth.client_registration import read_registration, registration_response

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.auth_api.accounts import Account, sign_in
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD
+from services.auth_api.accounts.service import Account, sign_in
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
-from services.auth_api.passwords import LONGEST_PASSWORD
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import end_session, start_session
+from services.auth_api.sessions.service import end_session, start_session
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response
 from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie

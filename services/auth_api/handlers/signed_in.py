@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.sessions import read_session
+from services.auth_api.sessions.service import read_session
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import digest_of
 from shared.settings import Settings

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,

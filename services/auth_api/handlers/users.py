@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.auth_api.accounts import password_problem, sign_up, username_problem
+from services.auth_api.accounts.service import password_problem, sign_up, username_problem
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import read_credentials

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api.client import Client
-from services.auth_api.client_access import limit_key, note_wrong_code
+from services.auth_api.clients.authentication import limit_key, note_wrong_code
+from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Found, Remembered
-from services.auth_api.device_codes import poll
+from services.auth_api.device_flow.device_codes import poll
 from services.auth_api.oauth.authorization_code import (
     MOST_MISMATCHES,
     CodeKind,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Attempt, Found, Remembered
 from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, Redemption, unknown_code
 from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.rate_limit import CLIENT_PEER, Throttled, name_of
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import CLIENT_PEER, Throttled, name_of
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from services.auth_api.resources import Resources
 from shared.api_key import parse_key
 from shared.bus import RemoteFailure

@@ -6,8 +6,8 @@ import asyncio
 
 import orjson
 
-from services.auth_api.account_switches import disable_user, enable_user
-from services.auth_api.grants import find_grant, record_grant
+from services.auth_api.accounts.administration import disable_user, enable_user
+from services.auth_api.grants.store import find_grant, record_grant
 from shared.bus import Bus
 from shared.contracts.access import Access, ReadAccess, RevokeAccess, RevokeOwnKey
 from shared.contracts.previous_release import DisconnectApp, ListApps, StoreContinuation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.auth_api.client_directory import FRESH_SECONDS, ClientDirectory, find_client
+from services.auth_api.clients.cache import FRESH_SECONDS, ClientDirectory, find_client
 from shared.clock import SystemClock
 from tests.integration.auth_api.conftest import Registry
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.auth_api.clients import UnknownAuthorError, create_client
+from services.auth_api.clients.registry import UnknownAuthorError, create_client
 from shared.contracts.clients import ClientFields
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, Client, Person

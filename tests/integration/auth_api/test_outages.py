@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from deploy.embedded.ports import free_port
-from services.auth_api.accounts import Account
+from services.auth_api.accounts.service import Account
 from services.auth_api.app import create_app
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.sessions import start_session
+from services.auth_api.sessions.service import start_session
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import CALLBACK, PASSWORD

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from argon2 import PasswordHasher as Argon2
 
-from services.auth_api.accounts import create_account
-from services.auth_api.sessions import IDLE_SECONDS, LIFETIME_SECONDS
+from services.auth_api.accounts.service import create_account
+from services.auth_api.sessions.service import IDLE_SECONDS, LIFETIME_SECONDS
 from shared.return_to import sign_target
 from shared.secret_tokens import digest_of
 from tests.harness.site import PASSWORD, Person

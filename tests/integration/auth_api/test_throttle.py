@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from services.auth_api.throttle import (
+from services.auth_api.rate_limit import (
     CLIENT_PEER,
     LONGEST_WAIT_MS,
     SIGN_IN_ACCOUNT,

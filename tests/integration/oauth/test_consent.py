@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.auth_api.account_switches import disable_user, enable_user
+from services.auth_api.accounts.administration import disable_user, enable_user
 from shared.secret_tokens import digest_of
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person
 from tests.integration.oauth.conftest import Provider

@@ -7,7 +7,7 @@ import re
 import orjson
 import pytest
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from shared.contracts.clients import ClientView
 
 RESET_AT = 1_795_456_269_000

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.auth_api.client_fields import check_client_fields, tidied
+from services.auth_api.clients.validation import check_client_fields, tidied
 from shared.contracts.clients import ClientFields
 
 CATALOGUE = ["submit_score", "customise_score"]

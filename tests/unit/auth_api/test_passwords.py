@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.auth_api.passwords import LONGEST_QUEUE, THREADS, PasswordHasher, PasswordsBusy
+from services.auth_api.accounts.passwords import LONGEST_QUEUE, THREADS, PasswordHasher, PasswordsBusy
 
 pytestmark = pytest.mark.costly_passwords
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.auth_api.turns import MOST_WAITING, Turns
+from services.auth_api.accounts.keyed_lock import MOST_WAITING, Turns
 from shared.errors import StoreUnavailable
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Decision
 from services.auth_api.db.repository import ClientGoneError
-from services.auth_api.grants import record_grant
+from services.auth_api.grants.store import record_grant
 from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, circumstances
 from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
 from services.auth_api.oauth.errors import OAuthError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.auth_api import endings
+from services.auth_api import revocation
 from services.auth_api.db.repository import write_audit, write_event
 from services.auth_api.resources import Resources
 from shared.contracts.events import HoldingEnded
@@ -83,7 +83,7 @@ async def disable_user(resources: Resources, username: str) -> None:
         await write_audit(
             database, connection, now=now, actor=OPERATOR, action="user.disabled", subject=f"user:{user_id}"
         )
-    await endings.end_holding(
+    await revocation.end_holding(
         resources, user_id=user_id, client_id=None, before=before, reason="user_disabled"
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.auth_api import refusals
+from services.auth_api import authorize_pages
+from services.auth_api.authorize.consent import Consent, ConsentOutcome, give_code
+from services.auth_api.authorize.pending_requests import LIFETIME_MS
 from services.auth_api.codes.store import Decision, RedeemOutcome
-from services.auth_api.consents import Consent, ConsentOutcome, give_code
-from services.auth_api.pending_requests import LIFETIME_MS
 from services.auth_api.resources import Resources
 from services.auth_api.token.redeem import ISSUE_SECONDS, RELEASE_SECONDS, KeyOrder, NotRedeemed, redeem
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal
@@ -25,7 +25,7 @@ async def create_file_key(
         StoreUnavailable: a store or key_issuer does not answer; there is no live key.
     """
     if command.key is None:
-        return _refused(refusals.expired_request())
+        return _refused(authorize_pages.expired_request())
     digest = digest_of(f"file:{command.request_id}")
     decision = Decision(command.request_id, "", LIFETIME_MS)
     given = await give_code(resources, consent, digest, lifetime_ms=LIFETIME_MS, decision=decision)
@@ -56,15 +56,17 @@ async def create_file_key(
 
 def _not_given(outcome: ConsentOutcome) -> AuthorizationDecided:
     if outcome == "withdrawn":
-        return _refused(refusals.withdrawn_request())
-    return _refused(refusals.stale_request() if outcome == "stale" else refusals.expired_request())
+        return _refused(authorize_pages.withdrawn_request())
+    return _refused(
+        authorize_pages.stale_request() if outcome == "stale" else authorize_pages.expired_request()
+    )
 
 
 def _not_redeemed(consent: Consent, outcome: RedeemOutcome) -> AuthorizationDecided:
     if outcome == "withdrawn":
-        return _refused(refusals.withdrawn_request())
+        return _refused(authorize_pages.withdrawn_request())
     if outcome == "expired":
-        return _refused(refusals.expired_request())
+        return _refused(authorize_pages.expired_request())
     # Also where there is no such code: the request was declined before.
     return AuthorizationDecided(outcome="already_decided", client=consent.client.to_view())
 
@@ -72,7 +74,7 @@ def _not_redeemed(consent: Consent, outcome: RedeemOutcome) -> AuthorizationDeci
 def _created(consent: Consent, reply: IssueKeyReply) -> AuthorizationDecided:
     view = consent.client.to_view()
     if reply.outcome == "consent_withdrawn":
-        return _refused(refusals.withdrawn_request())
+        return _refused(authorize_pages.withdrawn_request())
     if reply.outcome != "issued" or reply.key is None:
         return AuthorizationDecided(outcome="already_decided", client=view)
     return AuthorizationDecided(

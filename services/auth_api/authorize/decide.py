@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api import device_codes, refusals
-from services.auth_api.client import Client
-from services.auth_api.client_directory import find_client
+from services.auth_api import authorize_pages
+from services.auth_api.authorize.client_file_flow import create_file_key
+from services.auth_api.authorize.consent import Consent, give_code, is_stale, record_consent
+from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, find_pending
+from services.auth_api.authorize.pushed_requests import use_up
+from services.auth_api.clients.cache import find_client
+from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Decision, decision_key
-from services.auth_api.consents import Consent, give_code, is_stale, record_consent
-from services.auth_api.file_keys import create_file_key
+from services.auth_api.device_flow import device_codes
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_code import CodeKind, circumstances
-from services.auth_api.pending_requests import LIFETIME_MS, PendingRequest, find_pending
-from services.auth_api.pushed_requests import use_up
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import read_session
+from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, Refusal, Surface
 from shared.contracts.sessions import SessionUser
 from shared.telemetry.correlation import correlation
@@ -62,13 +63,13 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
     """
     pending = await find_pending(resources, command.request_id)
     if pending is None:
-        return _refused(refusals.expired_request())
+        return _refused(authorize_pages.expired_request())
     user = await read_session(resources, command.session)
     if user is None or pending.session != command.session or pending.user_id != user.user_id:
         return AuthorizationDecided(outcome="signed_out")
     client = await find_client(resources, pending.request.client_id)
     if client is None:
-        return _refused(refusals.unknown_client())
+        return _refused(authorize_pages.unknown_client())
     case = _Case(command, pending, user, client)
     decided = await (_accept if command.decision == "accept" else _decline)(resources, case)
     await use_up(resources, pending.pushed_key)
@@ -79,7 +80,7 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
 async def _accept(resources: Resources, case: _Case) -> AuthorizationDecided:
     consent = case.to_consent(resources.clock.now())
     if is_stale(resources, consent):
-        return _refused(refusals.stale_request())
+        return _refused(authorize_pages.stale_request())
     if case.pending.surface == "device":
         return await _decide_device(resources, case, consent, approve=True)
     if case.pending.surface == "client_file_flow":
@@ -90,7 +91,7 @@ async def _accept(resources: Resources, case: _Case) -> AuthorizationDecided:
 async def _accept_redirect(resources: Resources, case: _Case, consent: Consent) -> AuthorizationDecided:
     digest = case.command.code_digest
     if digest is None:
-        return _refused(refusals.expired_request())
+        return _refused(authorize_pages.expired_request())
     for _ in range(_TRIES):
         seen = await _decision_of(resources, case)
         if seen == _DECLINED:
@@ -106,9 +107,9 @@ async def _accept_redirect(resources: Resources, case: _Case, consent: Consent) 
         if outcome == "stored":
             return _to_client(resources, case, with_code=True)
         if outcome == "withdrawn":
-            return _refused(refusals.withdrawn_request())
+            return _refused(authorize_pages.withdrawn_request())
         if outcome == "stale":
-            return _refused(refusals.stale_request())
+            return _refused(authorize_pages.stale_request())
         if outcome == "spent":
             break
     return AuthorizationDecided(outcome="already_decided", client=case.client.to_view())
@@ -132,7 +133,7 @@ async def _decide_device(
 ) -> AuthorizationDecided:
     digest = case.pending.device_digest
     if digest is None or (approve and not await record_consent(resources, consent)):
-        return _refused(refusals.stale_request())
+        return _refused(authorize_pages.stale_request())
     outcome = await device_codes.decide(
         resources,
         digest,
@@ -148,7 +149,9 @@ async def _decide_device(
         )
     if outcome == "decided":
         return AuthorizationDecided(outcome="already_decided", client=case.client.to_view())
-    return _refused(refusals.withdrawn_request() if outcome == "withdrawn" else refusals.expired_request())
+    return _refused(
+        authorize_pages.withdrawn_request() if outcome == "withdrawn" else authorize_pages.expired_request()
+    )
 
 
 async def _decision_of(resources: Resources, case: _Case) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.auth_api.turns import Turns
+from services.auth_api.accounts.keyed_lock import Turns
 from shared.errors import StoreUnavailable
 
 SHORTEST_PASSWORD: Final = 8

@@ -10,9 +10,9 @@ from typing import Final
 import orjson
 import structlog
 
-from services.auth_api.client_directory import find_client
+from services.auth_api.clients.cache import find_client
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import read_session
+from services.auth_api.sessions.service import read_session
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.contracts.clients import Attempt, AttemptList, ListAttempts

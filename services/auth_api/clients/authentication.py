@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.auth_api.client import Client
-from services.auth_api.client_directory import find_client
+from services.auth_api.clients.cache import find_client
+from services.auth_api.clients.model import Client
 from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
 from services.auth_api.oauth.errors import OAuthError, invalid_client
+from services.auth_api.rate_limit import CLIENT_PEER, Throttled, check, note_failure
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import CLIENT_PEER, Throttled, check, note_failure
 from shared.contracts.clients import OVERLAP_USED, AuthenticateClient, ClientAuthenticated
 from shared.secret_tokens import digest_of, same_digest
 

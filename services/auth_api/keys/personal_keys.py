@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.client_directory import find_client
-from services.auth_api.grants import record_grant
+from services.auth_api.clients.cache import find_client
+from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import derive_key
 from shared.api_key import USER_KEY, MintedKey, mint_key

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from services.auth_api.db.repository import named_conflicts, write_audit
-from services.auth_api.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit, check, note_failure, take
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit, check, note_failure, take
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import keyed_digest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from services.auth_api.apps import disconnect_app, list_apps, revoke_access
-from services.auth_api.personal_keys import change_key, list_keys, revoke_key
+from services.auth_api.grants.connected_apps import disconnect_app, list_apps, revoke_access
+from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
     LIVE,

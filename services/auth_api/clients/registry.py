@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from services.auth_api import endings
-from services.auth_api.client import OPERATOR, Client
-from services.auth_api.client_directory import is_client_id
-from services.auth_api.client_fields import check_client_fields, tidied
+from services.auth_api import revocation
+from services.auth_api.clients.cache import is_client_id
+from services.auth_api.clients.model import OPERATOR, Client
+from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.db.repository import client_of, insert_client, write_audit, write_event
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_id
@@ -215,7 +215,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
             await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
     resources.outbox.kick()
     resources.clients.forget(client_id)
-    await endings.end_holding(
+    await revocation.end_holding(
         resources, user_id=None, client_id=client_id, before=before, reason="client_deleted"
     )
     await database.execute("forget_ending_client", client_id, before)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from services.auth_api.client import Client
+from services.auth_api.clients.model import Client
 from services.auth_api.db.repository import client_of
 from services.auth_api.resources import Resources
 from shared.clock import Clock

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, cast
 
 import orjson
 
-from services.auth_api import refusals
-from services.auth_api.client import Client
+from services.auth_api import authorize_pages
+from services.auth_api.clients.model import Client
 from services.auth_api.codes import scripts
 from services.auth_api.codes.store import TOMBSTONE_MS, code_fields, code_key, watermark_keys
 from services.auth_api.oauth.authorization_code import CodeRecord
@@ -20,8 +20,8 @@ from services.auth_api.oauth.device import (
     mint_user_code,
     normalise_user_code,
 )
+from services.auth_api.rate_limit import USER_CODE, Throttled, check, note_failure
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import USER_CODE, Throttled, check, note_failure
 from shared.contracts.authorization import Refusal
 from shared.contracts.sessions import SessionUser
 from shared.errors import StoreUnavailable
@@ -90,20 +90,20 @@ async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str
     try:
         await check(resources, USER_CODE, limit_key)
     except Throttled as error:
-        return refusals.too_many_codes(error.retry_after)
+        return authorize_pages.too_many_codes(error.retry_after)
     user_code = normalise_user_code(typed)
     found = None
     if user_code is not None:
         found = await resources.bus.redis.execute("GET", _pointer_key(resources, user_code))
     if found is None or user_code is None:
         await note_failure(resources, USER_CODE, limit_key)
-        return refusals.unknown_user_code()
+        return authorize_pages.unknown_user_code()
     digest, client_id, permissions = orjson.loads(found)
     seen = await resources.bus.redis.run_script(
         scripts.DEVICE_LOOK_UP, keys=[code_key(digest)], args=[MOST_LOOK_UPS]
     )
     if not seen:
-        return refusals.unknown_user_code()
+        return authorize_pages.unknown_user_code()
     return WaitingDevice(digest, client_id, tuple(permissions), format_user_code(user_code))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from services.auth_api.client_directory import find_client
-from services.auth_api.consents import Consent, give_code
+from services.auth_api.authorize.consent import Consent, give_code
+from services.auth_api.clients.cache import find_client
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     CREATE_CODE,

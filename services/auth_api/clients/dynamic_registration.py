@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.auth_api.client import OPERATOR, Client
-from services.auth_api.client_fields import check_client_fields, tidied
-from services.auth_api.clients import create_client
+from services.auth_api.clients.model import OPERATOR, Client
+from services.auth_api.clients.registry import create_client
+from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.oauth.client_registration import Registration
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
+from services.auth_api.rate_limit import Limit, take
 from services.auth_api.resources import Resources
-from services.auth_api.throttle import Limit, take
 from shared.contracts.clients import ClientFields
 
 PER_PEER: Final = Limit("registration", burst=20, interval_ms=180_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from services.auth_api.accounts import Account, find_active_user
+from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import digest_of, random_base62

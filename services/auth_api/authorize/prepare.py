@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from services.auth_api import device_codes, pushed_requests, refusals
-from services.auth_api.client import Client
-from services.auth_api.client_directory import find_client
-from services.auth_api.grants import count_people, find_grant
+from services.auth_api import authorize_pages
+from services.auth_api.authorize import pushed_requests
+from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, store_pending
+from services.auth_api.clients.cache import find_client
+from services.auth_api.clients.model import Client
+from services.auth_api.device_flow import device_codes
+from services.auth_api.grants.store import count_people, find_grant
 from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
@@ -23,9 +26,8 @@ from services.auth_api.oauth.authorization_request import (
     target_of,
 )
 from services.auth_api.oauth.errors import CONSENT_REQUIRED, LOGIN_REQUIRED, OAuthError
-from services.auth_api.pending_requests import LIFETIME_MS, PendingRequest, store_pending
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import read_session
+from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import (
     ConsentRequest,
     PrepareAuthorization,
@@ -116,13 +118,13 @@ async def _asked_by_query(resources: Resources, command: PrepareAuthorization) -
         if command.surface == "authorize" and question.parameters.get("request_uri") is not None:
             question, pushed_key = await pushed_requests.find_pushed(resources, question, client_id)
     except OAuthError as error:
-        raise PageError(refusals.broken_link(error)) from None
+        raise PageError(authorize_pages.broken_link(error)) from None
     client = await _known_client(resources, client_id)
     try:
         target = target_of(question, client)
     except OAuthError as error:
         _note(resources, command, client, error)
-        raise PageError(refusals.broken_link(error)) from None
+        raise PageError(authorize_pages.broken_link(error)) from None
     try:
         request = check_request(question, client, target)
         check_permissions(request, client.requested_permissions, resources.catalogue)
@@ -139,7 +141,7 @@ async def _asked_for_file(resources: Resources, command: PrepareAuthorization) -
         request = check_request(question, client, None)
         check_permissions(request, client.requested_permissions, resources.catalogue)
     except OAuthError as error:
-        raise PageError(refusals.broken_link(error)) from None
+        raise PageError(authorize_pages.broken_link(error)) from None
     return Asked(client, request)
 
 
@@ -153,14 +155,14 @@ async def _asked_by_device(resources: Resources, command: PrepareAuthorization, 
     try:
         check_permissions(request, client.requested_permissions, resources.catalogue)
     except OAuthError as error:
-        raise PageError(refusals.broken_link(error)) from None
+        raise PageError(authorize_pages.broken_link(error)) from None
     return Asked(client, request, device_digest=found.device_digest, user_code=found.user_code)
 
 
 async def _known_client(resources: Resources, client_id: str) -> Client:
     client = await find_client(resources, client_id)
     if client is None:
-        raise PageError(refusals.unknown_client())
+        raise PageError(authorize_pages.unknown_client())
     return client
 
 

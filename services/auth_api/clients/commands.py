@@ -7,8 +7,8 @@ from functools import wraps
 from hashlib import shake_256
 from typing import Any, Final
 
-from services.auth_api.client import Client
-from services.auth_api.clients import (
+from services.auth_api.clients.model import Client
+from services.auth_api.clients.registry import (
     LONGEST_OVERLAP,
     TooManyClientsError,
     UnknownAuthorError,
@@ -23,7 +23,7 @@ from services.auth_api.clients import (
 )
 from services.auth_api.db.repository import ClientIdTakenError
 from services.auth_api.resources import Resources
-from services.auth_api.sessions import read_session
+from services.auth_api.sessions.service import read_session
 from shared.api_key import mint_client_id
 from shared.bus import Delivery
 from shared.contracts.clients import (

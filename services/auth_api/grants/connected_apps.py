@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from services.auth_api import endings
-from services.auth_api.client import Client
-from services.auth_api.client_directory import find_client
+from services.auth_api import revocation
+from services.auth_api.clients.cache import find_client
+from services.auth_api.clients.model import Client
 from services.auth_api.db.repository import client_of, write_audit, write_event
-from services.auth_api.grants import Grant, list_grants
+from services.auth_api.grants.store import Grant, list_grants
 from services.auth_api.resources import Resources
 from shared.contracts.access import ConnectedApp
 from shared.contracts.events import HoldingEnded
@@ -69,7 +69,7 @@ async def revoke_access(resources: Resources, user_id: int, client_id: str | Non
         subject = actor if client_id is None else f"client:{client_id}"
         await write_audit(database, connection, now=now, actor=actor, action="grant.ended", subject=subject)
     resources.outbox.kick()
-    await endings.end_holding(
+    await revocation.end_holding(
         resources, user_id=user_id, client_id=client_id, before=before, reason="app_disconnected"
     )
 

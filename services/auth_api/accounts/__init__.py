@@ -1,0 +1,1 @@
+"""Accounts: signing up, passwords, and what an operator does to an account."""

@@ -1,0 +1,1 @@
+"""Clients: their registration, who may change them, and how they authenticate."""

@@ -1,0 +1,1 @@
+"""Sessions: who is signed in, kept in Redis under a digest."""
