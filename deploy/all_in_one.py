@@ -70,15 +70,24 @@ class _PathRule(AbstractRuleMatching):
 
 def _operations(services: Mapping[str, web.Application]) -> web.Application:
     """The operators' endpoints over all services: their dependencies by name, their metrics by label."""
-    checks: dict[str, Check] = {
-        f"{name}.{dependency}": check
-        for name, application in services.items()
-        for dependency, check in application[READINESS].checks.items()
-    }
     metrics = _MergedMetrics({name: application[METRICS] for name, application in services.items()})
     operations = make_application(metrics)
-    add_health(operations, metrics, checks)
+    readiness = {name: application[READINESS] for name, application in services.items()}
+    add_health(
+        operations,
+        metrics,
+        _named({name: each.stores for name, each in readiness.items()}),
+        _named({name: each.signals for name, each in readiness.items()}),
+    )
     return operations
+
+
+def _named(checks: Mapping[str, Mapping[str, Check]]) -> dict[str, Check]:
+    return {
+        f"{service}.{dependency}": check
+        for service, its_checks in checks.items()
+        for dependency, check in its_checks.items()
+    }
 
 
 class _MergedMetrics(Metrics):

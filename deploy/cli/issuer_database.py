@@ -39,7 +39,7 @@ def with_issuer(work: Callable[[Issuer, Settings], Awaitable[ResultT]]) -> Resul
     clock = SystemClock()
 
     def issuer(database: Database) -> Awaitable[ResultT]:
-        cache = KeyCache(clock.monotonic, clock.monotonic)
+        cache = KeyCache(clock.monotonic)
         return work(Issuer(database, clock, Peppers(settings.key_peppers), cache), settings)
 
     return _run(settings, issuer)

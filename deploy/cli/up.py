@@ -62,7 +62,7 @@ async def _serve(settings: Settings, directory: DataDirectory, host: str, port: 
     with gc_frozen():
         application = create_app(settings)
     async with serving(application, host, port):
-        while not (await application[READINESS].report())[0]:
+        while not (await application[READINESS].report()).ready:
             await asyncio.sleep(_POLL_SECONDS)
         directory.announce(settings.public_url)
         click.echo(f"Latchkey is ready at {settings.public_url}")

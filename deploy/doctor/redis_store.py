@@ -8,16 +8,18 @@ from typing import Any, Final
 
 from deploy.doctor.findings import Notes
 from deploy.doctor.sentinels import examine_replicas, examine_sentinels, sentinels_of
-from shared.bus import CoalescingRedis, CommandError
+from shared.bus import CoalescingRedis, CommandError, names
 from shared.bus.status import QueueStatus, bus_status
 from shared.errors import StoreUnavailable
 
 AREA: Final = "redis"
 STREAMS: Final = "streams"
+REVOCATIONS: Final = names.BROADCASTS[0]
 _OLDEST: Final = (7, 0)
 _NEARLY_FULL: Final = 0.8
 _OLD_ENTRY_MS: Final = 10_000
 _SKEW_MS: Final = 2_000
+_DEAF_SECONDS: Final = 4
 
 
 async def examine_redis(url: str, now: int) -> list[Notes]:
@@ -188,6 +190,28 @@ async def _examine_streams(client: CoalescingRedis, notes: Notes, now: int) -> N
         return
     for queue in status.queues:
         _examine_queue(notes, queue)
+    await _examine_revocations(client, notes)
+
+
+async def _examine_revocations(client: CoalescingRedis, notes: Notes) -> None:
+    """Whether verifiers hear: key_issuer appends an entry at least every other second."""
+    try:
+        newest: list[Any] = await client.execute(
+            "XREVRANGE", names.event_stream(REVOCATIONS), "+", "-", "COUNT", 1
+        )
+        seconds, _micros = await client.execute("TIME")
+    except (StoreUnavailable, CommandError) as error:
+        notes.unknown(REVOCATIONS, str(error), "Ask with a Redis user that may read lk:{revocations}.")
+        return
+    age = int(seconds) - int(newest[0][0].partition(b"-")[0]) // 1000 if newest else None
+    if age is not None and age < _DEAF_SECONDS:
+        notes.ok(REVOCATIONS, "are heard")
+    else:
+        notes.warning(
+            REVOCATIONS,
+            "none, and no heartbeat, " + ("ever" if age is None else f"for {age} s"),
+            "Every check asks PostgreSQL. Is key_issuer running? Does Redis take writes (maxmemory, min-replicas-to-write)?",
+        )
 
 
 def _examine_queue(notes: Notes, queue: QueueStatus) -> None:

@@ -14,9 +14,9 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.web.health import EXPOSITION, METRICS
+from shared.web.health import EXPOSITION, METRICS, READINESS
 
-_ANSWER_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 4.0
 _SAMPLE: Final = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{)?", re.MULTILINE)
 
 
@@ -25,6 +25,7 @@ def share_metrics(application: web.Application, number: int, folder: Path) -> No
     path = folder / f"{number}-{os.getpid()}.sock"
 
     async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await application[READINESS].report()
         writer.write(labelled(application[METRICS].exposition().decode(), number).encode())
         writer.write_eof()
         await writer.drain()

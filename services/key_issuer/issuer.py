@@ -34,7 +34,7 @@ class Issuer:
     def announce(self, narrowed: Sequence[str]) -> None:
         """After a commit: this process forgets these keys before it answers, and the relay tells the others at once."""
         if narrowed:
-            self.cache.bury(narrowed)
+            self.cache.invalidate(narrowed)
             self.publish()
 
     async def narrow(

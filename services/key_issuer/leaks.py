@@ -21,7 +21,7 @@ async def end_leaked(issuer: Issuer, token: str) -> bool:
         return False
     key_id, digest = parsed.key_id, digest_of(token)
     if parsed.kind == SERVICE_KEY:
-        row = await issuer.database.fetchrow("read_service_key", key_id)
+        row = await issuer.database.fetchrow("read_service_keys", [key_id])
         proven = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
         return proven and await revoke_service_key(issuer, key_id, LEAKED)
     ended = await end_one(issuer, LEAKED, lambda rows: lock_presented(issuer, rows, key_id, digest))

@@ -50,7 +50,7 @@ async def list_service_keys(database: Database, *, ended: bool, limit: int) -> l
 async def describe_key(database: Database, clock: Clock, key_id: str) -> Document | None:
     """Everything that is known of one key, with its history; ``None`` for an unknown id."""
     row = await database.fetchrow("describe_key", key_id)
-    service = await database.fetchrow("read_service_key", key_id) if row is None else None
+    service = await database.fetchrow("read_service_keys", [key_id]) if row is None else None
     if row is not None:
         document = _document(row, clock.now())
     elif service is not None:

@@ -1,12 +1,13 @@
-"""Every public route of key_issuer."""
+"""The whole HTTP surface of key_issuer on one screen: path, method, handler, and the shape of its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
+
+from services.key_issuer.handlers import introspect, report_leak, status, verify
+from shared.web.surfaces import Surface, oauth_surface
 
 VERIFY: Final = "/api/v1/verify"
 STATUS: Final = "/api/v1/status"
@@ -15,33 +16,27 @@ REPORT_LEAK: Final = "/api/v1/keys/report-leak"
 
 CHECK_METHODS: Final = (
     hdrs.METH_GET,
-    hdrs.METH_HEAD,
     hdrs.METH_POST,
     hdrs.METH_PUT,
     hdrs.METH_PATCH,
     hdrs.METH_DELETE,
     hdrs.METH_OPTIONS,
 )
-"""Envoy's ``ext_authz`` asks with the method of the request that it protects; the answer is the same for all."""
-
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What answers each route."""
-
-    verify: Handle
-    status: Handle
-    introspect: Handle
-    report_leak: Handle
+"""Envoy's ``ext_authz`` asks with the method of the request that it protects; the answer is the same for all (and for HEAD)."""
+SURFACES: Final[tuple[tuple[str, Surface], ...]] = ((INTROSPECT, oauth_surface),)
+"""Path prefixes whose errors are not RFC 9457 problems."""
+HOT: Final = frozenset({VERIFY, INTROSPECT})
+"""Counted, but not logged one by one."""
 
 
-def add_routes(router: web.UrlDispatcher, handlers: Handlers) -> None:
-    """The route table."""
-    for method in CHECK_METHODS:
-        router.add_route(method, VERIFY, handlers.verify)
-    router.add_get(STATUS, handlers.status)
-    router.add_post(STATUS, handlers.status)
-    router.add_post(INTROSPECT, handlers.introspect)
-    router.add_post(REPORT_LEAK, handlers.report_leak)
+def add_routes(application: web.Application) -> None:
+    """Adds every route. A GET answers HEAD too, and changes nothing."""
+    application.add_routes(
+        [
+            *(web.route(method, VERIFY, verify.verify) for method in CHECK_METHODS),
+            web.get(STATUS, status.status),
+            web.post(STATUS, status.status),
+            web.post(INTROSPECT, introspect.introspect),
+            web.post(REPORT_LEAK, report_leak.report_leak),
+        ]
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,7 @@ import structlog
 from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.envelope import Envelope, format_uuid7
+from shared.contracts.base import Event
 from shared.database import Database
 from shared.failpoints import failpoint
 from shared.redis.connection import Argument
@@ -28,8 +30,10 @@ POLL_SECONDS: Final = 0.5
 GATHER_SECONDS: Final = 0.02
 BROADCAST_AGE_MS: Final = 600_000
 KEEP_PUBLISHED_MS: Final = 24 * 3600 * 1000
-PURGE_SECONDS: Final = 600.0
-PURGE_AT_ONCE: Final = 10_000
+PURGE_SECONDS: Final = 60.0
+PURGE_AT_ONCE: Final = 5_000
+"""Rows of one statement; a purge goes on until nothing is left that is old enough."""
+HEARTBEAT_SECONDS: Final = 1.0
 FORGOTTEN_MS: Final = 10_000
 """What a Redis that was killed may have forgotten (``appendfsync everysec``: one or two seconds), with room to spare."""
 MOST_AGAIN: Final = 100_000
@@ -55,8 +59,27 @@ UPDATE outbox SET published_on = NULL
 WHERE id IN (SELECT id FROM outbox WHERE published_on IS NOT NULL AND stream = $1 ORDER BY published_on DESC LIMIT $2)
 """
 _PURGE: Final = f"""
-DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE published_on < {_BEGUN} - $1::bigint LIMIT $2)
+DELETE FROM outbox WHERE id = ANY (ARRAY(
+    SELECT id FROM outbox WHERE published_on < {_BEGUN} - $1::bigint LIMIT $2 FOR UPDATE SKIP LOCKED
+))
 """  # noqa: S608 - our own words
+# Without a lock: rows that another relay holds, or that one has failed to publish, wait too.
+_WAITS: Final = "SELECT EXISTS (SELECT FROM outbox WHERE published_on IS NULL AND stream = $1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a relay appends to a broadcast that has been silent for a second: everything committed so far is published.
+
+    It vouches for all relays of the schema, so one of them is enough; it does not go out while an event of the
+    broadcast waits in the outbox, be it that Redis refuses writes or that another relay hangs.
+    """
+
+    stream: str
+    event: Callable[[int], Event]
+    """Makes the event for a time in Unix milliseconds."""
+    last_heard_at: Callable[[], float]
+    """Monotonic seconds at which this process last read an entry of the broadcast."""
 
 
 class OutboxRelay:
@@ -67,17 +90,19 @@ class OutboxRelay:
     emptied: who had not read it yet must still hear of it.
     """
 
-    def __init__(self, database: Database, bus: Bus, schema: str) -> None:
+    def __init__(self, database: Database, bus: Bus, schema: str, heartbeat: Heartbeat | None = None) -> None:
         """``schema`` is part of the events' ids."""
         self._database = database
         self._bus = bus
+        self._heartbeat = heartbeat
         self._wake = asyncio.Event()
         self._family = zlib.crc32(schema.encode()) & 0x3FF
         self._run_id: str | None = None
         self._lengths: dict[str, int] = {}
         """Of each stream, how many entries were ever added to it, or fewer."""
-        self._alive_on = 0.0
-        self._purge_on = 0.0
+        self._alive_at = 0.0
+        self._beat_at = float("-inf")
+        self._purge_at = 0.0
 
     def kick(self) -> None:
         """There is something new: do not wait for the next look."""
@@ -87,9 +112,10 @@ class OutboxRelay:
         """Publishes until cancelled; raises ``StoreUnavailable`` while a store is away (a supervisor starts it again)."""
         while True:
             self._wake.clear()
-            await self._mistrust_restarts()
-            await self._mistrust_streams()
+            await self._republish_after_restart()
+            await self._refill_emptied_streams()
             published = await self.publish()
+            await self._beat()
             await self._purge()
             if published:
                 await asyncio.sleep(GATHER_SECONDS)
@@ -104,6 +130,7 @@ class OutboxRelay:
             published += rows
             if rows < BATCH:
                 return published
+            await self._beat()
 
     async def _publish_batch(self) -> int:
         async with self._database.transaction() as connection:
@@ -133,26 +160,43 @@ class OutboxRelay:
             body=body.encode() if isinstance(body, str) else bytes(body),
             traceparent=row["traceparent"] or "",
         )
-        command: list[Argument] = ["XADD", names.event_stream(row["stream"])]
-        if row["stream"] in names.BROADCASTS:
+        return self._append_to(row["stream"], envelope)
+
+    def _append_to(self, stream: str, envelope: Envelope) -> list[Argument]:
+        command: list[Argument] = ["XADD", names.event_stream(stream)]
+        if stream in names.BROADCASTS:
             command += ["MINID", "~", self._bus.time.now() - BROADCAST_AGE_MS]
         return [*command, "*", *envelope.to_fields()]
 
-    async def _mistrust_restarts(self) -> None:
+    async def _beat(self) -> None:
+        """Appends a heartbeat where the broadcast is silent and no event of it waits."""
+        heartbeat, now = self._heartbeat, self._bus.clock.monotonic()
+        if heartbeat is None or now - max(self._beat_at, heartbeat.last_heard_at()) < HEARTBEAT_SECONDS:
+            return
+        async with self._database.connection() as connection:
+            if await connection.fetchval(_WAITS, heartbeat.stream):
+                return
+        wall = self._bus.clock.now()
+        event = heartbeat.event(wall)
+        envelope = Envelope(self._bus.ids.new(wall), event.type, self._bus.source, wall, event.to_wire())
+        await self._bus.redis.execute(*self._append_to(heartbeat.stream, envelope))
+        self._beat_at = now
+
+    async def _republish_after_restart(self) -> None:
         """Where Redis was started anew since the last look: what was published shortly before goes out again."""
         await self._bus.ping()
         run_id, now = self._bus.server.run_id, self._bus.clock.monotonic()
         if run_id != self._run_id:
-            silence = 0 if self._run_id is None else int((now - self._alive_on) * 1000)
+            silence = 0 if self._run_id is None else int((now - self._alive_at) * 1000)
             async with self._database.connection() as connection:
                 answer = await connection.execute(_UNMARK, silence, FORGOTTEN_MS)
             if (again := int(answer.rpartition(" ")[2])) and self._run_id is not None:
                 _log.warning("redis_was_restarted", events_published_again=again)
             self._run_id = run_id
             self._lengths.clear()
-        self._alive_on = now
+        self._alive_at = now
 
-    async def _mistrust_streams(self) -> None:
+    async def _refill_emptied_streams(self) -> None:
         """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
         for stream in names.EVENT_STREAMS:
             length = await self._entries_ever(stream)
@@ -176,12 +220,19 @@ class OutboxRelay:
         return int(dict(zip(told[::2], told[1::2], strict=True))[b"entries-added"])
 
     async def _purge(self) -> None:
+        """Deletes what was published long ago, some rows at a time; what is new meanwhile does not wait for it."""
         now = self._bus.clock.monotonic()
-        if now < self._purge_on:
+        if now < self._purge_at:
             return
-        self._purge_on = now + PURGE_SECONDS
+        self._purge_at = now + PURGE_SECONDS
+        while await self._purge_some() == PURGE_AT_ONCE:
+            await self.publish()
+            await self._beat()
+
+    async def _purge_some(self) -> int:
         async with self._database.connection() as connection:
-            await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)
+            answer = await connection.execute(_PURGE, KEEP_PUBLISHED_MS, PURGE_AT_ONCE)
+        return int(answer.rpartition(" ")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 1
 READ_AT_ONCE: Final = 500
 LONGEST_SILENCE: Final = 60.0
 """Seconds after which a process that was stopped no longer trusts its cursor; well below the age of trimming."""
+NO_ENTRY: Final = b"0-0"
 BROADCAST_EVENTS: Final[tuple[type[Event], ...]] = (KeysNarrowed,)
 
 _log = structlog.get_logger("latchkey.bus")
@@ -51,8 +52,7 @@ class StreamTail:
         self._on_gap = on_gap
         self._cursor: bytes | None = None
         self._connection: RedisConnection | None = None
-        self.last_read_on = float("-inf")
-        """Monotonic seconds of the last completed read; old means that this process may not know the latest."""
+        self._last_read_at = float("-inf")
 
     async def run(self) -> None:
         """Reads until cancelled; outages are waited for in here."""
@@ -79,40 +79,41 @@ class StreamTail:
             await link.stop()
 
     async def _read(self, connection: RedisConnection) -> None:
-        asked_on = self._bus.clock.monotonic()
-        silence = asked_on - self.last_read_on
+        asked_at = self._bus.clock.monotonic()
+        silence = asked_at - self._last_read_at
         if self._cursor is None or connection is not self._connection or silence > LONGEST_SILENCE:
             # First the end of the stream, then the gap: what is told between the two is told again.
-            self._cursor = await self._last_id(connection)
+            _, self._cursor = await self._bounds(connection)
             self._connection = connection
             await self._on_gap()
+        begin = self._cursor
         answer = await connection.send(
-            ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self._stream, self._cursor)
+            ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self._stream, begin)
         )
-        if self._bus.clock.monotonic() - asked_on > LONGEST_SILENCE:
-            # This process was stopped while it waited: what came after that one answer may be trimmed already.
+        for entry_id, fields in answer[0][1] if answer else ():
+            await self._tell(fields)
+            self._cursor = entry_id
+        first, last = map(_position, await self._bounds(connection))
+        known = _position(begin) if begin != NO_ENTRY else _position(self._cursor)
+        now = self._bus.clock.monotonic()
+        if last < _position(self._cursor) or first > known > (0, 0) or now - asked_at > LONGEST_SILENCE:
+            # It was deleted, its server lost its newest entries, or this process was stopped while it waited: what came
+            # after that one answer may be trimmed already.
             self._cursor = None
-            return
-        if answer:
-            for entry_id, fields in answer[0][1]:
-                await self._tell(fields)
-                self._cursor = entry_id
-        elif _position(await self._last_id(connection)) < _position(self._cursor):
-            # It was deleted, or its server lost its newest entries.
-            self._cursor = None
-            return
-        self.last_read_on = self._bus.clock.monotonic()
+        else:
+            self._last_read_at = now
 
-    async def _last_id(self, connection: RedisConnection) -> bytes:
-        """Where the stream ends now."""
+    async def _bounds(self, connection: RedisConnection) -> tuple[bytes, bytes]:
+        """Where the stream begins and ends now; both ``0-0`` where there is none."""
         try:
-            info = await connection.send(("XINFO", "STREAM", self._stream))
+            answer = await connection.send(("XINFO", "STREAM", self._stream))
         except CommandError as error:
             if error.code != "ERR":  # there is no such stream yet
                 raise
-            return b"0-0"
-        found: bytes = dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"]
-        return found
+            return NO_ENTRY, NO_ENTRY
+        info = dict(zip(answer[::2], answer[1::2], strict=True))
+        first = info[b"first-entry"]
+        return first[0] if first else NO_ENTRY, info[b"last-generated-id"]
 
     async def _tell(self, fields: list[bytes]) -> None:
         try:

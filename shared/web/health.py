@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from aiohttp import web
+from prometheus_client import Gauge
 
 from shared.errors import StoreUnavailable
 from shared.telemetry.metrics import Metrics
@@ -14,24 +17,53 @@ from shared.web.body import json_response
 Check = Callable[[], Awaitable[None]]
 """Returns when the dependency works; raises ``StoreUnavailable`` with the reason when it does not."""
 
-CHECK_SECONDS = 3.0
+CHECK_SECONDS: Final = 3.0
+OK: Final = "ok"
+_RETRY: Final = {"Retry-After": "1"}
+_NO_SIGNALS: Final[Mapping[str, Check]] = MappingProxyType({})
+
+
+class Report(NamedTuple):
+    """How a process is, and a word per dependency: ``ok`` or what is wrong."""
+
+    status: Literal["ok", "degraded", "starting", "draining"]
+    dependencies: Mapping[str, str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic is to be sent here."""
+        return self.status in ("ok", "degraded")
 
 
 class Readiness:
-    """Whether this process wants traffic: its dependencies, and no while it drains."""
+    """Whether this process is to get traffic: once it has reached each of its stores, and until it drains.
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        """``checks`` by the dependency's name."""
-        self.checks = checks
+    A store that goes away later, or a signal that fails, makes it degraded and not unready: what can be answered
+    without it is, the rest is 503 with ``Retry-After``, and no outage takes all replicas out of a load balancer.
+    """
+
+    def __init__(self, stores: Mapping[str, Check], signals: Mapping[str, Check], degraded: Gauge) -> None:
+        """Both by name; ``degraded`` is labelled by it."""
+        self.stores = stores
+        self.signals = signals
         self.draining = False
+        self._degraded = degraded
+        self._unreached = set(stores)
 
-    async def report(self) -> tuple[bool, dict[str, str]]:
-        """Whether all is well, and a word per dependency: ``ok`` or what is wrong."""
-        results = await asyncio.gather(*(_outcome(check) for check in self.checks.values()))
-        report = dict(zip(self.checks, results, strict=True))
+    async def report(self) -> Report:
+        """Asks every dependency."""
+        checks = {**self.stores, **self.signals}
+        answers = await asyncio.gather(*(_outcome(check) for check in checks.values()))
+        dependencies = dict(zip(checks, answers, strict=True))
+        for name, answer in dependencies.items():
+            self._degraded.labels(name).set(answer != OK)
+        self._unreached -= {name for name, answer in dependencies.items() if answer == OK}
         if self.draining:
-            report["process"] = "draining"
-        return all(word == "ok" for word in report.values()), report
+            return Report("draining", dependencies)
+        if self._unreached:
+            return Report("starting", dependencies)
+        all_well = all(answer == OK for answer in dependencies.values())
+        return Report("ok" if all_well else "degraded", dependencies)
 
 
 READINESS = web.AppKey("readiness", Readiness)
@@ -40,9 +72,17 @@ EXPOSITION: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("exposition"
 """Says what ``/metrics`` answers instead of this process's own metrics: several workers answer as one."""
 
 
-def add_health(application: web.Application, metrics: Metrics, checks: Mapping[str, Check]) -> Readiness:
-    """Adds the three endpoints; ``draining`` of the returned object turns ``/readyz`` to 503 before a stop."""
-    readiness = Readiness(checks)
+def add_health(
+    application: web.Application,
+    metrics: Metrics,
+    stores: Mapping[str, Check],
+    signals: Mapping[str, Check] = _NO_SIGNALS,
+) -> None:
+    """Adds the three endpoints. ``signals`` are dependencies that a process need not have reached to be ready."""
+    degraded = metrics.gauge(
+        "degraded", "Whether a dependency fails: 1 where it does, 0 where it is well.", ("dependency",)
+    )
+    readiness = Readiness(stores, signals, degraded)
     application[READINESS] = readiness
     application[METRICS] = metrics
 
@@ -50,20 +90,20 @@ def add_health(application: web.Application, metrics: Metrics, checks: Mapping[s
         return json_response({"status": "ok"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        ready, report = await readiness.report()
-        headers = {} if ready else {"Retry-After": "1"}
-        body = {"status": "ok" if ready else "unavailable", "dependencies": report}
-        return json_response(body, 200 if ready else 503, headers)
+        report = await readiness.report()
+        body = {"status": report.status, "dependencies": report.dependencies}
+        return json_response(body, 200, {}) if report.ready else json_response(body, 503, _RETRY)
 
     async def exposition(_request: web.Request) -> web.Response:
         gather = application.get(EXPOSITION)
+        if gather is None:
+            await readiness.report()
         body = metrics.exposition() if gather is None else await gather()
         return web.Response(body=body, content_type="text/plain", charset="utf-8")
 
     application.router.add_get("/livez", livez)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", exposition)
-    return readiness
 
 
 async def _outcome(check: Check) -> str:
@@ -74,4 +114,4 @@ async def _outcome(check: Check) -> str:
         return "no answer in time"
     except StoreUnavailable as error:
         return str(error) or "unavailable"
-    return "ok"
+    return OK

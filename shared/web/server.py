@@ -170,7 +170,7 @@ def run(
 async def _tell_when_ready(application: web.Application, on_ready: Callable[[], None] | None) -> None:
     if on_ready is None:
         return
-    while READINESS in application and not (await application[READINESS].report())[0]:
+    while READINESS in application and not (await application[READINESS].report()).ready:
         await asyncio.sleep(_POLL_SECONDS)
     on_ready()
 

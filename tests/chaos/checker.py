@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+from shared.secret_tokens import digest_of
 from tests.chaos.history import LOST, History, Operation, Story
 
 CODE_SECONDS: Final = 60.0
 RECOVERY_SECONDS: Final = 12.0
 """A store that was killed is ready again by then, and so is who depends on it."""
+LOSS_SECONDS: Final = 2.0
+"""What Redis was told so long before its death it may have forgotten (`appendfsync everysec`)."""
+RELEASE_SECONDS: Final = 20.0
+"""So long after its 503 an auth_api may still be trying to reach Redis, and take with it into death what it had to say."""
 REVOKED_WITHIN: Final = 1.0
+REVOKED_WITHIN_WHEN_REFUSED: Final = 4.0
+"""Where Redis refuses writes a verifier hears nothing for 3 s, notices that, and asks PostgreSQL from then on."""
 REVOKED_WITHIN_WHEN_DISTURBED: Final = 5.0
 
 _OK: Final = 200
+_ENDED: Final = (200, 202, 204)
 _UNAVAILABLE: Final = 503
 _REFUSED: Final = (400, 401)
 
@@ -31,6 +43,24 @@ def violations(history: History) -> list[str]:
     ]
 
 
+def digested(broken: Sequence[str], samples: int = 3) -> str:
+    """How many there are of each kind, and the first of each."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for each in broken:
+        said = each.partition("\n")[0].rpartition("…: ")[2]
+        kinds[re.sub(r"\b(?:key|code) [0-9A-Za-z]{8,}|[0-9.]+ s\b|[a-z]+-[a-z]+-[12]", "…", said)].append(
+            each
+        )
+    counts = [f"{len(found):5}  {kind}" for kind, found in kinds.items()]
+    return "\n".join(
+        [
+            f"{len(broken)} violations",
+            *counts,
+            *(each for found in kinds.values() for each in found[:samples]),
+        ]
+    )
+
+
 def _retold(history: History, story: Story) -> str:
     """What happened to a code and around it, a line each, by seconds since it was given."""
     ended = max((operation.ended for operation in story.operations), default=story.given)
@@ -38,7 +68,7 @@ def _retold(history: History, story: Story) -> str:
         (
             each.began,
             each.ended,
-            f"{each.step} by {each.target}: {each.status} {each.error} {each.token[:14]}",
+            f"{each.step} by {each.target}: {each.status} {each.error} {each.token[:14]}".rstrip(),
         )
         for each in story.operations
     ] + [
@@ -54,9 +84,10 @@ def _retold(history: History, story: Story) -> str:
 def _of_story(history: History, story: Story) -> Iterator[str]:
     yield from _at_most_one_key(story)
     for operation in story.operations:
-        if operation.status not in (_OK, LOST, _UNAVAILABLE, *_REFUSED):
+        if operation.status not in (*_ENDED, LOST, _UNAVAILABLE, *_REFUSED):
             yield f"unexplained {operation.status} {operation.error} for {operation.step}"
     yield from _refused_exchanges(history, story)
+    yield from _unlisted(story)
     for token in story.tokens:
         yield from _checks_of(history, story, token)
 
@@ -70,7 +101,8 @@ def _at_most_one_key(story: Story) -> Iterator[str]:
 def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
     """A refusal needs a reason: a try that may have spent the code, its age, or a Redis that lost it.
 
-    A try that was answered 503 has given the code back by then; one that was still under way had not.
+    A try that was answered 503 has given the code back by then; one that was still under way had not. A rotation is
+    never refused: its holder would be left without a key.
     """
     exchanges = story.of("exchange")
     for operation in exchanges:
@@ -81,9 +113,58 @@ def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
         earlier = [each for each in exchanges if each is not operation and each.began <= operation.ended]
         spent = any(each.status != _UNAVAILABLE or each.ended >= operation.began for each in earlier)
         old = operation.ended - story.given > CODE_SECONDS - 1
-        forgotten = history.killed(story.given - RECOVERY_SECONDS, operation.ended, "valkey")
-        if not (spent or old or forgotten):
+        if not (spent or old or history.lost(story.given - LOSS_SECONDS, operation.ended)):
             yield "was refused although nothing had spent it"
+
+
+def _unlisted(story: Story) -> Iterator[str]:
+    """Read-your-writes: whoever was given a key finds it in the next list."""
+    for operation in story.of("list"):
+        if operation.status == _OK and not operation.listed:
+            yield f"a key that was handed out was not in the next list, read at {operation.target}"
+
+
+def stranded(history: History) -> list[str]:
+    """Rotations that were tried until the end, in peace too, and gave nobody a key."""
+    return [
+        f"a rotation left its holder without a key\n{_retold(history, story)}"
+        for story in history.stories
+        if story.of("rotate") and not story.tokens
+    ]
+
+
+def unreceived(history: History, rows: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Live rows (key id, hex digest of the code) that should not be: two of one code, or one that was given up.
+
+    A key whose requester never heard anything may live, as nobody holds it; where 503 was said it may not, unless
+    the one who said so, or Redis, died before it could take the key back.
+    """
+    stories = {digest_of(story.code): story for story in history.stories}
+    received = {token.split("_")[2] for story in history.stories for token in story.tokens}
+    broken, seen = [], set()
+    for key_id, digest in rows:
+        if digest is None:
+            continue
+        if digest in seen:
+            broken.append(f"code {digest[:8]} has two live rows")
+        seen.add(digest)
+        story = stories.get(digest)
+        if key_id not in received and (story is None or not _may_be_alone(history, story)):
+            told = "" if story is None else f"\n{_retold(history, story)}"
+            broken.append(f"key {key_id} lives though it was given up{told}")
+    return broken
+
+
+def _may_be_alone(history: History, story: Story) -> bool:
+    """Whether a key of this code may live that nobody was given."""
+    return any(
+        operation.status == LOST
+        or any(
+            fault.kind in ("kill", "stop") and fault.target in (operation.target, "valkey")
+            for fault in history.during(operation.began, operation.ended + RELEASE_SECONDS)
+        )
+        for operation in story.tries
+    )
 
 
 def _checks_of(history: History, story: Story, token: str) -> Iterator[str]:
@@ -104,9 +185,9 @@ def _ends(history: History, story: Story, token: str) -> tuple[float, float]:
     for revoke in story.of("revoke"):
         if revoke.token == token:
             may_die_from = min(may_die_from, revoke.began)
-            if revoke.status == _OK:
+            if revoke.status in _ENDED:
                 dead_from = min(dead_from, revoke.ended + _bound(history, revoke))
-    first = next(each for each in story.of("exchange") if each.token == token)
+    first = next(each for each in story.tries if each.token == token)
     for other in story.of("exchange"):
         if other is first or (other.idempotency_key and other.idempotency_key == first.idempotency_key):
             continue
@@ -119,14 +200,22 @@ def _ends(history: History, story: Story, token: str) -> tuple[float, float]:
 
 
 def _bound(history: History, operation: Operation) -> float:
+    refusals = [
+        fault
+        for fault in history.during(operation.began - LOSS_SECONDS, operation.ended + LOSS_SECONDS)
+        if fault.kind == "refuse"
+    ]
+    if any(fault.began <= operation.began <= fault.ended for fault in refusals):
+        return REVOKED_WITHIN_WHEN_REFUSED
     disturbed = history.disturbed(
-        operation.began - RECOVERY_SECONDS,
-        operation.ended + RECOVERY_SECONDS,
-        "valkey",
-        "postgres",
-        *_VERIFIERS,
+        operation.began - RECOVERY_SECONDS, operation.ended + RECOVERY_SECONDS, *_STORES_AND_VERIFIERS
     )
-    return REVOKED_WITHIN_WHEN_DISTURBED if disturbed else REVOKED_WITHIN
+    return REVOKED_WITHIN_WHEN_DISTURBED if disturbed or refusals else REVOKED_WITHIN
 
 
-_VERIFIERS: Final = ("key-issuer-1", "key-issuer-2")
+_STORES_AND_VERIFIERS: Final = ("valkey", "postgres", "key-issuer-1", "key-issuer-2")
+
+
+if __name__ == "__main__":
+    kept = History.read(Path(sys.argv[1]))
+    sys.stdout.write(digested(violations(kept) + stranded(kept)) + "\n")

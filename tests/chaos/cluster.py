@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
+from redis.asyncio import Redis
+
 from deploy.embedded.ports import free_port
 from shared.failpoints import VARIABLE
-from tests.harness.processes import LATCHKEY, clean_environ, command, is_ready
+from tests.harness.processes import LATCHKEY, clean_environ, command, is_well
+from tests.integration.oauth.severable import Severable
 
 SERVICES: Final = {
     "auth-api-1": "auth-api",
@@ -26,6 +29,7 @@ SERVICES: Final = {
 }
 STORES: Final = ("valkey", "postgres")
 READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 40.0
 
 
 class Cluster:
@@ -44,6 +48,9 @@ class Cluster:
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
         self._environ = dict(environ or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stack = AsyncExitStack()
+        self.lines: dict[str, Severable] = {}
+        """Between each auth_api and Redis: what it sends can be held or cut, and nothing of anybody else's."""
         self.public_url = self.urls["auth-api-1"]
 
     @property
@@ -60,6 +67,9 @@ class Cluster:
         )
         await asyncio.to_thread(command, "migrate", environ=self._environ)
         for name in self.urls:
+            if SERVICES[name] == "auth-api":
+                line = Severable(self._environ["LATCHKEY_REDIS_URL"])
+                self.lines[name] = await self._stack.enter_async_context(line.serving())
             self.spawn_service(name)
         await self.all_ready()
 
@@ -71,10 +81,13 @@ class Cluster:
                 process.send_signal(signal.SIGKILL if name != "backends" else signal.SIGTERM)
         for process in self._processes.values():
             await asyncio.to_thread(process.wait, 30)
+        await self._stack.aclose()
 
     def spawn_service(self, name: str, *, failpoints: str = "") -> None:
         """Starts a service (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
         added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}
+        if name in self.lines:
+            added["LATCHKEY_REDIS_URL"] = self.lines[name].url
         self._spawn(name, "serve", SERVICES[name], "--port", str(self._ports[name]), environ=added)
 
     def has_ended(self, name: str) -> bool:
@@ -84,6 +97,16 @@ class Cluster:
     def terminate(self, name: str) -> None:
         """SIGTERM: a clean stop begins."""
         self._processes[name].terminate()
+
+    async def ended(self, name: str) -> None:
+        """Waits until a process that was asked to stop is gone."""
+        await asyncio.to_thread(self._processes[name].wait, STOP_SECONDS)
+
+    async def configure_redis(self, **options: str) -> None:
+        """``CONFIG SET``; ``_`` stands for ``-``."""
+        async with Redis.from_url(self._environ["LATCHKEY_REDIS_URL"]) as redis:
+            for option, value in options.items():
+                await redis.config_set(option.replace("_", "-"), value)
 
     def kill(self, name: str) -> None:
         """``kill -9`` of a service or a store."""
@@ -117,7 +140,7 @@ class Cluster:
     async def ready(self, name: str, seconds: float = READY_SECONDS) -> None:
         """The same for one service; a store may have had to come back first."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not await asyncio.to_thread(is_ready, self.urls[name]):
+        while not await asyncio.to_thread(is_well, self.urls[name]):
             if asyncio.get_running_loop().time() > deadline:
                 logs = "".join(f"\n== {each}\n{self.log_of(each)[-2000:]}" for each in (name, "backends"))
                 raise AssertionError(f"{name} was not ready after {seconds:.0f} s{logs}")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Self
 
 LOST: int = 0
 """The status of an operation whose answer never came: nobody knows whether it was carried out."""
 
-Step = Literal["code", "exchange", "verify", "revoke"]
+Step = Literal["code", "exchange", "rotate", "list", "verify", "revoke"]
+"""``rotate`` gives a key as ``exchange`` does; ``revoke`` is whatever ends one, a report of a leak too."""
+
+FaultKind = Literal["kill", "stall", "stop", "hold", "refuse"]
+"""``stop``: SIGTERM while Redis is away. ``hold``: what it sent to Redis is overtaken by what it sends on a younger
+connection. ``refuse``: Redis answers reads and refuses writes; nothing else is harmed meanwhile.
+"""
 
 
 @dataclass(slots=True)
@@ -23,12 +31,15 @@ class Operation:
     """The HTTP status, or ``LOST``."""
     error: str = ""
     token: str = ""
+    """The key that was given, checked, ended or looked for."""
     idempotency_key: str = ""
+    listed: bool = False
+    """Of ``list``: whether the key was there."""
 
 
 @dataclass(slots=True)
 class Story:
-    """The life of one code: how it was given, every try to exchange it, and what became of its key."""
+    """The life of one code, or of one rotation: every try to get a key out of it, and what became of that key."""
 
     code: str
     given: float
@@ -41,14 +52,19 @@ class Story:
     @property
     def tokens(self) -> list[str]:
         """The different keys that were handed out for this code, first one first."""
-        return list(dict.fromkeys(each.token for each in self.of("exchange") if each.status == 200))
+        return list(dict.fromkeys(each.token for each in self.tries if each.status == 200))
+
+    @property
+    def tries(self) -> list[Operation]:
+        """The exchanges or rotations, in the order of their beginning."""
+        return self.of("exchange") + self.of("rotate")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What the nemesis did to whom, from when to when."""
 
-    kind: Literal["kill", "stall"]
+    kind: FaultKind
     target: str
     began: float
     ended: float
@@ -63,13 +79,35 @@ class History:
     other_failures: list[Operation] = field(default_factory=list)
     """Operations before there was a code, that did not succeed."""
 
+    def write(self, path: Path) -> None:
+        """Keeps it in a file, to be judged again by ``python -m tests.chaos.checker``."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """One that was kept."""
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            [
+                Story(
+                    each["code"], each["given"], [Operation(**operation) for operation in each["operations"]]
+                )
+                for each in kept["stories"]
+            ],
+            [Fault(**fault) for fault in kept["faults"]],
+            [Operation(**operation) for operation in kept["other_failures"]],
+        )
+
     def disturbed(self, began: float, ended: float, *targets: str) -> bool:
         """Whether one of the targets was under fire at some moment of a time."""
         return any(fault.target in targets for fault in self.during(began, ended))
 
-    def killed(self, began: float, ended: float, target: str) -> bool:
-        """Whether it died in a time, and so may have forgotten something."""
-        return any((fault.kind, fault.target) == ("kill", target) for fault in self.during(began, ended))
+    def lost(self, began: float, ended: float) -> bool:
+        """Whether Redis died in a time, and so may have forgotten what it had just been told."""
+        return any(
+            (fault.kind, fault.target) == ("kill", "valkey") and began <= fault.began <= ended
+            for fault in self.faults
+        )
 
     def during(self, began: float, ended: float) -> list[Fault]:
         """The faults of a time."""

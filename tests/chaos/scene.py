@@ -21,8 +21,6 @@ from tests.harness.routing import routed_site
 from tests.harness.site import Client, Person, Site
 
 COMMANDS: Final = "lk:{key_issuer:0}:commands"
-PENDING_SECONDS: Final = 10
-"""Longer than a careful client needs to try again, shorter than a test may take."""
 LONGEST_SECONDS: Final = 4.0
 """Within that every endpoint has answered 503 where it cannot do better."""
 PATIENCE_SECONDS: Final = 30.0
@@ -82,7 +80,7 @@ class Scene:
             yield client
 
     async def live_keys(self, person: Person) -> list[str]:
-        """The ids of the person's keys that are not revoked, delivered or not."""
+        """The ids of the person's keys that are not revoked."""
         rows = await self.sql(
             "SELECT key_id FROM keys.api_keys WHERE user_id = $1 AND status <> 'revoked'", person.user_id
         )
@@ -111,7 +109,7 @@ class Scene:
         return not await self.has_backlog()
 
     async def settled(self, seconds: float = 60.0) -> None:
-        """Waits until nothing waits anywhere: no backlog, nothing pending, no dead letter, no undelivered key."""
+        """Waits until nothing waits anywhere: no backlog, nothing pending, no dead letter."""
 
         async def is_quiet() -> bool:
             try:
@@ -123,19 +121,12 @@ class Scene:
             return bool(json.loads(printed)["quiet"])
 
         await until(is_quiet, seconds)
-        await until(self._none_undelivered, PENDING_SECONDS + 10)
-
-    async def _none_undelivered(self) -> bool:
-        return not await self.sql(
-            "SELECT FROM keys.api_keys JOIN keys.undelivered_keys USING (key_id) WHERE status <> 'revoked'"
-        )
 
 
 @asynccontextmanager
 async def playing(folder: Path, *services: str, **variables: str) -> AsyncIterator[Scene]:
     """A scene with these services; a missing second replica is the first one."""
     environ = {f"LATCHKEY_{name}": value for name, value in variables.items()}
-    environ.setdefault("LATCHKEY_PENDING_KEY_SECONDS", str(PENDING_SECONDS))
     async with running_cluster(folder, environ, services) as cluster:
         names = ("auth-api", "consent-ui", "key-issuer")
         first = {name: cluster.urls[f"{name}-1"] for name in names}

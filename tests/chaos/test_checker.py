@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from tests.chaos.checker import violations
+from pathlib import Path
+
+from shared.secret_tokens import digest_of
+from tests.chaos.checker import digested, stranded, unreceived, violations
 from tests.chaos.history import Fault, History, Operation, Story
+
+CODE = "abcdefgh"
+DIGEST = digest_of(CODE)
+TOKEN = "lku_inst_kid1_secret"
 
 
 def story(*operations: Operation) -> History:
     """A history with one code."""
-    return History([Story("abcdefgh", 0.0, list(operations))])
+    return History([Story(CODE, 0.0, list(operations))])
 
 
 def exchange(began: float, status: int, token: str = "", error: str = "", key: str = "") -> Operation:
@@ -24,6 +31,16 @@ def verify(began: float, status: int, token: str = "t") -> Operation:
 def revoke(began: float, status: int, token: str = "t") -> Operation:
     """A revocation."""
     return Operation("revoke", "auth-api-1", began, began + 0.1, status, token=token)
+
+
+def listing(began: float, *, listed: bool) -> Operation:
+    """A look at the list of keys."""
+    return Operation("list", "auth-api-1", began, began + 0.01, 200, token="t", listed=listed)
+
+
+def rotate(began: float, status: int, token: str = "") -> Operation:
+    """A try to rotate, always with the same Idempotency-Key."""
+    return Operation("rotate", "auth-api-1", began, began + 0.1, status, token=token, idempotency_key="k")
 
 
 def test_an_ordinary_story_is_fine() -> None:
@@ -69,6 +86,8 @@ def test_a_refusal_needs_a_reason() -> None:
     """An untouched, fresh code of a healthy Redis is never refused; nor is 500 ever explained."""
     refused = story(exchange(1, 400, error="invalid_grant"))
     assert violations(refused)
+    refused.faults.append(Fault("kill", "valkey", -5.0, 0.8))
+    assert violations(refused), "what was written after a Redis died is not lost with it"
     refused.faults.append(Fault("kill", "valkey", 0.2, 0.8))
     assert violations(refused) == []
     assert violations(story(exchange(1, 500)))
@@ -79,3 +98,55 @@ def test_the_loser_of_a_race_may_be_refused() -> None:
     refused = exchange(1.05, 400, error="invalid_grant")
     assert violations(story(exchange(1, 503), refused)) == []
     assert violations(story(exchange(0.5, 503), refused))
+
+
+def test_a_key_that_is_not_listed_at_once_is_noticed() -> None:
+    """Read-your-writes; a list that could not be read says nothing."""
+    assert violations(story(exchange(1, 200, "t"), listing(2, listed=True))) == []
+    assert violations(story(exchange(1, 200, "t"), listing(2, listed=False)))
+    assert violations(story(exchange(1, 200, "t"), Operation("list", "auth-api-1", 2, 3, 503))) == []
+
+
+def test_a_key_first_used_much_later_must_work() -> None:
+    """Whatever was killed meanwhile."""
+    history = story(exchange(1, 200, "t"), verify(58, 401))
+    history.faults.append(Fault("kill", "auth-api-1", 1.1, 3.0))
+    assert violations(history)
+
+
+def test_a_verifier_that_hears_nothing_must_notice() -> None:
+    """Where Redis refuses writes four seconds are enough, though a verifier was killed shortly before."""
+    history = story(exchange(1, 200, "t"), revoke(5, 202), verify(10, 200))
+    history.faults += [Fault("kill", "key-issuer-1", 1.0, 3.0), Fault("refuse", "valkey", 4.0, 10.5)]
+    assert violations(history)
+    history = story(exchange(1, 200, "t"), revoke(5, 202), verify(9, 200))
+    history.faults.append(Fault("refuse", "valkey", 4.0, 10.5))
+    assert violations(history) == []
+
+
+def test_a_rotation_that_gives_no_key_is_noticed() -> None:
+    """It may take long; in the end its holder has the new key, the same every time."""
+    assert stranded(story(rotate(1, 0), rotate(2, 503)))
+    assert stranded(story(rotate(1, 0), rotate(2, 503), rotate(3, 200, "t"))) == []
+    assert violations(story(rotate(1, 200, "t"), rotate(3, 200, "u")))
+
+
+def test_a_row_that_should_not_live_is_noticed() -> None:
+    """Two of one code, or one whose code was given back; one whose requester died is held by nobody, and may live."""
+    given = story(exchange(1, 503), exchange(3, 200, TOKEN))
+    assert unreceived(given, [("kid1", DIGEST), ("other", None)]) == []
+    assert unreceived(given, [("kid1", DIGEST), ("kid2", DIGEST)])
+    given_up = story(exchange(1, 503))
+    assert unreceived(given_up, [("kid2", DIGEST)])
+    given_up.faults.append(Fault("kill", "auth-api-1", 2.0, 4.0))
+    assert unreceived(given_up, [("kid2", DIGEST)]) == []
+    assert unreceived(story(exchange(1, 0)), [("kid2", DIGEST)]) == []
+
+
+def test_a_history_can_be_judged_again(tmp_path: Path) -> None:
+    """From its file; and what is broken is counted by its kind."""
+    history = story(exchange(1, 200, "t"), verify(2, 401), verify(3, 401))
+    history.faults.append(Fault("kill", "valkey", 0.2, 0.8))
+    history.write(tmp_path / "history.json")
+    assert History.read(tmp_path / "history.json") == history
+    assert "    2  a key that was handed out was refused by …" in digested(violations(history))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -164,14 +165,23 @@ def running_services(
             arguments = ("serve", name, "--port", url.rpartition(":")[2], "--workers", str(workers))
             processes[name] = stack.enter_context(starting(*arguments, folder=folder, environ=ours))
         for name, process in processes.items():
-            process.wait_until(lambda url=urls[name]: is_ready(url), "it was ready")  # type: ignore[misc]
+            process.wait_until(lambda url=urls[name]: is_well(url), "it was ready")  # type: ignore[misc]
         yield RunningServices(ours["LATCHKEY_PUBLIC_URL"], ours, urls, processes, backends)
 
 
 def is_ready(url: str) -> bool:
-    """Whether `/readyz` answers 200 there."""
+    """Whether traffic may be sent there: `/readyz` answers 200."""
+    return _readiness(url) in ("ok", "degraded")
+
+
+def is_well(url: str) -> bool:
+    """Whether all is well there: `/readyz` says ok."""
+    return _readiness(url) == "ok"
+
+
+def _readiness(url: str) -> str:
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
+            return str(json.load(answer)["status"])
     except (urllib.error.URLError, OSError):
-        return False
+        return "not ready"

@@ -14,7 +14,7 @@ from aiohttp import web
 from deploy.all_in_one import create_app
 from deploy.embedded.ports import free_port
 from shared.settings import Settings, load_settings
-from shared.web.health import READINESS
+from shared.web.health import READINESS, Report
 from shared.web.server import serving
 from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_stores
@@ -71,12 +71,11 @@ async def serving_stack(stores: Stores, variables: Mapping[str, str] | None = No
 
 
 async def _ready(application: web.Application) -> None:
-    report: dict[str, str] = {}
+    report: Report | None = None
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            ready = False
-            while not ready:
-                ready, report = await application[READINESS].report()
+            while report is None or not report.ready:
+                report = await application[READINESS].report()
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"the services did not become ready: {report}") from None

@@ -9,6 +9,7 @@ import asyncpg
 
 from deploy.doctor import Finding, Verdict, examine
 from deploy.embedded.ports import free_port
+from shared.redis.client import CoalescingRedis
 from tests.harness.stores import Stores
 
 
@@ -26,6 +27,19 @@ async def test_a_working_deployment_has_no_problem(stores: Stores) -> None:
     role = found["postgres (auth_api)", "role"]
     assert role.verdict is Verdict.WARNING
     assert "keys" in role.detail
+
+
+async def test_verifiers_that_hear_nothing_are_a_warning(stores: Stores) -> None:
+    """Reads of Redis may go well all the while."""
+    finding = (await _found(stores.environment()))["streams", "revocations"]
+    assert finding.verdict is Verdict.WARNING
+    assert "key_issuer" in finding.advice
+    client = CoalescingRedis(stores.redis_url)
+    try:
+        await client.execute("XADD", "lk:{revocations}", "*", "v", "1")
+    finally:
+        await client.close()
+    assert (await _found(stores.environment()))["streams", "revocations"].verdict is Verdict.OK
 
 
 async def test_a_missing_migration_is_named(stores: Stores) -> None:

@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+from aiohttp import web
+
 from services.auth_api.metrics import AuthMetrics
 from services.key_issuer.metrics import IssuerMetrics
 from shared.bus.metrics import BusMetrics
 from shared.telemetry.metrics import Metrics
+from shared.web.health import add_health
 
 GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 
@@ -21,6 +24,7 @@ def _sample_names() -> set[str]:
     BusMetrics(metrics)
     IssuerMetrics(metrics)
     AuthMetrics(metrics)
+    add_health(web.Application(), metrics, {})
     return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
 
 

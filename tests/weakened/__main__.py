@@ -1,4 +1,4 @@
-"""`python -m tests.weakened [AC-NN …]`: weakens one rule after the other in a copy of the tree, and runs its tests there.
+"""`python -m tests.weakened [AC-NN … | rule]`: weakens one rule after the other in a copy of the tree, and runs its tests.
 
 A case is `caught` where a test fails and `SURVIVED` where none does. Ends with 1 where anything but `caught` came out.
 """
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness.backends import run_folder, start_once
+from tests.weakened.derived import derive
+from tests.weakened.source_tree import Module, OutdatedError, read_modules
 from tests.weakened.table import WEAKENINGS
-from tests.weakened.weakening import OutdatedError, Weakening
+from tests.weakened.weakening import Weakening
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _SECONDS: Final = 900
@@ -28,7 +30,9 @@ _VERSIONS: Final = count(1)
 
 def main(wanted: Sequence[str]) -> int:
     """Runs the weakenings of the wanted cases, or all."""
-    chosen = [weakening for weakening in WEAKENINGS if not wanted or weakening.case in wanted]
+    modules = read_modules(REPOSITORY)
+    every = [*WEAKENINGS, *derive(modules)]
+    chosen = [weakening for weakening in every if not wanted or weakening.case in wanted]
     missing = set(wanted) - {weakening.case for weakening in chosen}
     if missing:
         sys.stderr.write(f"no weakening for {', '.join(sorted(missing))}\n")
@@ -37,7 +41,7 @@ def main(wanted: Sequence[str]) -> int:
     with _copy() as tree, _stores() as environ:
         for weakening in chosen:
             started = time.monotonic()
-            result, details = _try(tree, weakening, environ)
+            result, details = _try(tree, weakening, modules, environ)
             results.append(result)
             seconds = time.monotonic() - started
             sys.stdout.write(f"{weakening.case}  {result}  {weakening.what}  ({seconds:.0f} s)\n{details}")
@@ -80,19 +84,20 @@ def _stores() -> Iterator[dict[str, str]]:
         }
 
 
-def _try(tree: Path, weakening: Weakening, environ: dict[str, str]) -> tuple[str, str]:
-    paths = {edit.path for edit in weakening.edits}
+def _try(tree: Path, weakening: Weakening, modules: list[Module], environ: dict[str, str]) -> tuple[str, str]:
+    changed: dict[str, str] = {}
     try:
-        for edit in weakening.edits:
-            edit.apply(tree)
-            _renew(tree / edit.path)
+        changed = weakening.apply(REPOSITORY, modules)
+        for path, source in changed.items():
+            (tree / path).write_text(source, encoding="utf-8")
+            _renew(tree / path)
         return _run_tests(tree, weakening, environ)
     except OutdatedError as error:
         return "OUTDATED", f"    {error}\n"
     except subprocess.TimeoutExpired:
         return "BROKEN", f"    the tests took longer than {_SECONDS} s; they should fail, not wait\n"
     finally:
-        for path in paths:
+        for path in changed:
             shutil.copy2(REPOSITORY / path, tree / path)
             _renew(tree / path)
 
@@ -106,7 +111,7 @@ def _renew(file: Path) -> None:
 def _run_tests(tree: Path, weakening: Weakening, environ: dict[str, str]) -> tuple[str, str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "--maxfail=3"]
     finished = subprocess.run(
-        [*command, "-k", weakening.expression, *weakening.tests],
+        [*command, "-k", weakening.expression, *weakening.test_paths(REPOSITORY)],
         cwd=tree,
         env=environ,
         capture_output=True,

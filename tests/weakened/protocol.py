@@ -4,361 +4,252 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.weakened.weakening import Edit, Weakening
+from tests.weakened.mutations import (
+    before,
+    keyword,
+    never,
+    result,
+    rewritten_call,
+    uncaught,
+    without_call,
+    without_element,
+    without_line,
+    without_operand,
+)
+from tests.weakened.weakening import Weakening, weaken
 
-_OAUTH: Final = "services/auth_api/oauth/"
-_UNIT: Final = "tests/unit/oauth/"
-_OVER_HTTP: Final = "tests/integration/oauth/"
+_REDEEMING: Final = "oauth/test_abuse_redeeming.py"
+_CLIENTS: Final = "oauth/test_abuse_clients.py"
+_ENDPOINT: Final = "oauth/test_authorization_endpoint.py"
+_REQUEST: Final = "oauth/test_authorization_request.py"
+_BINDING: Final = (_REDEEMING, "oauth/test_authorization_code.py")
+_PKCE: Final = (_REDEEMING, "oauth/test_pkce.py")
+_BASIC: Final = (_CLIENTS, "oauth/test_client_authentication.py")
+_CODES: Final = "auth_api/test_codes.py"
+_WITHOUT: Final = "{{name: value for name, value in _.items() if name != '{}'}}"
+_URIS: Final = "oauth/test_redirect_uri.py"
+_BODIES: Final = "shared/test_body.py"
 
-PROTOCOL: Final[tuple[Weakening, ...]] = (
-    Weakening(
-        "AC-01",
-        "a replay revokes nothing",
-        (
-            Edit(
-                "services/auth_api/token_exchange.py",
-                '    if outcome == "spent":\n',
-                '    if outcome == "never":\n',
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py",),
-        "ac_01",
+EXCHANGE: Final[tuple[Weakening, ...]] = (
+    weaken(
+        1, "a replay revokes nothing", _REDEEMING, without_call("_explain@exchange_code", "revoke_replayed")
     ),
-    Weakening(
-        "AC-02",
-        "the script that spends a code does not look whether it is spent",
-        (
-            Edit(
-                "services/auth_api/code_scripts.py",
-                "    if code[1] ~= '' then return code[1] end\n    if tonumber(code[3]) <= now",
-                "    if tonumber(code[3]) <= now",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py",),
-        "ac_02",
+    weaken(
+        2,
+        "the state of a code is not compared when it is redeemed",
+        _REDEEMING,
+        result("_usual@exchange_code", _WITHOUT.format("state")),
     ),
-    Weakening(
-        "AC-03",
+    weaken(
+        2,
+        "the script that spends a code compares nothing",
+        _CODES,
+        without_line("REDEEM", "refused('different')"),
+        picking="not_good",
+    ),
+    weaken(
+        2,
+        "a redeem that was given up may still spend the code",
+        _CODES,
+        without_line("RELEASE", "'fence:'"),
+        picking="overtook",
+    ),
+    weaken(
+        2,
+        "a redeem may spend the code however late it comes",
+        _CODES,
+        without_line("REDEEM", "'late'"),
+        picking="past_its_own_deadline",
+    ),
+    weaken(
+        3,
         "a code is not bound to its client",
-        (Edit(f"{_OAUTH}authorization_code.py", "    _same_client,\n", ""),),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_authorization_code.py"),
-        "ac_03",
+        _BINDING,
+        without_element("_CHECKS@check_binding", "_same_client"),
     ),
-    Weakening(
-        "AC-04",
+    weaken(
+        4,
         "redirect_uri is not compared when a code is redeemed",
-        (Edit(f"{_OAUTH}authorization_code.py", "    _same_redirect_uri,\n", ""),),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_authorization_code.py"),
-        "ac_04",
+        _BINDING,
+        without_element("_CHECKS@check_binding", "_same_redirect_uri"),
     ),
-    Weakening(
-        "AC-05",
-        "any verifier meets any challenge",
-        (
-            Edit(
-                f"{_OAUTH}pkce.py",
-                "    if not hmac.compare_digest(challenge_of(verifier).encode(), challenge.encode()):\n",
-                "    if not verifier:\n",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_pkce.py"),
-        "ac_05",
-    ),
-    Weakening(
-        "AC-06",
+    weaken(5, "any verifier meets any challenge", _PKCE, never("check_verifier", "challenge_of")),
+    weaken(
+        6,
         "a verifier without a challenge is let through",
-        (
-            Edit(
-                f"{_OAUTH}pkce.py",
-                "        if verifier is not None:\n            raise invalid_grant(",
-                '        if verifier == "":\n            raise invalid_grant(',
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_pkce.py"),
-        "ac_06",
+        _PKCE,
+        never("check_verifier", "verifier", "is not"),
     ),
-    Weakening(
-        "AC-06",
+    weaken(
+        6,
         "a public client need not use PKCE",
-        (Edit(f"{_OAUTH}authorization_request.py", "required=client.public,", "required=False,"),),
-        (f"{_OVER_HTTP}test_authorization_endpoint.py",),
-        "ac_06",
+        _ENDPOINT,
+        keyword("check_request", "required", "False", "public"),
     ),
-    Weakening(
-        "AC-07",
+    weaken(
+        7,
         "plain, and no method, are as good as S256",
-        (Edit(f"{_OAUTH}pkce.py", "if method != METHOD:", 'if method not in (METHOD, "plain", None):'),),
-        (f"{_UNIT}test_pkce.py",),
-        "ac_07",
+        "oauth/test_pkce.py",
+        never("check_challenge", "METHOD"),
     ),
-    Weakening(
-        "AC-08",
+    weaken(
+        8,
         "an expired code can be redeemed while it is remembered",
-        (
-            Edit(
-                "services/auth_api/code_scripts.py",
-                "    if tonumber(code[3]) <= now then return 'expired' end\n",
-                "",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py",),
-        "ac_08",
-    ),
-    Weakening(
-        "AC-09",
-        "of a repeated parameter the last one counts",
-        (
-            Edit(
-                f"{_OAUTH}parameters.py", "                repeated.append(name)\n", "                pass\n"
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_parameters.py"),
-        "ac_09",
-    ),
-    Weakening(
-        "AC-09",
-        "secrets and codes may be in the query string too",
-        (
-            Edit(
-                "services/auth_api/handlers/oauth_edge.py",
-                "    _refuse_query(request, known)\n",
-                "",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py",),
-        "ac_09",
-    ),
-    Weakening(
-        "AC-10",
-        "a body of any media type is read as a form",
-        (Edit("shared/web/body.py", "    if name not in allowed:\n", "    if not allowed:\n"),),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py",),
-        "ac_10",
-    ),
-    Weakening(
-        "AC-10",
-        "JSON that is nested too deeply is nobody's error",
-        (Edit("shared/web/body.py", "    except RecursionError:\n", "    except NotImplementedError:\n"),),
-        ("tests/unit/shared/test_body.py", f"{_OVER_HTTP}test_abuse_redeeming.py"),
-        "ac_10 and json",
-    ),
-    Weakening(
-        "AC-11",
-        "an unknown grant is taken for the code grant",
-        (Edit(f"{_OAUTH}token_request.py", "if grant_type not in GRANT_TYPES:", "if not grant_type:"),),
-        (f"{_OVER_HTTP}test_abuse_redeeming.py", f"{_UNIT}test_token_request.py"),
-        "ac_11",
-    ),
-    Weakening(
-        "AC-12",
-        "the halves of Basic are not form-decoded",
-        (
-            Edit(
-                f"{_OAUTH}client_authentication.py",
-                'unquote_to_bytes(half.replace(b"+", b" ")).decode("utf-8")',
-                'half.decode("utf-8")',
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_clients.py", f"{_UNIT}test_client_authentication.py"),
-        "ac_12",
-    ),
-    Weakening(
-        "AC-12",
-        "base64 of Basic may hold anything",
-        (Edit(f"{_OAUTH}client_authentication.py", "strict_mode=True", "strict_mode=False"),),
-        (f"{_OVER_HTTP}test_abuse_clients.py", f"{_UNIT}test_client_authentication.py"),
-        "ac_12",
-    ),
-    Weakening(
-        "AC-13",
-        "of two identities or secrets the first one counts",
-        (
-            Edit(
-                f"{_OAUTH}client_authentication.py",
-                "= (_one_method, _one_identity, _somebody)",
-                "= (_somebody,)",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_clients.py", f"{_UNIT}test_client_authentication.py"),
-        "ac_13",
-    ),
-    Weakening(
-        "AC-14",
-        "an unknown client is told so",
-        (
-            Edit(
-                "services/auth_api/client_access.py",
-                '        raise invalid_client("unknown client")\n    check_secret_use',
-                '        raise OAuthError("invalid_client", "There is no such client.")\n    check_secret_use',
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_clients.py",),
-        "ac_14",
-    ),
-    Weakening(
-        "AC-14",
-        "wrong client secrets are not limited",
-        (
-            Edit(
-                "services/auth_api/client_access.py",
-                "    await check(resources, CLIENT_PEER, limit_key(credentials.client_id, peer))\n",
-                "",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_clients.py",),
-        "ac_14",
-    ),
-    Weakening(
-        "AC-15",
-        "a replaced secret works for ever",
-        (
-            Edit(
-                "services/auth_api/client.py",
-                "self.old_secret_until is not None and now < self.old_secret_until:",
-                "self.old_secret_until is not None:",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_abuse_clients.py", "tests/unit/auth_api/test_client.py"),
-        "ac_15",
-    ),
-    Weakening(
-        "AC-16",
-        "a redirect URI may go on after the registered one",
-        (
-            Edit(
-                f"{_OAUTH}redirect_uri.py",
-                "    if requested in registered:\n",
-                "    if any(requested.startswith(uri) for uri in registered):\n",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_authorization_endpoint.py", f"{_UNIT}test_redirect_uri.py"),
-        "ac_16",
-    ),
-    Weakening(
-        "AC-16",
-        "a redirect URI is compared after parsing",
-        (
-            Edit(
-                f"{_OAUTH}redirect_uri.py",
-                "    if requested in registered:\n",
-                "    from yarl import URL\n    if requested in registered or any(URL(requested) == URL(u) for u in registered):\n",
-            ),
-        ),
-        (f"{_UNIT}test_redirect_uri.py",),
-        "ac_16",
-    ),
-    Weakening(
-        "AC-17",
-        "errors are sent to a redirect URI that nobody registered",
-        (
-            Edit(
-                f"{_OAUTH}authorization_request.py",
-                "    if matched is None:\n",
-                '    if matched is None and question.get("response_type") != "code":\n'
-                "        matched = requested\n    if matched is None:\n",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_authorization_endpoint.py", f"{_UNIT}test_authorization_request.py"),
-        "ac_17",
-    ),
-    Weakening(
-        "AC-18",
-        "schemes are refused by a list of bad ones",
-        (
-            Edit(
-                f"{_OAUTH}redirect_uri.py",
-                "    if _PRIVATE_SCHEME.match(uri):\n",
-                '    if not uri.lower().startswith(("javascript:", "data:", "vbscript:")):\n',
-            ),
-        ),
-        (f"{_UNIT}test_redirect_uri.py",),
-        "ac_18",
-    ),
-    Weakening(
-        "AC-18",
-        "http is allowed on every host",
-        (
-            Edit(
-                f"{_OAUTH}redirect_uri.py",
-                'if uri.startswith("http:") and host["host"] not in _LOOPBACK_HOSTS:',
-                'if uri.startswith("http:") and not host["host"]:',
-            ),
-        ),
-        (f"{_UNIT}test_redirect_uri.py",),
-        "ac_18",
-    ),
-    Weakening(
-        "AC-19",
-        "a redirect URI may carry our own parameters",
-        (Edit(f"{_OAUTH}redirect_uri.py", "    _has_no_reserved_parameter,\n", ""),),
-        (f"{_UNIT}test_redirect_uri.py",),
-        "ac_19",
-    ),
-    Weakening(
-        "AC-20",
-        "a URL library builds the redirect",
-        (
-            Edit(
-                "shared/redirect_location.py",
-                '    if "?" not in uri:\n',
-                "    from yarl import URL\n    if uri:\n        return str(URL(uri).update_query(tuple(parameters)))\n"
-                '    if "?" not in uri:\n',
-            ),
-        ),
-        ("tests/unit/shared/test_redirect_location.py", f"{_OVER_HTTP}test_authorization_endpoint.py"),
-        "ac_20",
-    ),
-    Weakening(
-        "AC-21",
-        "any text is a scope",
-        (Edit(f"{_OAUTH}scope.py", "    if not _GRAMMAR.fullmatch(scope):\n", "    if not scope:\n"),),
-        (f"{_UNIT}test_scope.py",),
-        "ac_21",
-    ),
-    Weakening(
-        "AC-21",
-        "every response_type is taken for code",
-        (
-            Edit(
-                f"{_OAUTH}authorization_request.py",
-                '    if response_type != "code":\n',
-                "    if not response_type:\n",
-            ),
-        ),
-        (f"{_OVER_HTTP}test_authorization_endpoint.py",),
-        "ac_21",
-    ),
-    Weakening(
-        "AC-22",
-        "a success names no issuer",
-        (
-            Edit(
-                f"{_OAUTH}authorization_response.py",
-                '    return (*_carried(state, context), ("iss", issuer))\n\n\ndef declined',
-                "    return _carried(state, context)\n\n\ndef declined",
-            ),
-        ),
-        (f"{_UNIT}test_authorization_request.py",),
-        "ac_22",
-    ),
-    Weakening(
-        "AC-23",
-        "redirects are 307, which posts the password or the consent again",
-        (Edit("shared/web/redirects.py", "status=303", "status=307"),),
-        ("tests/integration/test_edges_of_all.py",),
-        "ac_23",
-    ),
-    Weakening(
-        "AC-24",
-        "a loopback redirect may have any host",
-        (
-            Edit(
-                f"{_OAUTH}redirect_uri.py",
-                'known.group("host", "rest") == asked.group("host", "rest")',
-                'known.group("rest") == asked.group("rest")',
-            ),
-        ),
-        (f"{_UNIT}test_redirect_uri.py",),
-        "ac_24",
+        _REDEEMING,
+        without_line("REDEEM", "'expired'"),
     ),
 )
+"""Of the exchange itself."""
+
+BINDING: Final[tuple[Weakening, ...]] = tuple(
+    weaken(
+        case,
+        f"{what} when the script compares it with the request",
+        _CODES,
+        result("Redemption.binding", _WITHOUT.format(name)),
+        picking="something_else or not_good",
+    )
+    for case, name, what in (
+        (3, "client_id", "the client of a code is left out"),
+        (4, "redirect_uri", "the redirect URI of a code is left out"),
+        (4, "redirect_uri_optional", "that the redirect URI must be sent is left out"),
+        (5, "challenge", "the challenge of a code is left out"),
+        (58, "kind", "that a code is a device's is left out"),
+    )
+)
+"""The same rules once more, as what the script that spends a code compares without knowing what it means."""
+
+PROTOCOL: Final[tuple[Weakening, ...]] = (
+    weaken(
+        9,
+        "of a repeated parameter the last one counts",
+        (_REDEEMING, "oauth/test_parameters.py"),
+        without_call("collect", "append"),
+    ),
+    weaken(
+        9,
+        "secrets and codes may be in the query string too",
+        _REDEEMING,
+        without_call("read_parameters", "_refuse_query"),
+    ),
+    weaken(
+        10,
+        "a body of any media type is read as a form",
+        _REDEEMING,
+        never("require_media_type", "allowed", "not in"),
+    ),
+    weaken(
+        10,
+        "JSON that is nested too deeply is nobody's error",
+        (_BODIES, _REDEEMING),
+        uncaught("parse_json_object", "RecursionError"),
+        picking="ac_10 and json",
+    ),
+    weaken(
+        10,
+        "a body that is not in its coding is nobody's error",
+        "integration/test_wire_of_services.py",
+        uncaught("read_body", "RequestPayloadError"),
+    ),
+    weaken(
+        11,
+        "an unknown grant is taken for the code grant",
+        (_REDEEMING, "oauth/test_token.py"),
+        never("read_token_request", "GRANT_TYPES"),
+    ),
+    weaken(
+        12, "the halves of Basic are not form-decoded", _BASIC, before("_form_decoded", "return _1.decode()")
+    ),
+    weaken(12, "base64 of Basic may hold anything", _BASIC, keyword("_read_basic", "strict_mode", "False")),
+    weaken(
+        13,
+        "of two identities or secrets the first one counts",
+        _BASIC,
+        without_element("_CHECKS@_somebody", "_one_method"),
+        without_element("_CHECKS@_somebody", "_one_identity"),
+    ),
+    weaken(
+        14,
+        "an unknown client is told so",
+        _CLIENTS,
+        before("_proven", "if _2 is None:\n raise OAuthError('invalid_client', 'There is no such client.')"),
+    ),
+    weaken(
+        14,
+        "wrong client secrets are not limited",
+        _CLIENTS,
+        without_call("authenticate_client@limit_key", "check", "CLIENT_PEER"),
+    ),
+    weaken(
+        15,
+        "a replaced secret works for ever",
+        (_CLIENTS, "auth_api/test_client.py"),
+        without_operand("Client.live_secret_digests", "now"),
+    ),
+    weaken(
+        16,
+        "a redirect URI may go on after the registered one",
+        (_ENDPOINT, _URIS),
+        before("match_redirect_uri", "if any(_2.startswith(uri) for uri in _1):\n return _2"),
+    ),
+    weaken(
+        16,
+        "a redirect URI is compared after parsing",
+        _URIS,
+        before(
+            "match_redirect_uri",
+            "from yarl import URL\nif any(URL(_2) == URL(uri) for uri in _1):\n return _2",
+        ),
+    ),
+    weaken(
+        17,
+        "errors are sent to a redirect URI that nobody registered",
+        (_ENDPOINT, _REQUEST),
+        rewritten_call("target_of@check_request", "match_redirect_uri", "_ or _2"),
+    ),
+    weaken(
+        18,
+        "schemes are refused by a list of bad ones",
+        _URIS,
+        before(
+            "_has_allowed_scheme",
+            "if not _1.lower().startswith(('javascript:', 'data:', 'vbscript:')):\n return None",
+        ),
+    ),
+    weaken(18, "http is allowed on every host", _URIS, never("_has_plain_host", "_LOOPBACK_HOSTS")),
+    weaken(
+        19,
+        "a redirect URI may carry our own parameters",
+        _URIS,
+        without_element("_CHECKS@_has_plain_host", "_has_no_reserved_parameter"),
+    ),
+    weaken(
+        20,
+        "a URL library builds the redirect",
+        ("shared/test_redirect_location.py", _ENDPOINT),
+        before(
+            "append_parameters", "from yarl import URL\nif _2:\n return str(URL(_1).update_query(tuple(_2)))"
+        ),
+    ),
+    weaken(21, "any text is a scope", "oauth/test_scope.py", never("parse_scope", "_GRAMMAR")),
+    weaken(21, "every response_type is taken for code", _ENDPOINT, never("_response_type_is_code", "code")),
+    weaken(
+        22,
+        "a success names no issuer",
+        _REQUEST,
+        result("accepted@declined", "tuple(pair for pair in _ if pair[0] != 'iss')"),
+    ),
+    weaken(
+        23,
+        "redirects are 307, which posts the password or the consent again",
+        "integration/test_edges_of_all.py",
+        keyword("see_other", "status", "307"),
+    ),
+    weaken(
+        24,
+        "a loopback redirect may have any host",
+        _URIS,
+        rewritten_call("match_redirect_uri", "group", "_0.group('rest')"),
+    ),
+)
+"""Of everything around it that RFC 6749 and its kin speak of."""

@@ -1,16 +1,16 @@
-"""Every weakening, in the order of the catalogue."""
+"""Every weakening, in the order of the catalogue; those that are derived from lists of checks come last."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.weakened.consent import CONSENT
 from tests.weakened.edges import EDGES
-from tests.weakened.ownership import OWNERSHIP
-from tests.weakened.protocol import PROTOCOL
-from tests.weakened.unread import UNREAD
+from tests.weakened.people import CONSENT, OWNERSHIP
+from tests.weakened.protocol import BINDING, EXCHANGE, PROTOCOL
 from tests.weakened.weakening import Weakening
 
 WEAKENINGS: Final[tuple[Weakening, ...]] = tuple(
-    sorted((*PROTOCOL, *CONSENT, *OWNERSHIP, *EDGES, *UNREAD), key=lambda weakening: weakening.case)
+    sorted(
+        (*EXCHANGE, *BINDING, *PROTOCOL, *CONSENT, *OWNERSHIP, *EDGES), key=lambda weakening: weakening.case
+    )
 )

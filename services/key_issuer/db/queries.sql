@@ -153,12 +153,12 @@ FOR UPDATE;
 -- Remembers that a code came back before its key did.
 INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT (code_digest) DO NOTHING;
 
--- name: read_key
--- Everything a check needs to know of one key.
+-- name: read_keys
+-- Everything that checks need to know of some keys.
 SELECT
-    key_id, digest, pepper_version, user_id, username, client_id, permissions, used_permissions, status, epoch,
-    created_on, expires_on, last_used_on
-FROM api_keys WHERE key_id = $1;
+    key_id, digest, pepper_version, user_id, username, client_id, permissions, used_permissions, status, created_on,
+    expires_on, last_used_on
+FROM api_keys WHERE key_id = ANY ($1::text[]);
 
 -- name: lock_key
 -- One key, of one person where one is given, locked for a change.
@@ -246,9 +246,17 @@ FROM (
 WHERE keys.key_id = due.key_id
 RETURNING keys.key_id;
 
--- name: reseal_key
--- Keeps a key's digest under the newest pepper, unless somebody did so already.
-UPDATE api_keys SET digest = $2, pepper_version = $3 WHERE key_id = $1 AND pepper_version = $4;
+-- name: reseal_keys
+-- Keeps digests under the newest pepper, unless somebody did so already; rows that are being changed are left out.
+UPDATE api_keys AS keys SET digest = due.digest, pepper_version = $4
+FROM (
+    SELECT held.key_id, given.digest
+    FROM unnest($1::text[], $2::bytea[], $3::integer[]) AS given (key_id, digest, pepper_version)
+    JOIN api_keys AS held ON held.key_id = given.key_id AND held.pepper_version = given.pepper_version
+    ORDER BY held.key_id
+    FOR NO KEY UPDATE OF held SKIP LOCKED
+) AS due
+WHERE keys.key_id = due.key_id;
 
 -- name: insert_service_key
 -- Makes a resource server's key, with its line in the audit.
@@ -258,10 +266,10 @@ WITH told AS (
 INSERT INTO service_keys (key_id, name, digest, pepper_version, permissions, created_on)
 VALUES ($1, $2, $3, $4, $5::text[], $6);
 
--- name: read_service_key
--- Everything a check needs to know of one service key.
+-- name: read_service_keys
+-- Everything that checks need to know of some service keys.
 SELECT key_id, name, digest, pepper_version, permissions, created_on, last_used_on, ended_on, end_reason
-FROM service_keys WHERE key_id = $1;
+FROM service_keys WHERE key_id = ANY ($1::text[]);
 
 -- name: end_service_key
 -- Revokes a service key that has not ended, with its line in the audit.
@@ -285,9 +293,17 @@ FROM (
 WHERE keys.key_id = due.key_id
 RETURNING keys.key_id;
 
--- name: reseal_service_key
--- Keeps a service key's digest under the newest pepper, unless somebody did so already.
-UPDATE service_keys SET digest = $2, pepper_version = $3 WHERE key_id = $1 AND pepper_version = $4;
+-- name: reseal_service_keys
+-- Keeps service keys' digests under the newest pepper, unless somebody did so already.
+UPDATE service_keys AS keys SET digest = due.digest, pepper_version = $4
+FROM (
+    SELECT held.key_id, given.digest
+    FROM unnest($1::text[], $2::bytea[], $3::integer[]) AS given (key_id, digest, pepper_version)
+    JOIN service_keys AS held ON held.key_id = given.key_id AND held.pepper_version = given.pepper_version
+    ORDER BY held.key_id
+    FOR NO KEY UPDATE OF held SKIP LOCKED
+) AS due
+WHERE keys.key_id = due.key_id;
 
 -- name: list_service_keys
 -- All service keys for the operator, newest first.

@@ -9,14 +9,12 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from services.key_issuer.client_access import ClientAccess
+from services.key_issuer.handlers.application import RESOURCES
 from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, lacks_permission
 from services.key_issuer.records import LiveKey
+from services.key_issuer.resources import Resources
 from services.key_issuer.service_keys import INTROSPECT
-from services.key_issuer.verification import Verifier
 from shared.authorization_header import basic_credentials, bearer_token, scheme_of
-from shared.clock import Clock
-from shared.settings import Settings
 from shared.web.body import read_form
 from shared.web.failures import Problem
 from shared.web.peer import peer_of
@@ -35,65 +33,61 @@ class Caller:
     client_id: str | None = None
 
 
-class IntrospectHandler:
-    """Authenticates the caller, then looks the key up as a check does."""
+async def introspect(request: web.Request) -> web.Response:
+    """200 with the facts or ``{"active": false}``; errors as RFC 7662 §2.3 and RFC 6749 §5.2 say.
 
-    def __init__(self, verifier: Verifier, clients: ClientAccess, settings: Settings, clock: Clock) -> None:
-        """All are the process's."""
-        self._verifier = verifier
-        self._clients = clients
-        self._settings = settings
-        self._clock = clock
+    Authenticates the caller, then looks the key up as a check does.
+    """
+    resources = request.app[RESOURCES]
+    form = _once_each(await read_form(request))
+    caller = await _authenticate(resources, request, form)
+    token = form.get("token")
+    if token is None:
+        raise Problem(400, "token is missing.", code="invalid_request")
+    key = await resources.verifier.live_key(token)
+    if key is None or (caller.client_id is not None and key.client_id != caller.client_id):
+        return _answer(_INACTIVE)
+    if caller.client_id is None:
+        resources.last_use.note(key, resources.clock.now(), frozenset())
+    return _answer(_facts(key))
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """200 with the facts or ``{"active": false}``; errors as RFC 7662 §2.3 and RFC 6749 §5.2 say."""
-        form = _once_each(await read_form(request))
-        caller = await self._caller(request, form)
-        token = form.get("token")
-        if token is None:
-            raise Problem(400, "token is missing.", code="invalid_request")
-        key = await self._verifier.live_key(token)
-        if key is None or (caller.client_id is not None and key.client_id != caller.client_id):
-            return _answer(_INACTIVE)
-        if caller.client_id is None:
-            self._verifier.last_use.note(key, self._clock.now(), frozenset())
-        return _answer(_facts(key))
 
-    async def _caller(self, request: web.Request, form: dict[str, str]) -> Caller:
-        headers = request.headers.getall(hdrs.AUTHORIZATION, [])
-        if len(headers) > 1:
-            raise Problem(
-                400, "The Authorization header must not be sent more than once.", code="invalid_request"
-            )
-        if headers and scheme_of(headers[0]) == "bearer":
-            if "client_secret" in form:
-                raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
-            return await self._service(bearer_token(headers[0]))
-        client_id, secret = _credentials(headers, form)
-        answer = await self._clients.authenticate(client_id, secret, peer_of(request, self._settings))
-        if answer.retry_after is not None:
-            raise Problem(
-                429,
-                f"Too many attempts; try again in {answer.retry_after} seconds.",
-                headers={hdrs.RETRY_AFTER: str(answer.retry_after)},
-            )
-        if not answer.authenticated:
-            raise _unknown_client()
-        return Caller(client_id)
+async def _authenticate(resources: Resources, request: web.Request, form: dict[str, str]) -> Caller:
+    headers = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if len(headers) > 1:
+        raise Problem(
+            400, "The Authorization header must not be sent more than once.", code="invalid_request"
+        )
+    if headers and scheme_of(headers[0]) == "bearer":
+        if "client_secret" in form:
+            raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+        return await _authenticate_service(resources, bearer_token(headers[0]))
+    client_id, secret = _credentials(headers, form)
+    answer = await resources.clients.authenticate(client_id, secret, peer_of(request, resources.settings))
+    if answer.retry_after is not None:
+        raise Problem(
+            429,
+            f"Too many attempts; try again in {answer.retry_after} seconds.",
+            headers={hdrs.RETRY_AFTER: str(answer.retry_after)},
+        )
+    if not answer.authenticated:
+        raise _unknown_client()
+    return Caller(client_id)
 
-    async def _service(self, token: str | None) -> Caller:
-        key = await self._verifier.live_service_key(token) if token is not None else None
-        if key is None:
-            raise Problem(
-                401,
-                "The service key is missing or not live.",
-                code="invalid_token",
-                headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
-            )
-        if INTROSPECT not in key.permissions:
-            raise lacks_permission([INTROSPECT])
-        self._verifier.last_use.note_service(key, self._clock.now())
-        return Caller()
+
+async def _authenticate_service(resources: Resources, token: str | None) -> Caller:
+    key = await resources.verifier.live_service_key(token) if token is not None else None
+    if key is None:
+        raise Problem(
+            401,
+            "The service key is missing or not live.",
+            code="invalid_token",
+            headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
+        )
+    if INTROSPECT not in key.permissions:
+        raise lacks_permission([INTROSPECT])
+    resources.last_use.note_service(key, resources.clock.now())
+    return Caller()
 
 
 def _once_each(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

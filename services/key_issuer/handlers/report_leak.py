@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.key_issuer.issuer import Issuer
+from services.key_issuer.handlers.application import RESOURCES
 from services.key_issuer.leaks import end_leaked
 from shared.web.body import read_json
 
@@ -18,15 +18,11 @@ class LeakReport(BaseModel):
     token: str = Field(repr=False)
 
 
-class ReportLeakHandler:
-    """Holding the key is the only credential."""
+async def report_leak(request: web.Request) -> web.Response:
+    """202 whether it was a key or not; 400 only where the body is no such object.
 
-    def __init__(self, issuer: Issuer) -> None:
-        """``issuer`` is the process's."""
-        self._issuer = issuer
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """202 whether it was a key or not; 400 only where the body is no such object."""
-        report = await read_json(request, LeakReport)
-        await end_leaked(self._issuer, report.token.strip())
-        return web.Response(status=202, headers={"Cache-Control": "no-store"})
+    Holding the key is the only credential.
+    """
+    report = await read_json(request, LeakReport)
+    await end_leaked(request.app[RESOURCES].issuer, report.token.strip())
+    return web.Response(status=202, headers={"Cache-Control": "no-store"})

@@ -5,10 +5,9 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict
 
+from services.key_issuer.handlers.application import RESOURCES
 from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, presented_token
 from services.key_issuer.records import LiveKey
-from services.key_issuer.verification import Verifier
-from shared.clock import Clock
 from shared.contracts.clients import FieldError
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE
@@ -31,35 +30,27 @@ class StatusRequest(BaseModel):
     echo: str | None = None
 
 
-class StatusHandler:
-    """Answers with the times, the version, and whose key was presented, if one was."""
-
-    def __init__(self, verifier: Verifier, clock: Clock) -> None:
-        """The start of the service is now."""
-        self._verifier = verifier
-        self._clock = clock
-        self._started_on = clock.now()
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """200 without a key or with a live one; 401 with one that is not live."""
-        echo = await _echo(request)
-        key: LiveKey | None = None
-        if hdrs.AUTHORIZATION in request.headers:
-            token = presented_token(request)
-            key = await self._verifier.live_key(token) if token is not None else None
-            if key is None:
-                return _refused()
-            self._verifier.last_use.note(key, self._clock.now(), frozenset())
-        body: dict[str, object] = {
-            "serverTime": self._clock.now(),
-            "startTime": self._started_on,
-            "version": VERSION,
-            "whoami": None if key is None else key.user_id,
-            "permissions": [] if key is None else list(key.permissions),
-        }
-        if echo is not None:
-            body["echo"] = echo
-        return json_response({"success": True, "description": "Status check successful.", "body": body})
+async def status(request: web.Request) -> web.Response:
+    """The times, the version, and whose key was presented: 200 without a key or with a live one, 401 otherwise."""
+    resources = request.app[RESOURCES]
+    echo = await _echo(request)
+    key: LiveKey | None = None
+    if hdrs.AUTHORIZATION in request.headers:
+        token = presented_token(request)
+        key = await resources.verifier.live_key(token) if token is not None else None
+        if key is None:
+            return _refused()
+        resources.last_use.note(key, resources.clock.now(), frozenset())
+    body: dict[str, object] = {
+        "serverTime": resources.clock.now(),
+        "startTime": resources.started_on,
+        "version": VERSION,
+        "whoami": None if key is None else key.user_id,
+        "permissions": [] if key is None else list(key.permissions),
+    }
+    if echo is not None:
+        body["echo"] = echo
+    return json_response({"success": True, "description": "Status check successful.", "body": body})
 
 
 def _refused() -> web.Response:

@@ -8,38 +8,29 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from services.key_issuer.handlers.application import RESOURCES
 from services.key_issuer.handlers.challenge import lacks_permission, not_live, presented_token
-from services.key_issuer.verification import Verifier
-from shared.clock import Clock
 
 _LONGEST_KEPT_QUERY: Final = 200
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-class VerifyHandler:
-    """The hot path: a remembered key is answered without waiting for anything."""
-
-    def __init__(self, verifier: Verifier, clock: Clock) -> None:
-        """``verifier`` is the process's."""
-        self._verifier = verifier
-        self._clock = clock
-        self._note = verifier.last_use.note
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """200 with the key's headers; 401 for anything not live; 403 where a permission is missing."""
-        token = presented_token(request)
-        if token is None:
-            raise not_live()
-        key = self._verifier.remembered(token) or await self._verifier.live_key(token)
-        if key is None:
-            raise not_live()
-        query = request.rel_url.raw_query_string
-        wanted = wanted_permissions(query) if query else _NOTHING
-        if not wanted <= key.granted:
-            self._note(key, self._clock.now(), wanted & key.granted)
-            raise lacks_permission(wanted - key.granted)
-        self._note(key, self._clock.now(), wanted)
-        return web.Response(headers=key.headers)
+async def verify(request: web.Request) -> web.Response:
+    """200 with the key's headers; 401 for anything not live; 403 where a permission is missing."""
+    token = presented_token(request)
+    if token is None:
+        raise not_live()
+    resources = request.app[RESOURCES]
+    key = await resources.verifier.live_key(token)
+    if key is None:
+        raise not_live()
+    query = request.rel_url.raw_query_string
+    wanted = wanted_permissions(query) if query else _NOTHING
+    if not wanted <= key.granted:
+        resources.last_use.note(key, resources.clock.now(), wanted & key.granted)
+        raise lacks_permission(wanted - key.granted)
+    resources.last_use.note(key, resources.clock.now(), wanted)
+    return web.Response(headers=key.headers)
 
 
 def wanted_permissions(query: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
-from shared.bus.outbox import OutboxRelay, outbox_status
+from shared.bus.outbox import PURGE_AT_ONCE, Heartbeat, OutboxRelay, outbox_status
 from shared.contracts.events import HoldingEnded, KeysNarrowed
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
@@ -222,6 +222,86 @@ async def test_a_broadcast_is_trimmed_by_age(valkey: Valkey, database: Database)
             await connection.execute(INSERT, event.stream, event.type, event.to_wire())
         await OutboxRelay(database, bus, SCHEMA).publish()
         assert await bus.redis.execute("XLEN", stream) < 150
+
+
+class Hearing:
+    """What a process has last heard of the broadcast, and its relay with a heartbeat."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self.last_heard_at = float("-inf")
+        event = KeysNarrowed(key_ids=(), on=1)
+        heartbeat = Heartbeat(event.stream, lambda _now: event, lambda: self.last_heard_at)
+        self.relay = OutboxRelay(database, bus, SCHEMA, heartbeat)
+
+
+async def _broadcast(bus: Bus) -> list[tuple[str, ...]]:
+    """The keys of each entry of the broadcast; none for a heartbeat."""
+    entries = await bus.redis.execute("XRANGE", names.event_stream(KeysNarrowed.stream), "-", "+")
+    return [KeysNarrowed.from_wire(read_fields(fields).body).key_ids for _, fields in entries]
+
+
+async def test_a_relay_appends_a_heartbeat_each_second(valkey: Valkey, database: Database) -> None:
+    """As long as the broadcast is silent; one without a heartbeat is silent for ever."""
+    async with open_bus(valkey) as bus, relaying(Hearing(database, bus).relay):
+        began = bus.clock.monotonic()
+        await until(lambda: _beats(bus, 4))
+        assert 2.9 < bus.clock.monotonic() - began < 8
+
+
+async def test_a_heartbeat_of_another_relay_will_do(valkey: Valkey, database: Database) -> None:
+    """Many relays together append about one a second."""
+    async with open_bus(valkey) as bus:
+        hearing = Hearing(database, bus)
+        hearing.last_heard_at = bus.clock.monotonic()
+        await hearing.relay._beat()
+        assert await _broadcast(bus) == []
+        hearing.last_heard_at -= 1
+        await hearing.relay._beat()
+        await hearing.relay._beat()
+        assert await _broadcast(bus) == [()]
+
+
+async def test_no_heartbeat_leaves_while_an_event_of_the_broadcast_waits(
+    valkey: Valkey, database: Database
+) -> None:
+    """It vouches for every relay: also for one that hangs with rows that the others skip."""
+    async with open_bus(valkey) as bus:
+        event = KeysNarrowed(key_ids=("k",), on=1)
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, event.stream, event.type, event.to_wire())
+            await write(connection, "other")
+        relay = Hearing(database, bus).relay
+        async with database.transaction() as hanging:
+            await hanging.execute("SELECT FROM outbox WHERE stream = $1 FOR UPDATE", event.stream)
+            assert await relay.publish() == 1
+            await relay._beat()
+            assert await _broadcast(bus) == []
+        assert await relay.publish() == 1
+        await relay._beat()
+        assert await _broadcast(bus) == [("k",), ()]
+
+
+async def test_a_purge_leaves_nothing_that_is_old_enough(valkey: Valkey, database: Database) -> None:
+    """However many events there were since the last one, and no statement deletes more than some of them."""
+    old, young = 10 * PURGE_AT_ONCE, 3
+    async with open_bus(valkey) as bus:
+        async with database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO outbox (stream, type, body, created_on, published_on) SELECT 'events.keys', 'key.revoked',"
+                " '{}', 0, (extract(epoch FROM now()) * 1000)::bigint - CASE WHEN n <= $1::integer THEN 86400001 ELSE 0 END"
+                " FROM generate_series(1, $1::integer + $2::integer) AS n",
+                old,
+                young,
+            )
+        relay = OutboxRelay(database, bus, SCHEMA)
+        assert await relay._purge_some() == PURGE_AT_ONCE
+        await relay._purge()
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM outbox") == young
+
+
+async def _beats(bus: Bus, number: int) -> bool:
+    return (await _broadcast(bus)).count(()) >= number
 
 
 async def _has(bus: Bus, expected: list[str]) -> bool:

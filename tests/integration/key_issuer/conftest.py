@@ -141,7 +141,8 @@ async def open_bench(url: str, peppers: dict[int, bytes] | None = None) -> Async
     """The use cases of one more process on this database."""
     clock = HandClock()
     database = make_database(url)
-    cache = KeyCache(clock.monotonic, clock.monotonic)
+    cache = KeyCache(clock.monotonic)
+    cache.hear(())
     try:
         yield Bench(Issuer(database, clock, Peppers(peppers or {1: PEPPER}), cache), clock, url)
     finally:
@@ -196,6 +197,17 @@ class Desk:
             return await connection.fetch(statement, *arguments)
         finally:
             await connection.close()
+
+    async def readiness(self) -> dict[str, Any]:
+        """What `/readyz` says."""
+        async with self.http.get(f"{self.url}/readyz") as answer:
+            report: dict[str, Any] = await answer.json()
+        assert answer.status == (200 if report["status"] in ("ok", "degraded") else 503)
+        return report
+
+    async def is_well(self) -> bool:
+        """Whether `/readyz` says ok: every store is there, and revocations are heard."""
+        return bool((await self.readiness())["status"] == "ok")
 
     async def misses(self) -> float:
         """How often a check had to read the table."""

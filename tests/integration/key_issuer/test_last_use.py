@@ -17,7 +17,7 @@ NOTHING: frozenset[str] = frozenset()
 
 async def use(bench: Bench, notes: LastUse, key: MintedKey, *wanted: str) -> LiveKey:
     """A check that is answered yes."""
-    verifier = Verifier(bench.issuer, notes, IssuerMetrics(Metrics("tests")))
+    verifier = Verifier(bench.issuer, IssuerMetrics(Metrics("tests")))
     found = await verifier.live_key(key.token)
     assert found is not None
     notes.note(found, bench.clock.now(), frozenset(wanted))

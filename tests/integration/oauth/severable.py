@@ -19,6 +19,7 @@ class Severable:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
+        self._held: list[asyncio.Event] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
@@ -40,6 +41,7 @@ class Severable:
         """Drops every connection and refuses new ones, as a server that died."""
         self._refusing = True
         self._flowing.set()
+        self.let_go()
         for writer in self._writers:
             writer.transport.abort()
 
@@ -48,6 +50,17 @@ class Severable:
         self._flowing.clear()
         self._flowing = asyncio.Event()
         self._flowing.set()
+
+    def hold(self) -> None:
+        """The same, but what was sent arrives in the end, overtaken: when it is let go, also if its sender is gone."""
+        self._held.append(self._flowing)
+        self.forget()
+
+    def let_go(self) -> None:
+        """Passes on everything that was held."""
+        for flowing in self._held:
+            flowing.set()
+        self._held.clear()
 
     def stall(self) -> None:
         """Forwards nothing any more but keeps the connections, as a server that hangs."""
@@ -62,7 +75,11 @@ class Severable:
         if self._refusing:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:  # the server is away, and so is the proxy
+            writer.transport.abort()
+            return
         mine = {writer, far_writer}
         self._writers |= mine
         try:

@@ -17,7 +17,7 @@ MOST_KEPT: Final = 10_000
 _Credentials = tuple[str, str]
 
 
-class ClientAccess:
+class ClientAuthenticator:
     """Asks once for many requests of one client; only digests of secrets leave or stay."""
 
     def __init__(self, bus: Bus, clock: Clock) -> None:

@@ -1,0 +1,82 @@
+"""What key_issuer stands on, made once by the composition root: stores, the keys' use cases, and what checks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.key_issuer.cache import KeyCache
+from services.key_issuer.client_authentication import ClientAuthenticator
+from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
+from services.key_issuer.issuer import Issuer
+from services.key_issuer.last_use import LastUse
+from services.key_issuer.metrics import IssuerMetrics
+from services.key_issuer.peppers import Peppers
+from services.key_issuer.revocation_tail import RevocationTail
+from services.key_issuer.verification import Verifier
+from shared.bus import Bus
+from shared.bus.outbox import Heartbeat, OutboxRelay
+from shared.clock import Clock
+from shared.contracts.events import KeysNarrowed
+from shared.database import Database, load_queries
+from shared.settings import Settings
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
+
+SERVICE: Final = "key_issuer"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Settings, clock, stores and the few objects that hold state of this process."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    bus: Bus
+    """Commands and replies."""
+    issuer: Issuer
+    """What the use cases work with: the database of schema ``keys``, the peppers and the memory."""
+    outbox: OutboxRelay
+    revocations: RevocationTail
+    """Keeps the memory right, and tells whether it can."""
+    verifier: Verifier
+    last_use: LastUse
+    clients: ClientAuthenticator
+    started_on: int
+    """Unix milliseconds."""
+
+
+def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
+    """Everything of one process; nothing is opened yet."""
+    metrics = Metrics(SERVICE)
+    counts = IssuerMetrics(metrics)
+    bus = Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics)
+    database = Database(
+        settings.key_issuer_database_url,
+        tracer=tracer,
+        schema=SCHEMA,
+        queries=load_queries(QUERIES),
+        application_name="latchkey-key-issuer",
+        parameters=PLANS,
+    )
+    cache = KeyCache(clock.monotonic)
+    counts.cache_entries.set_function(lambda: len(cache))
+    heartbeat = Heartbeat(
+        KeysNarrowed.stream, lambda now: KeysNarrowed(key_ids=(), on=now), lambda: cache.last_heard_at
+    )
+    outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
+    issuer = Issuer(database, clock, Peppers(settings.key_peppers), cache, outbox.kick)
+    return Resources(
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        bus=bus,
+        issuer=issuer,
+        outbox=outbox,
+        revocations=RevocationTail(bus, clock, cache, counts),
+        verifier=Verifier(issuer, counts),
+        last_use=LastUse(issuer),
+        clients=ClientAuthenticator(bus, clock),
+        started_on=clock.now(),
+    )
