@@ -5,6 +5,7 @@ Each service has one command stream (``:0`` is part of its name since 0.1.0): on
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 EVERY_QUEUE: Final = ("key_issuer", "auth_api")
@@ -12,6 +13,7 @@ EVENT_STREAMS: Final = ("events.auth",)
 BROADCASTS: Final = ("revocations",)
 
 
+@cache
 def commands(queue: str) -> str:
     """The command stream of a service; its length is the backlog."""
     return f"lk:{{{queue}:0}}:commands"
