@@ -33,7 +33,7 @@ class Lifetime:
 class LimitedConnection(web.RequestHandler):
     """aiohttp's handler of a connection, with limits; of aiohttp's it uses public names only."""
 
-    __slots__ = ("_clock", "_connected_on", "_head_since", "_head_timer", "_lifetime", "_serving")
+    __slots__ = ("_clock", "_connected_on", "_head_since", "_head_timer", "_lifetime", "_serving", "unspoken")
 
     def __init__(self, server: web.Server, lifetime: Lifetime, **options: Any) -> None:
         """``options`` are those of aiohttp's ``RequestHandler``."""
@@ -41,6 +41,8 @@ class LimitedConnection(web.RequestHandler):
         super().__init__(server, loop=self._clock, **options)
         self._lifetime = lifetime
         self._serving = False
+        self.unspoken = False
+        """Whether a request came in a version of HTTP that is not spoken here."""
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -22,15 +22,13 @@ _HEADERS: Final = {
 
 Refusal = tuple[int, str]
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-_UNSPOKEN: Final = "latchkey_unspoken_version"
+_UNSPOKEN: Final = 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here."
 
 _log = structlog.get_logger("latchkey.server")
 
 
 def refusal_of(request: web.BaseRequest) -> Refusal | None:
     """The status and the text with which a request is turned away whatever it asks for; None for a sound one."""
-    if _UNSPOKEN in request:
-        return 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here."
     headers = request.headers
     # aiohttp names itself in its 417, and stumbles over one that is no UTF-8 (RFC 9110 §10.1.1).
     if headers.get(hdrs.EXPECT, "100-continue").lower() not in ("100-continue", ""):
@@ -59,7 +57,7 @@ def guarded(handle: Handle) -> Handle:
     async def guard(request: web.BaseRequest) -> web.StreamResponse:
         protocol: Any = request.protocol
         protocol.head_received()
-        refusal = refusal_of(request)
+        refusal = _UNSPOKEN if protocol.unspoken else refusal_of(request)
         if refusal is None:
             return await handle(request)
         _log.info("request_refused_before_routing", status=refusal[0], reason=refusal[1])
@@ -72,19 +70,17 @@ def made_soundly(make_request: Callable[..., web.BaseRequest]) -> Callable[..., 
     """A request factory that takes any absolute form: the host in it is not believed, so it need not be one either.
 
     aiohttp reads the host first of all, and where it is none (``http://xn--a/``) leaves the connection open for good.
-    A request in a version that is not spoken here is marked: its answer is in one that is.
+    A version that is not spoken here is noted on the connection, and answered in one that is.
     """
 
-    def make(message: RawRequestMessage, *others: Any) -> web.BaseRequest:
-        unspoken = message.version not in _SPOKEN
-        if unspoken:
+    def make(message: RawRequestMessage, payload: Any, protocol: Any, *others: Any) -> web.BaseRequest:
+        if message.version not in _SPOKEN:
+            protocol.unspoken = True
             message = message._replace(version=HttpVersion11)
         try:
-            request = make_request(message, *others)
+            return make_request(message, payload, protocol, *others)
         except ValueError:
-            request = make_request(message._replace(url=message.url.relative()), *others)
-        if unspoken:
-            request[_UNSPOKEN] = True
-        return request
+            relative = message._replace(url=message.url.relative())
+            return make_request(relative, payload, protocol, *others)
 
     return make
