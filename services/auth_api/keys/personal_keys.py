@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.clients.cache import find_client
 from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import derive_key
@@ -96,7 +95,7 @@ async def create_key_file(
         ClientGoneError: the client was deleted meanwhile.
         StoreUnavailable: PostgreSQL or the issuer does not answer; there is no live key.
     """
-    client = await find_client(resources, client_id)
+    client = await resources.clients.find(client_id)
     if client is None:
         return None
     now = resources.clock.now()
