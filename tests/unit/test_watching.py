@@ -20,7 +20,9 @@ GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 
 def _sample_names() -> set[str]:
     """Every name under which a sample of ours can appear."""
-    metrics = make_resources(load_settings({"LATCHKEY_REDIS_URL": "redis://127.0.0.1"}), SystemClock()).metrics
+    metrics = make_resources(
+        load_settings({"LATCHKEY_REDIS_URL": "redis://127.0.0.1"}), SystemClock()
+    ).metrics
     IssuerMetrics(metrics)
     add_health(web.Application(), metrics, {})
     return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
