@@ -8,7 +8,6 @@ from aiohttp import web
 
 from services.auth_api.handlers import (
     apps,
-    attempts,
     clients,
     create_code,
     device_authorization,
@@ -54,7 +53,7 @@ def add_routes(application: web.Application) -> None:
             web.patch("/api/v1/clients/{clientID}", clients.update),
             web.delete("/api/v1/clients/{clientID}", clients.delete),
             web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
-            web.get("/api/v1/clients/{clientID}/attempts", attempts.list_all),
+            web.get("/api/v1/clients/{clientID}/attempts", clients.list_attempts),
             web.post("/api/v1/oauth/token", token.token),
             web.options("/api/v1/oauth/token", preflight("POST")),
             web.post("/api/v1/oauth/revoke", revoke.revoke),

@@ -13,7 +13,7 @@ from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_hol
 from services.key_issuer.rotation import rotate_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     AbandonKey,
     ChangeKey,
@@ -70,8 +70,8 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(HoldingEnded, _handled(issuer, revoke_holding))]
-    return EventConsumer(bus, HoldingEnded.stream, QUEUE, handlers)
+    handlers = [handler(GrantRevoked, _handled(issuer, revoke_holding))]
+    return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)
 
 
 def _handled(issuer: Issuer, use_case: UseCase) -> Callable[[Any, Any], Awaitable[Any]]:

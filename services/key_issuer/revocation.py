@@ -12,7 +12,7 @@ from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import REPLAYED
 from shared.contracts.base import Done
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     AbandonKey,
     KeysRevoked,
@@ -87,7 +87,7 @@ async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[D
     return await issuer.narrow(work, POINT)
 
 
-async def revoke_holding(issuer: Issuer, command: RevokeHolding | HoldingEnded) -> KeysRevoked:
+async def revoke_holding(issuer: Issuer, command: RevokeHolding | GrantRevoked) -> KeysRevoked:
     """Ends every key of a person, of a client, or of both together, whose consent is not younger than ``before``.
 
     Keys of such consents that are still being issued are refused or found: their transactions are waited for.

@@ -10,7 +10,6 @@ from services.auth_api.authorize.client_file_flow import create_file_key
 from services.auth_api.authorize.consent import Consent, give_code, is_stale, record_consent
 from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, find_pending
 from services.auth_api.authorize.pushed_requests import use_up
-from services.auth_api.clients.cache import find_client
 from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Decision, decision_key
 from services.auth_api.device_flow import device_codes
@@ -67,7 +66,7 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
     user = await read_session(resources, command.session)
     if user is None or pending.session != command.session or pending.user_id != user.user_id:
         return AuthorizationDecided(outcome="signed_out")
-    client = await find_client(resources, pending.request.client_id)
+    client = await resources.clients.find(pending.request.client_id)
     if client is None:
         return _refused(authorize_pages.unknown_client())
     case = _Case(command, pending, user, client)
@@ -187,6 +186,6 @@ def _note(resources: Resources, case: _Case, decided: AuthorizationDecided) -> N
     else:
         cause = "the person accepted" if accepted else "the person declined"
         error = None if accepted else "access_denied"
-    resources.attempts.note(
+    resources.activity_log.note(
         case.client.client_id, "consent", cause, error=error, request_id=correlation.get()
     )

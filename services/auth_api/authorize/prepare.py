@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from services.auth_api import authorize_pages
 from services.auth_api.authorize import pushed_requests
 from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, store_pending
-from services.auth_api.clients.cache import find_client
 from services.auth_api.clients.model import Client
 from services.auth_api.device_flow import device_codes
 from services.auth_api.grants.store import count_people, find_grant
@@ -160,7 +159,7 @@ async def _asked_by_device(resources: Resources, command: PrepareAuthorization, 
 
 
 async def _known_client(resources: Resources, client_id: str) -> Client:
-    client = await find_client(resources, client_id)
+    client = await resources.clients.find(client_id)
     if client is None:
         raise PageError(authorize_pages.unknown_client())
     return client
@@ -206,7 +205,7 @@ async def _consent_page(
         pushed_key=asked.pushed_key,
     )
     request_id = await store_pending(resources, pending)
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id, _STEPS[command.surface], "the consent page was shown", request_id=command.request_id
     )
     granted = () if grant is None else grant.permissions
@@ -238,7 +237,7 @@ def _error_location(resources: Resources, question: Question, target: Target, er
 
 
 def _note(resources: Resources, command: PrepareAuthorization, client: Client, error: OAuthError) -> None:
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id,
         _STEPS[command.surface],
         error.cause,

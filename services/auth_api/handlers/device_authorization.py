@@ -41,7 +41,7 @@ async def start(request: web.Request) -> web.StreamResponse:
         note_refusal(resources, client, _STEP, error, request)
         raise
     response = await start_device(resources, client, permissions)
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id, _STEP, "a device code was given", request_id=request_id_of(request)
     )
     return json_answer(response)

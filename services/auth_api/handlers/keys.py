@@ -29,7 +29,7 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
 from shared.api_key import KID_LENGTH, derive_replacements
-from shared.contracts.clients import FieldError
+from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, public_name
@@ -39,7 +39,6 @@ from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
 LONGEST_LIFE: Final = 10 * 366 * 24 * 3600
-LONGEST_OVERLAP: Final = 604_800
 LATEST: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6)."""
 
@@ -74,7 +73,7 @@ class KeyChanges(Body):
 class Rotation(Body):
     """The body of a rotation."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0
+    overlap_seconds: OverlapSeconds = 0
 
 
 async def list_own(request: web.Request) -> web.Response:

@@ -161,7 +161,7 @@ def note_refusal(
     resources: Resources, client: Client, step: str, error: OAuthError, request: web.Request
 ) -> None:
     """Tells the client's author what happened, with the exact cause."""
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id, step, error.cause, error=error.code, request_id=request_id_of(request)
     )
 

@@ -44,7 +44,7 @@ async def push_request(request: web.Request) -> web.StreamResponse:
         note_refusal(resources, client, _STEP, error, request)
         raise
     response = await push(resources, client.client_id, question)
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id, _STEP, "the request was kept", request_id=request_id_of(request)
     )
     return json_answer(response, status=201)

@@ -35,5 +35,5 @@ async def revoke(request: web.Request) -> web.StreamResponse:
         raise
     found = await revoke_token(resources, client, token)
     cause = "the key was revoked" if found else "no such key of this client; nothing was changed"
-    resources.attempts.note(client.client_id, _STEP, cause, request_id=request_id_of(request))
+    resources.activity_log.note(client.client_id, _STEP, cause, request_id=request_id_of(request))
     return json_answer({}, cross_origin=True)

@@ -48,7 +48,9 @@ async def token(request: web.Request) -> web.StreamResponse:
         except StoreUnavailable as error:
             _note_outage(resources, client, error, request)
             raise
-    resources.attempts.note(client.client_id, _STEP, "a key was issued", request_id=request_id_of(request))
+    resources.activity_log.note(
+        client.client_id, _STEP, "a key was issued", request_id=request_id_of(request)
+    )
     body = token_response(issued)
     return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)
 
@@ -70,7 +72,7 @@ async def _exchange(
 
 
 def _note_outage(resources: Resources, client: Client, error: StoreUnavailable, request: web.Request) -> None:
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id,
         _STEP,
         f"temporarily unavailable ({error.store}); the code can be redeemed again",

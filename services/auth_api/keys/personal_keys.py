@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.clients.cache import find_client
 from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
@@ -95,7 +94,7 @@ async def create_key_file(
         ClientGoneError: the client was deleted meanwhile.
         StoreUnavailable: PostgreSQL or the issuer does not answer; there is no live key.
     """
-    client = await find_client(resources, client_id)
+    client = await resources.clients.find(client_id)
     if client is None:
         return None
     now = resources.clock.now()

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services.consent_ui.forms import read_page_form
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import signed_in
+from services.consent_ui.session import ask, required_session, signed_in
 from services.consent_ui.views.clients import (
     ClientFormView,
     client_list_view,
@@ -46,23 +46,19 @@ _LIMIT: Final = FormErrors(
 )
 
 
-@signed_in
-async def list_clients(request: web.Request, visitor: Visitor) -> web.Response:
+async def list_clients(request: web.Request) -> web.Response:
     """``GET /developer``."""
     resources = request.app[RESOURCES]
-    listed = await resources.bus.request(ListOwnClients(session=visitor.session))
+    visitor, listed = await ask(request, ListOwnClients(session=required_session(request)))
     notice = _NOTICES.get(request.query.get("done", ""))
     view = client_list_view(resources, listed.clients)
     return resources.pages.respond("developer.html", view, visitor=visitor, notice=notice)
 
 
-@signed_in
-async def show_client(request: web.Request, visitor: Visitor) -> web.Response:
+async def show_client(request: web.Request) -> web.Response:
     """``GET /developer/clients/{clientID}``: its links, credentials, last attempts."""
     resources = request.app[RESOURCES]
-    client, attempts = await asyncio.gather(
-        own_client(request, visitor), _attempts(request, visitor, request.match_info["clientID"])
-    )
+    (visitor, client), attempts = await asyncio.gather(own_client(request), _attempts(request))
     token = resources.csrf.token(visitor.session, f"{RESET_FORM} {client.client_id}")
     refusals_only = request.query.get("show") == "refusals"
     view = client_page_view(resources, client, token, attempts, refusals_only=refusals_only)
@@ -76,71 +72,70 @@ async def new_client(request: web.Request, visitor: Visitor) -> web.Response:
     return _form_page(request, visitor, ClientFields())
 
 
-@signed_in
-async def create_client(request: web.Request, visitor: Visitor) -> web.Response:
+async def create_client(request: web.Request) -> web.Response:
     """``POST /developer/clients/new``: the secret is minted here and shown in this one answer."""
     resources = request.app[RESOURCES]
     form = await read_page_form(request, NEW_FORM)
     fields = fields_from(form)
     secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
     command = CreateClient(
-        session=visitor.session, fields=fields, secret_digest=None if secret is None else digest_of(secret)
+        session=required_session(request),
+        fields=fields,
+        secret_digest=None if secret is None else digest_of(secret),
     )
-    answer = await resources.bus.request(command)
+    visitor, answer = await ask(request, command)
     if answer.outcome in ("invalid", "limit"):
         return _form_page(request, visitor, fields, _errors_of(answer))
     view = client_secret_view(resources, done(answer), secret, is_new=True)
     return resources.pages.respond("client_secret.html", view, visitor=visitor, status=201)
 
 
-@signed_in
-async def edit_client(request: web.Request, visitor: Visitor) -> web.Response:
+async def edit_client(request: web.Request) -> web.Response:
     """``GET /developer/clients/{clientID}/edit``."""
-    client = await own_client(request, visitor)
+    visitor, client = await own_client(request)
     return _form_page(request, visitor, client, client_id=client.client_id)
 
 
-@signed_in
-async def save_client(request: web.Request, visitor: Visitor) -> web.Response:
+async def save_client(request: web.Request) -> web.Response:
     """``POST /developer/clients/{clientID}/edit``."""
     form = await read_page_form(request, EDIT_FORM, id_field="client_id")
     client_id, fields = form.one("client_id"), fields_from(form)
-    command = UpdateClient(session=visitor.session, client_id=client_id, fields=fields)
-    answer = await request.app[RESOURCES].bus.request(command)
+    command = UpdateClient(session=required_session(request), client_id=client_id, fields=fields)
+    visitor, answer = await ask(request, command)
     if answer.outcome == "invalid":
         return _form_page(request, visitor, fields, _errors_of(answer), client_id=client_id)
     return see_other(f"/developer/clients/{done(answer).client_id}?done=saved")
 
 
-async def own_client(request: web.Request, visitor: Visitor) -> ClientView:
-    """The client in the path, if it is the person's.
+async def own_client(request: web.Request) -> tuple[Visitor, ClientView]:
+    """The person, and the client in the path if it is theirs.
 
     Raises:
-        Problem: 404 otherwise.
+        SignInNeeded: the session is over.
+        Problem: 404, it is unknown or of another author.
     """
-    command = ReadOwnClient(session=visitor.session, client_id=request.match_info["clientID"])
-    return done(await request.app[RESOURCES].bus.request(command))
+    command = ReadOwnClient(session=required_session(request), client_id=request.match_info["clientID"])
+    visitor, answer = await ask(request, command)
+    return visitor, done(answer)
 
 
 def done(answer: ClientAnswer) -> ClientView:
     """The client of an answer that says it happened.
 
     Raises:
-        Problem: 404 unknown or of another author, 403 signed out meanwhile, 400 a wrong field.
+        Problem: 404 unknown or of another author, 400 a wrong field.
     """
     if answer.outcome == "done" and answer.client is not None:
         return answer.client
-    if answer.outcome == "signed_out":
-        raise Problem(403, "The session ended meanwhile.")
     if answer.outcome == "invalid":
         raise Problem(400, " ".join(line.sentence for line in client_form_errors(answer.errors).lines))
     raise Problem(404, "You have no client with this ID.")
 
 
-async def _attempts(request: web.Request, visitor: Visitor, client_id: str) -> tuple[Attempt, ...] | None:
-    """The flight recorder; the page is shown without it where it cannot be read."""
+async def _attempts(request: web.Request) -> tuple[Attempt, ...] | None:
+    """The activity log; the page is shown without it where it cannot be read."""
     try:
-        command = ListAttempts(session=visitor.session, client_id=client_id)
+        command = ListAttempts(session=required_session(request), client_id=request.match_info["clientID"])
         return (await request.app[RESOURCES].bus.request(command)).attempts
     except StoreUnavailable:
         return None

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientError
 
 from shared.bus.names import commands
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     ChangeKey,
     ConfirmDelivery,
@@ -114,7 +114,7 @@ async def test_an_event_of_auth_api_ends_keys(desk: Desk, user_id: int | None, c
     """Also where the command was lost in a crash."""
     key = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1000)
     later = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1001)
-    event = HoldingEnded(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
+    event = GrantRevoked(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
     # Any relay publishes it as auth_api's would.
     await desk.sql(
         "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1)",
