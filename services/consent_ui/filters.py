@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from services.consent_ui.display_names import initial, readable, suspicion
-from services.consent_ui.homepage import homepage_of
-from services.consent_ui.views.moments import ago, date_field, day_of, time_of
-from services.consent_ui.views.permissions import permission_lines
+from services.consent_ui.display_names import homepage_of, initial, readable, suspicion
+from services.consent_ui.redirect_target import describe_redirect
+from services.consent_ui.views.moments import ago, date_field, day_of, minute_of, time_of
+from services.consent_ui.views.permissions import permission_groups, permission_lines
 from shared.api_key import masked
 from shared.clock import Clock
 from shared.contracts.keys import KeyView
@@ -32,11 +33,26 @@ def make_filters(
         "monogram": lambda name: initial(readable(name)),
         "suspicion": lambda name: suspicion(name, settings.site_name),
         "homepage": homepage_of,
+        "redirect_target": describe_redirect,
         "masked": lambda key_id: masked(settings.key_prefix, key_id),
         "permissions": lambda names: permission_lines(catalogue, names),
+        "permission_groups": lambda names: permission_groups(catalogue, names),
         "day": day_of,
         "date_field": date_field,
+        "minute": minute_of,
         "time": time_of,
         "ago": lambda on: ago(on, clock.now()),
         "is_stale": is_stale,
+        "download": download_address,
+        "rows": rows_of,
     }
+
+
+def download_address(content: str) -> str:
+    """The content as a ``data:`` address of a type that no browser displays: saved without asking the server again."""
+    return "data:application/octet-stream;base64," + base64.b64encode(content.encode()).decode()
+
+
+def rows_of(content: str) -> int:
+    """How many lines a text field should show."""
+    return min(max(content.count("\n") + 1, 2), 16)

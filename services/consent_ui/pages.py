@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,8 +19,7 @@ _TEMPLATES: Final = Path(__file__).with_name("templates")
 LOGOUT_FORM: Final = "logout"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """What every page knows of the site it belongs to."""
 
     name: str
@@ -31,14 +29,6 @@ class Site:
     icon: str
     script: str
     addresses_script: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The signed-in person as the frame of a page shows them."""
-
-    name: str
-    logout_token: str
 
 
 class Pages:
@@ -86,10 +76,10 @@ class Pages:
 
         ``notice`` is one of our own sentences about what has just been done.
         """
-        account = visitor and Account(visitor.user.username, self._csrf.token(visitor.session, LOGOUT_FORM))
         token = self._csrf.token(visitor.session, form) if visitor and form else ""
+        logout_token = self._csrf.token(visitor.session, LOGOUT_FORM) if visitor else ""
         return self._environment.get_template(template).render(
-            view=view, account=account, token=token, notice=notice
+            view=view, visitor=visitor, logout_token=logout_token, token=token, notice=notice
         )
 
     def respond(

@@ -11,7 +11,7 @@ from aiohttp import web
 
 import shared
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.views.api import ApiView, api_view
+from services.consent_ui.views.api import ApiView
 
 _DOCUMENT: Final = Path(shared.__file__).with_name("openapi.json")
 
@@ -23,4 +23,4 @@ async def api_page(request: web.Request) -> web.Response:
 
 @cache
 def _view() -> ApiView:
-    return api_view(orjson.loads(_DOCUMENT.read_bytes()))
+    return ApiView(orjson.loads(_DOCUMENT.read_bytes()))

@@ -14,10 +14,11 @@ from aiohttp import web
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, signed_in, target_of, to_sign_in
-from services.consent_ui.views.consent import DECIDE_FORM, consent_view
+from services.consent_ui.views.consent import DECIDE_FORM, SWITCH_FORM, ConsentView
 from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import PrepareAuthorization, PreparedAuthorization, Surface
+from shared.return_to import sign_target
 from shared.web.body import parse_pairs
 from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
@@ -77,14 +78,20 @@ async def answer_request(
     )
     if len(command.to_wire()) > LARGEST_MESSAGE:
         raise Problem(400, "The link is too long.")
-    prepared = await request.app[RESOURCES].bus.request(command)
+    resources = request.app[RESOURCES]
+    prepared = await resources.bus.request(command)
     match prepared:
         case PreparedAuthorization(outcome="consent", consent=consent) if consent and command.session:
             visitor = Visitor(command.session, consent.user)
             is_file = command.surface == "client_file_flow"
-            action = _path_of(target) if is_file else DECIDE
-            view = consent_view(request.app[RESOURCES], visitor, consent, action, target)
-            return request.app[RESOURCES].pages.respond(
+            view = ConsentView(
+                consent,
+                action=_path_of(target) if is_file else DECIDE,
+                return_to=sign_target(resources.settings.secrets, target),
+                switch_target=target,
+                switch_token=resources.csrf.token(command.session, f"{SWITCH_FORM} {target}"),
+            )
+            return resources.pages.respond(
                 "file_flow.html" if is_file else "consent.html",
                 view,
                 visitor=visitor,

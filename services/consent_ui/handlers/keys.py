@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -13,7 +13,6 @@ from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
 from services.consent_ui.views.clients import OVERLAPS
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.key_file import NewKeyView
 from services.consent_ui.views.moments import date_field
 from services.consent_ui.visitor import Visitor
 from shared.api_key import derive_replacements
@@ -46,6 +45,20 @@ class KeyPageView:
     errors: FormErrors = NO_ERRORS
     earliest: str = ""
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeyView:
+    """A key in clear, for this one answer."""
+
+    title: str
+    key: KeyView
+    app_name: str | None
+    """Of the app that it is for, as its developer chose it."""
+    content: str = field(repr=False)
+    filename: str | None = None
+    """``None`` where there is no file, only text to copy."""
+    old_key_note: str | None = None
 
 
 async def show_key(request: web.Request) -> web.Response:

@@ -1,14 +1,21 @@
-"""What the page about the REST interface shows: the description that auth_api serves, sorted for reading."""
+"""The description of the REST interface that auth_api serves, as the page about it goes through it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+_CREDENTIALS: Final = {
+    "session": "session cookie",
+    "client": "client id and secret",
+    "key": "bearer key",
+    "": "none",
+}
+_SHAPES: Final = {"string": "text", "integer": "number", "boolean": "true or false", "null": "null"}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldView:
+class Field(NamedTuple):
     """One field of a body, or one parameter."""
 
     name: str
@@ -18,127 +25,59 @@ class FieldView:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerView:
-    """One status and what it means."""
-
-    status: str
-    meaning: str
-    fields: Sequence[FieldView]
-
-
-@dataclass(frozen=True, slots=True)
-class OperationView:
-    """One method of one path."""
-
-    anchor: str
-    method: str
-    path: str
-    summary: str
-    credentials: str
-    media_types: str
-    parameters: Sequence[FieldView]
-    body: Sequence[FieldView]
-    answers: Sequence[AnswerView]
-
-
-@dataclass(frozen=True, slots=True)
-class SectionView:
-    """The operations about one thing."""
-
-    title: str
-    anchor: str
-    operations: Sequence[OperationView]
-
-
-@dataclass(frozen=True, slots=True)
 class ApiView:
-    """The whole page."""
+    """The OpenAPI document, and what a reader wants of it in other words."""
 
-    version: str
-    sections: Sequence[SectionView]
+    document: Mapping[str, Any]
 
+    def sections(self) -> Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]]]]:
+        """Tag → method, path and description of each of its operations, in the document's order."""
+        found: dict[str, list[tuple[str, str, Mapping[str, Any]]]] = {}
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                found.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
+        return found
 
-_CREDENTIALS = {
-    "session": "session cookie",
-    "client": "client id and secret",
-    "key": "bearer key",
-    "": "none",
-}
+    def credentials(self, operation: Mapping[str, Any]) -> str:
+        """What a caller of the operation proves themselves with."""
+        schemes = operation.get("security", [{}])
+        return " or ".join(_CREDENTIALS[name] for scheme in schemes for name in (scheme or {"": []}))
 
+    def parameters(self, operation: Mapping[str, Any]) -> Sequence[Field]:
+        """What stands in the path, the query or a header."""
+        given = operation.get("parameters", ())
+        return [Field(each["name"], each["in"], each["required"], each["description"]) for each in given]
 
-def api_view(document: Mapping[str, Any]) -> ApiView:
-    """Sorts a document by tag, in its own order."""
-    schemas = document["components"]["schemas"]
-    sections: dict[str, list[OperationView]] = {}
-    for path, methods in document["paths"].items():
-        for method, told in methods.items():
-            sections.setdefault(told["tags"][0], []).append(_operation(method, path, told, schemas))
-    listed = tuple(
-        SectionView(title, title.lower().replace(" ", "-").replace(".", ""), operations)
-        for title, operations in sections.items()
-    )
-    return ApiView(document["info"]["version"], listed)
+    def fields(self, message: Mapping[str, Any]) -> Sequence[Field]:
+        """The fields of a request body or an answer; of several shapes all, each field once."""
+        found: dict[str, Field] = {}
+        bodies = list(message.get("content", {}).values())
+        for shape in self._resolved(bodies[0]["schema"]) if bodies else ():
+            required = shape.get("required", ())
+            for name, field in shape.get("properties", {}).items():
+                said = Field(name, _shape(field), name in required, field.get("description", ""))
+                found.setdefault(name, said)
+        return tuple(found.values())
 
-
-def _operation(method: str, path: str, told: Mapping[str, Any], schemas: Mapping[str, Any]) -> OperationView:
-    content = told.get("requestBody", {}).get("content", {})
-    bodies = [body["schema"] for body in content.values()]
-    return OperationView(
-        anchor=told["operationId"],
-        method=method.upper(),
-        path=path,
-        summary=told["summary"],
-        credentials=" or ".join(
-            _CREDENTIALS[name] for scheme in told.get("security", [{}]) for name in (scheme or {"": []})
-        ),
-        media_types=" or ".join(content),
-        parameters=tuple(
-            FieldView(each["name"], each["in"], each["required"], each["description"])
-            for each in told.get("parameters", ())
-        ),
-        body=_fields(bodies[0], schemas) if bodies else (),
-        answers=tuple(
-            AnswerView(status, answer["description"], _answer_fields(status, answer, schemas))
-            for status, answer in sorted(told["responses"].items())
-        ),
-    )
+    def _resolved(self, schema: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        if "$ref" in schema:
+            return (self.document["components"]["schemas"][_name(schema)],)
+        if schema.get("type") == "array":
+            return self._resolved(schema["items"])
+        return [one for option in schema.get("anyOf", ()) for one in self._resolved(option)] or (schema,)
 
 
-def _answer_fields(status: str, answer: Mapping[str, Any], schemas: Mapping[str, Any]) -> Sequence[FieldView]:
-    """Of successes only: the refusals all look alike."""
-    content = list(answer.get("content", {}).values())
-    return _fields(content[0]["schema"], schemas) if content and status.startswith("2") else ()
-
-
-def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Sequence[FieldView]:
-    found: list[FieldView] = []
-    for shape in _resolved(schema, schemas):
-        required = shape.get("required", ())
-        known = {field.name for field in found}
-        found += [
-            FieldView(name, _shape(field), name in required, field.get("description", ""))
-            for name, field in shape.get("properties", {}).items()
-            if name not in known
-        ]
-    return tuple(found)
-
-
-def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    if "$ref" in schema:
-        return (schemas[schema["$ref"].rpartition("/")[2]],)
-    if schema.get("type") == "array":
-        return _resolved(schema["items"], schemas)
-    return [one for option in schema.get("anyOf", ()) for one in _resolved(option, schemas)] or (schema,)
+def _name(schema: Mapping[str, Any]) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
 
 
 def _shape(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_shape(option) for option in field["anyOf"])
     if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2]
+        return _name(field)
     if "enum" in field:
         return " or ".join(f"“{word}”" for word in field["enum"])
     if field.get("type") == "array":
         return f"list of {_shape(field['items'])}"
-    names = {"string": "text", "integer": "number", "boolean": "true or false", "null": "null"}
-    return names.get(str(field.get("type")), "object")
+    return _SHAPES.get(str(field.get("type")), "object")

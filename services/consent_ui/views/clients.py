@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote
 
-from services.consent_ui.display_names import initial, readable
 from services.consent_ui.forms import PageForm
 from services.consent_ui.resources import Resources
-from services.consent_ui.views.attempts import AttemptLine, OldSecret, attempt_lines, old_secret_of
 from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.moments import Moment, day_of
-from services.consent_ui.views.permissions import PermissionLine, permission_lines
-from services.consent_ui.views.snippets import Snippet, exchange_snippets
-from shared.contracts.clients import Attempt, ClientFields, ClientTexts, ClientView
+from shared.contracts.clients import OVERLAP_USED, Attempt, ClientFields, ClientTexts, ClientView
+from shared.permissions import Permission
 
 OVERLAPS: Final = (
     (0, "at once"),
@@ -27,21 +22,10 @@ OVERLAPS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class ClientLine:
-    """One client of the author's list."""
-
-    client_id: str
-    name: str
-    initial: str
-    created: Moment
-    permissions: tuple[PermissionLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ClientListView:
-    """The clients that the person registered."""
+    """The clients that the person registered, as auth_api orders them (newest first)."""
 
-    clients: tuple[ClientLine, ...]
+    clients: tuple[ClientView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +33,7 @@ class ClientFormView:
     """The form that registers or edits a client, with what was typed."""
 
     fields: ClientFields
-    choices: tuple[PermissionLine, ...]
+    choices: tuple[Permission, ...]
     token: str
     errors: FormErrors = NO_ERRORS
     client_id: str | None = None
@@ -61,19 +45,15 @@ class ClientPageView:
     """One client, to its author."""
 
     client: ClientView
-    name: str
-    created: Moment
-    permissions: tuple[PermissionLine, ...]
-    consent_link: str | None
-    """Where the author sends people; ``None`` for a client without a redirect address."""
-    file_link: str
-    snippets: tuple[Snippet, ...]
     reset_token: str
-    attempts: tuple[AttemptLine, ...] | None
-    """``None`` where they cannot be read right now."""
+    attempts: Sequence[Attempt] | None
+    """Newest first; ``None`` where they cannot be read right now."""
     refusals_only: bool = False
     """Whether those that went well are left out."""
-    old_secret: OldSecret | None = None
+    has_old_secret: bool = False
+    """Whether the secret before the last reset still works."""
+    old_secret_used_on: int | None = None
+    """``None`` where none of the last attempts was made with it."""
     overlaps: tuple[tuple[int, str], ...] = OVERLAPS
 
 
@@ -82,14 +62,10 @@ class ClientSecretView:
     """A client's new secret, for this one answer."""
 
     client: ClientView
-    name: str
     secret: str | None = field(repr=False)
     """``None`` for a public client, which has none."""
     is_new: bool
     overlap: str
-    consent_link: str | None
-    file_link: str
-    snippets: tuple[Snippet, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +77,9 @@ class ClientDeleteView:
     token: str
 
 
-def client_list_view(resources: Resources, clients: Iterable[ClientView]) -> ClientListView:
-    """The author's list, as auth_api orders it (newest first)."""
-    return ClientListView(tuple(_line(resources, client) for client in clients))
+def client_list_view(_resources: Resources, clients: Iterable[ClientView]) -> ClientListView:
+    """The author's list."""
+    return ClientListView(tuple(clients))
 
 
 def client_page_view(
@@ -115,51 +91,26 @@ def client_page_view(
     refusals_only: bool,
 ) -> ClientPageView:
     """The page of one client."""
+    shown = attempts
+    if attempts is not None and refusals_only:
+        shown = [attempt for attempt in attempts if attempt.result == "refused"]
     return ClientPageView(
         client=client,
-        name=readable(client.name),
-        created=day_of(client.created_on),
-        permissions=permission_lines(resources.catalogue, client.requested_permissions),
-        consent_link=consent_link(resources, client),
-        file_link=file_link(resources, client),
-        snippets=exchange_snippets(client, f"{resources.settings.public_url}/api/v1/oauth/token"),
         reset_token=reset_token,
-        attempts=None if attempts is None else attempt_lines(attempts, refusals_only=refusals_only),
+        attempts=shown,
         refusals_only=refusals_only,
-        old_secret=old_secret_of(client, attempts or (), resources.clock.now()),
+        has_old_secret=(client.old_secret_until or 0) > resources.clock.now(),
+        old_secret_used_on=max(
+            (attempt.on for attempt in attempts or () if attempt.cause == OVERLAP_USED), default=None
+        ),
     )
 
 
 def client_secret_view(
-    resources: Resources, client: ClientView, secret: str | None, *, is_new: bool, overlap_seconds: int = 0
+    _resources: Resources, client: ClientView, secret: str | None, *, is_new: bool, overlap_seconds: int = 0
 ) -> ClientSecretView:
     """The page that shows a new secret."""
-    return ClientSecretView(
-        client=client,
-        name=readable(client.name),
-        secret=secret,
-        is_new=is_new,
-        overlap=dict(OVERLAPS)[overlap_seconds],
-        consent_link=consent_link(resources, client),
-        file_link=file_link(resources, client),
-        snippets=exchange_snippets(client, f"{resources.settings.public_url}/api/v1/oauth/token"),
-    )
-
-
-def consent_link(resources: Resources, client: ClientView) -> str | None:
-    """The link that an integrator shows to people: the seed's, or with PKCE, which a public client must use."""
-    if not client.redirect_uris:
-        return None
-    site, client_id = resources.settings.public_url, quote(client.client_id, safe="")
-    if not client.public:
-        return f"{site}/oauth/request-auth?clientID={client_id}"
-    pkce = "code_challenge=CHALLENGE&code_challenge_method=S256"
-    return f"{site}/oauth/authorize?response_type=code&client_id={client_id}&{pkce}"
-
-
-def file_link(resources: Resources, client: ClientView) -> str:
-    """The link of the Client File Flow."""
-    return f"{resources.settings.public_url}/client-file-flow/{quote(client.client_id, safe='')}"
+    return ClientSecretView(client, secret, is_new, dict(OVERLAPS)[overlap_seconds])
 
 
 def fields_from(form: PageForm) -> ClientFields:
@@ -175,15 +126,4 @@ def fields_from(form: PageForm) -> ClientFields:
         requested_permissions=form.many("requested_permissions"),
         public=form.one("client_type") == "public",
         **texts,
-    )
-
-
-def _line(resources: Resources, client: ClientView) -> ClientLine:
-    name = readable(client.name)
-    return ClientLine(
-        client.client_id,
-        name,
-        initial(name),
-        day_of(client.created_on),
-        permission_lines(resources.catalogue, client.requested_permissions),
     )

@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.unit.consent_ui.sample_views import EVIL, VIEWS
 
 TEMPLATES = Path(services.consent_ui.pages.__file__).with_name("templates")
-PARTIAL = {"base.html", "parts.html", "client_form.html", "client_links.html"}
+PARTIAL = {"base.html", "parts.html", "client_form.html", "client_links.html", "snippets.html"}
 # No img, iframe, object, svg, style or base is ever needed.
 FOREIGN_TAGS = frozenset(
     {"img", "svg", "iframe", "object", "embed", "style", "base", "template", "video", "math"}
@@ -113,6 +113,15 @@ def test_controls_have_names(pages: Pages, template: str, view: Any) -> None:
         for name in ("aria-describedby", "aria-labelledby"):
             for reference in (attributes.get(name) or "").split():
                 assert reference in ids, f"{template}: {reference}"
+
+
+def test_what_is_asked_for_beyond_the_last_time_is_marked(pages: Pages) -> None:
+    """The one permission that the person has not allowed before, and not the others."""
+    page = pages.render("consent.html", VIEWS["consent.html"][0])
+    listed = page.partition('<ul class="powers change">')[2].partition("<h2>What it can never do")[0]
+    assert listed.count('<span class="tag warn">new</span>') == 1
+    first = listed.partition("<li>")[2].partition("</li>")[0]
+    assert '<span class="tag warn">new</span>' in first
 
 
 def test_closed_sign_up_offers_no_form() -> None:
