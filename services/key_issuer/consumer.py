@@ -26,6 +26,7 @@ from shared.contracts.keys import (
     RevokeToken,
     RotateKey,
     SummarizeUsage,
+    TakesBack,
 )
 
 QUEUE: Final = "key_issuer"
@@ -56,11 +57,15 @@ _ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
 )
 
 
-def make_consumer(bus: Bus, issuer: Issuer) -> Consumer:
-    """The commands to this service."""
+def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
+    """The commands to this service, and those that take keys back: an issue that waits delays none of them.
+
+    The ordinary stream takes these too: the previous release knows no other.
+    """
     handlers = [handler(message, _handled(issuer, use), batch=True) for message, use in _IN_BATCHES]
     handlers += [handler(message, _handled(issuer, use)) for message, use in _ONE_BY_ONE]
-    return Consumer(bus, QUEUE, handlers, batch=BATCH)
+    first = [each for each in handlers if issubclass(each.message, TakesBack)]
+    return Consumer(bus, QUEUE, handlers, batch=BATCH), Consumer(bus, TakesBack.queue, first, batch=BATCH)
 
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:

@@ -19,8 +19,8 @@ LONGEST_OVERLAP: Final = 7 * 24 * 3600
 async def rotate_key(issuer: Issuer, command: RotateKey) -> KeyChanged:
     """Makes the new key with the old one's name, permissions, consent and expiry; the old one's moves closer.
 
-    Without an overlap the old key is revoked. Safe to deliver twice, however late: as long as the new key lives, the
-    answer is the same.
+    Without an overlap the old key is revoked. Safe to deliver twice, however late: as long as one of the two keys lives,
+    the answer is the new key, which may have ended meanwhile.
     """
     now = issuer.clock.now()
 
@@ -41,8 +41,10 @@ async def _rotate(
     if row is None:
         return NOT_FOUND, []
     old = view_of(row, now)
-    if made is not None or has_ended(old):
+    if has_ended(old):
         return conflict("status", "this key has ended and can no longer be rotated"), []
+    if made is not None:
+        return KeyChanged(outcome="done", key=view_of(made, now)), []
     fresh = _successor(row, command)
     fault = fault_of(fresh)
     if fault is not None:

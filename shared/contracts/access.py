@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.base import Message
 from shared.contracts.keys import KeyChanged, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
@@ -110,3 +111,5 @@ class RotateOwnKey(PersonalCommand[OwnKeyChanged]):
     overlap_seconds: int
     new_key_id: str
     new_digest: str
+    later: tuple[MintedDigests, ...] = ()
+    """What to put in its place where that one was the answer to an older rotation; empty from the previous release."""

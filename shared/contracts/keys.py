@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Command, Done, Message, MessageType
+from shared.contracts.base import Command, Done, Message, MessageType, ReplyT
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
+
+
+class KeyCommand(Command[ReplyT]):
+    """What key_issuer is asked for; commands wait for those that came before them."""
+
+    queue: ClassVar[str] = "key_issuer"
+
+
+class TakesBack(Command[ReplyT]):
+    """What makes keys worth less: it waits behind no issue and is refused by no backlog, so it has a stream of its own.
+
+    Nothing here depends on coming after the issue of the key it is about: what comes first leaves a mark, which the
+    issue then finds.
+    """
+
+    queue: ClassVar[str] = "key_issuer:first"
+    always_passes: ClassVar[bool] = True
 
 
 class KeyView(Message):
@@ -40,14 +57,13 @@ class IssueKeyReply(Message):
     key: KeyView | None = None
 
 
-class OrderKey(Command[IssueKeyReply]):
+class OrderKey(KeyCommand[IssueKeyReply]):
     """The part of an ``IssueKey`` that the requester of a code's key knows.
 
     What the person consented to is attached from the code's record by the script that spends the code.
     """
 
     type: ClassVar[str] = "key.issue"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = IssueKeyReply
 
     key_id: str
@@ -80,14 +96,13 @@ class IssueKey(OrderKey):
     """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
 
 
-class AbandonKey(Command[Done]):
+class AbandonKey(KeyCommand[Done]):
     """Nobody will ever hold this key: its requester was answered 503 and the code was given back.
 
     The key ends, or is refused where its issue comes later; the code's next issue takes the code over. No reply.
     """
 
     type: ClassVar[str] = "key.abandon"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
     always_passes: ClassVar[bool] = True
 
@@ -95,11 +110,10 @@ class AbandonKey(Command[Done]):
     code_digest: str
 
 
-class ConfirmDelivery(Command[Done]):
+class ConfirmDelivery(KeyCommand[Done]):
     """Only the previous release sends it, which runs beside this one during an upgrade; there is nothing to do."""
 
     type: ClassVar[str] = "key.confirm"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
 
     key_ids: tuple[str, ...]
@@ -112,42 +126,36 @@ class KeysRevoked(Message):
     revoked: tuple[str, ...]
 
 
-class RevokeKey(Command[KeysRevoked]):
+class RevokeKey(TakesBack[KeysRevoked]):
     """Revoke one key by its id; ``user_id`` restricts it to that person's."""
 
     type: ClassVar[str] = "key.revoke"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int | None
     reason: str
 
 
-class RevokeToken(Command[KeysRevoked]):
+class RevokeToken(TakesBack[KeysRevoked]):
     """Revoke the key with this digest if it belongs to the client (RFC 7009 §2.1)."""
 
     type: ClassVar[str] = "key.revoke-token"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     digest: str
     client_id: str
 
 
-class RevokeCode(Command[KeysRevoked]):
+class RevokeCode(TakesBack[KeysRevoked]):
     """A code was presented again: its key dies, also one whose row comes later (RFC 6749 §4.1.2).
 
     ``user_id`` is ``None`` where Redis has forgotten the code; then only a committed row of ``client_id`` counts.
     """
 
     type: ClassVar[str] = "key.revoke-code"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     code_digest: str
     client_id: str
@@ -156,16 +164,14 @@ class RevokeCode(Command[KeysRevoked]):
     """What the request presents; each must equal what the row is bound to. `None` where auth_api compared it already."""
 
 
-class RevokeHolding(Command[KeysRevoked]):
+class RevokeHolding(TakesBack[KeysRevoked]):
     """End every key of a person, of a client, or of both together, consented to at or before ``before``.
 
     Also refuses keys of such consents whose issue is still on its way. At least one of the two is given.
     """
 
     type: ClassVar[str] = "key.revoke-holding"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     user_id: int | None
     client_id: str | None
@@ -179,11 +185,10 @@ class KeyList(Message):
     keys: tuple[KeyView, ...]
 
 
-class ListKeys(Command[KeyList]):
+class ListKeys(KeyCommand[KeyList]):
     """The keys of a person."""
 
     type: ClassVar[str] = "key.list"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyList
 
     user_id: int
@@ -205,11 +210,10 @@ class UsageSummary(Message):
     clients: tuple[ClientUsage, ...]
 
 
-class SummarizeUsage(Command[UsageSummary]):
+class SummarizeUsage(KeyCommand[UsageSummary]):
     """What each client holds of a person; for the connected apps."""
 
     type: ClassVar[str] = "key.summarize-usage"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = UsageSummary
 
     user_id: int
@@ -224,13 +228,11 @@ class KeyChanged(Message):
     detail: str | None = None
 
 
-class ChangeKey(Command[KeyChanged]):
+class ChangeKey(TakesBack[KeyChanged]):
     """Rename, pause, resume, narrow, or expire a person's key sooner; ``None`` leaves a field as it is."""
 
     type: ClassVar[str] = "key.change"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int
@@ -240,11 +242,10 @@ class ChangeKey(Command[KeyChanged]):
     expires_on: int | None = None
 
 
-class RotateKey(Command[KeyChanged]):
+class RotateKey(KeyCommand[KeyChanged]):
     """A new key in the same grant; the old one's expiry moves to ``overlap_seconds`` from now, never later."""
 
     type: ClassVar[str] = "key.rotate"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str

@@ -24,8 +24,7 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.resources import Resources
-from shared.web.edge import request_id_of
-from shared.web.peer import peer_of
+from shared.web.edge import peer_of, request_id_of
 
 _STEP: Final = "device"
 

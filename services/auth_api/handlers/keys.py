@@ -28,7 +28,7 @@ from services.auth_api.keys.personal_keys import (
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
-from shared.api_key import KID_LENGTH
+from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
@@ -134,10 +134,14 @@ async def rotate(request: web.Request) -> web.Response:
         retry = read_idempotency_key(request.headers.getall(HEADER, []))
     except OAuthError as error:
         raise Problem(400, error.description) from None
-    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlap_seconds, retry)
-    _done(changed)
-    assert new is not None
-    return json_response(_new_document(new), 200, {"Pragma": "no-cache"})
+    resources = request.app[RESOURCES]
+    settings = resources.settings
+    replacements = derive_replacements(
+        settings.secret, settings.key_prefix, settings.public_url, key_id, retry or ""
+    )
+    view = _done(await rotate_key(resources, user.user_id, key_id, body.overlap_seconds, replacements))
+    token = next(minted.token for minted in replacements if minted.key_id == view.key_id)
+    return json_response(_new_document(NewKey(view, token)), 200, {"Pragma": "no-cache"})
 
 
 def _document(key: KeyView) -> dict[str, Any]:

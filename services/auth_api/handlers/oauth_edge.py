@@ -27,9 +27,8 @@ from shared.web.body import (
     read_body,
     require_media_type,
 )
-from shared.web.edge import request_id_of
+from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Failure, Problem
-from shared.web.peer import peer_of
 from shared.web.surfaces import oauth_error_body
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}

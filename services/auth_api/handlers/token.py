@@ -24,8 +24,7 @@ from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_toke
 from services.auth_api.resources import Resources
 from services.auth_api.token.exchange import exchange_code, new_exchange
 from shared.errors import StoreUnavailable
-from shared.web.edge import request_id_of
-from shared.web.peer import peer_of
+from shared.web.edge import peer_of, request_id_of
 
 ANSWER_SECONDS: Final = 3.4
 """By then the answer is known, whatever hangs; a 503 is on its way within 4 s."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from services.auth_api.grants.connected_apps import disconnect_app, list_apps, revoke_access
-from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key
+from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key, rotate_key
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
     LIVE,
@@ -20,7 +20,8 @@ from shared.contracts.access import (
     RevokeOwnKey,
     RotateOwnKey,
 )
-from shared.contracts.keys import ChangeKey, KeyChanged, KeyView, RotateKey
+from shared.contracts.authorization import MintedDigests
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 
 LARGEST_ACCESS: Final = 60_000
@@ -67,10 +68,14 @@ async def revoke_own_key(resources: Resources, user: SessionUser, command: Revok
 
 
 async def rotate_own_key(resources: Resources, user: SessionUser, command: RotateOwnKey) -> OwnKeyChanged:
-    """Puts the key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
-    rotation = RotateKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
-    changed = await resources.bus.request(rotation)
-    return OwnKeyChanged(changed=changed)
+    """Puts a key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
+    first = MintedDigests(key_id=command.new_key_id, digest=command.new_digest)
+    replacements = (first, *command.later)
+    return OwnKeyChanged(
+        changed=await rotate_key(
+            resources, user.user_id, command.key_id, command.overlap_seconds, replacements
+        )
+    )
 
 
 def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:

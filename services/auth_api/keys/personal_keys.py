@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
-from services.auth_api.token.idempotency import derive_key
 from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
     ChangeKey,
     IssueKey,
@@ -23,8 +24,6 @@ from shared.key_file import render_key_file
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new key."""
-_GENERATIONS: Final = 8
-"""How often one key may be rotated: its overlap with a replacement may be followed by another replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,34 +135,36 @@ async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
 
 
 async def rotate_key(
-    resources: Resources, user_id: int, key_id: str, overlap_seconds: int, idempotency_key: str | None = None
-) -> tuple[KeyChanged, NewKey | None]:
+    resources: Resources,
+    user_id: int,
+    key_id: str,
+    overlap_seconds: int,
+    replacements: Iterable[MintedKey | MintedDigests],
+) -> KeyChanged:
     """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
 
-    The new key follows from the old one and the ``Idempotency-Key``, so that a retry after a lost answer gives the same
-    one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets another.
+    ``replacements`` are derived from the old key and the request (``derive_replacements``), so that a retry after a lost
+    answer gives the same one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets the
+    next.
 
     Raises:
         StoreUnavailable: the issuer does not answer; the same request may be sent again.
     """
-    changed = KeyChanged(outcome="not_found")
-    for generation in range(_GENERATIONS):
-        minted = derive_key(resources.settings, "rotation", key_id, idempotency_key or "", str(generation))
-        changed = await resources.bus.request(
-            RotateKey(
-                key_id=key_id,
-                user_id=user_id,
-                overlap_seconds=overlap_seconds,
-                new_key_id=minted.key_id,
-                new_digest=minted.digest,
-            )
+    for minted in replacements:
+        rotation = RotateKey(
+            key_id=key_id,
+            user_id=user_id,
+            overlap_seconds=overlap_seconds,
+            new_key_id=minted.key_id,
+            new_digest=minted.digest,
         )
+        changed = await resources.bus.request(rotation)
         if changed.outcome != "done" or changed.key is None:
-            return changed, None
+            return changed
         young = changed.key.created_on > resources.clock.now() - RETRY_MS
         if young and changed.key.status not in ("revoked", "expired"):
-            return changed, NewKey(changed.key, minted.token)
-    return changed.model_copy(update={"outcome": "conflict", "key": None}), None
+            return changed
+    return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")
 
 
 def _mint(resources: Resources) -> MintedKey:

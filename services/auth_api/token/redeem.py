@@ -13,6 +13,7 @@ from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, Red
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.rate_limit import CLIENT_PEER
 from services.auth_api.resources import Resources
+from shared import failpoints
 from shared.bus import RemoteFailure
 from shared.contracts.keys import IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -99,7 +100,8 @@ async def redeem(
             fields=prepared.fields,
         )
         if found.record is not None and found.outcome == "spent":
-            await failpoint("auth_api.exchange.redeemed")
+            if failpoints.ARMED:
+                await failpoint("auth_api.exchange.redeemed")
             return found.record, await prepared.reply()
     except BaseException as error:
         prepared.abandon()

@@ -19,9 +19,8 @@ from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErro
 from services.consent_ui.visitor import Visitor
 from shared.contracts.authorization import PrepareAuthorization, PreparedAuthorization, Surface
 from shared.web.body import parse_pairs
-from shared.web.edge import request_id_of
+from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
-from shared.web.peer import peer_of
 from shared.web.redirects import see_other
 
 DECIDE: Final = "/oauth/decide"

@@ -133,6 +133,22 @@ async def test_a_stream_that_nobody_reads_is_kept_short(
         assert await bus.redis.execute("XLEN", EVENTS) == left + 500
 
 
+async def test_what_the_previous_release_told_nobody_leaves_the_memory(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream of keys' events stays behind after the upgrade; what is a day old is dropped, and none is made anew."""
+    old = names.event_stream("events.keys")
+    async with open_bus(valkey) as bus:
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("EXISTS", old) == 0
+        await asyncio.gather(*(bus.redis.execute("XADD", old, "*", "t", "key.issued") for _ in range(500)))
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("XLEN", old) == 500
+        monkeypatch.setattr("shared.bus.janitor.LEAST_EVENT_AGE_MS", -60_000)
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("XLEN", old) <= 100
+
+
 async def test_the_janitor_removes_members_that_are_gone_unless_they_hold_something(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

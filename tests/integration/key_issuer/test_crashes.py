@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from services.key_issuer.revocation import revoke_key
 from shared.bus import Bus
 from shared.contracts.keys import RevokeKey
 from shared.errors import StoreUnavailable
-from tests.harness.processes import clean_environ
+from tests.harness.processes import LATCHKEY, clean_environ
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, open_bus, open_desk, until
 from tests.integration.key_issuer.gate import gate_to
@@ -31,8 +30,7 @@ TAKE_OVER_SECONDS = 45.0
 async def issuer_process(stores: Stores, failpoint: str) -> AsyncIterator[Process]:
     """A process of key_issuer that dies, once, at this moment."""
     process = await create_subprocess_exec(
-        sys.executable,
-        *("-m", "services.key_issuer", "--port", str(free_port())),
+        *(LATCHKEY, "serve", "key-issuer", "--port", str(free_port())),
         env=clean_environ(
             {
                 **stores.environment(),

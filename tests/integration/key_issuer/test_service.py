@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientError
 
+from shared.bus.names import commands
 from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     ChangeKey,
@@ -15,13 +16,14 @@ from shared.contracts.keys import (
     ListKeys,
     RevokeCode,
     RevokeHolding,
+    RevokeKey,
     RevokeToken,
     RotateKey,
     SummarizeUsage,
 )
 from shared.errors import StoreUnavailable
 from tests.harness.stores import Servers, Stores, fresh_stores
-from tests.integration.key_issuer.conftest import Desk, command, mint, open_desk, until
+from tests.integration.key_issuer.conftest import Desk, command, mint, open_bus, open_desk, until
 from tests.integration.key_issuer.gate import gate_to
 
 
@@ -69,6 +71,42 @@ async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> No
     rows = await desk.sql("SELECT status FROM api_keys WHERE user_id = 501")
     assert [row["status"] for row in rows] == ["revoked"]
     assert await desk.check(key.token) == 401
+
+
+async def test_what_takes_back_waits_behind_no_issue(servers: Servers) -> None:
+    """With 2,000 issues before it: a revocation, a pause, and the replay of a code whose own issue comes last of all."""
+    async with fresh_stores(servers) as stores, open_bus(stores) as bus:
+        async with open_desk(stores) as desk:
+            revoked, paused = await desk.make(user_id=700), await desk.make(user_id=700)
+        orders = [command(mint(), user_id=700 + number % 400) for number in range(2000)]
+        await asyncio.gather(*(bus.send(order) for order in orders))
+        last = orders[-1]
+        assert last.code_digest is not None
+        assert last.client_id is not None
+        taking_back = asyncio.gather(
+            bus.request(RevokeKey(key_id=revoked.key_id, user_id=700, reason="owner"), 20),
+            bus.request(ChangeKey(key_id=paused.key_id, user_id=700, status="paused"), 20),
+            bus.request(
+                RevokeCode(code_digest=last.code_digest, client_id=last.client_id, user_id=last.user_id), 20
+            ),
+        )
+
+        async def waiting() -> int:
+            length: int = await bus.redis.execute("XLEN", commands("key_issuer"))
+            return length
+
+        assert await waiting() == 2000
+        async with open_desk(stores) as desk:
+            ended, changed, replayed = await taking_back
+            assert await waiting() > 1000
+            assert (ended.revoked, changed.outcome, replayed.found) == ((revoked.key_id,), "done", 0)
+
+            async def are_made() -> bool:
+                return await waiting() == 0
+
+            await until(are_made, 30)
+            (row,) = await desk.sql("SELECT end_reason FROM api_keys WHERE key_id = $1", last.key_id)
+            assert row["end_reason"] == "code_replayed"
 
 
 @pytest.mark.parametrize(("user_id", "client_id"), [(600, None), (None, "CXDeleted"), (602, "CXLeft")])

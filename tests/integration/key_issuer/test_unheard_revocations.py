@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,7 +18,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from deploy.embedded.ports import free_port
 from shared.api_key import MintedKey
-from tests.harness.processes import clean_environ, command
+from tests.harness.processes import LATCHKEY, clean_environ, command
 from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.conftest import Valkey
 from tests.integration.key_issuer.conftest import URL, Desk, open_desk, until
@@ -158,8 +157,7 @@ async def third_process(stores: Stores) -> AsyncIterator[tuple[int, str]]:
     """A replica in a process of its own: its id and address."""
     port = free_port()
     process = await create_subprocess_exec(
-        sys.executable,
-        *("-m", "services.key_issuer", "--port", str(port)),
+        *(LATCHKEY, "serve", "key-issuer", "--port", str(port)),
         env=clean_environ({**stores.environment(), "LATCHKEY_PUBLIC_URL": URL}),
         stdout=DEVNULL,
         stderr=DEVNULL,
