@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from shared.contracts.base import Message, MessageType
-from shared.contracts.keys import KeyChanged, KeyStatus, KeyView
+from shared.contracts.keys import Digest, KeyChanged, KeyId, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, Milliseconds
 
@@ -118,5 +118,5 @@ class RotateOwnKey(PersonalCommand[OwnKeyChanged]):
 
     key_id: str
     overlap_seconds: int
-    new_key_id: str
-    new_digest: str
+    new_key_id: KeyId
+    new_digest: Digest

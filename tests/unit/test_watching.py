@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.metrics import AuthMetrics
-from services.key_issuer.metrics import IssuerMetrics
+from services.key_issuer.verification import IssuerMetrics
 from shared.bus.metrics import BusMetrics
 from shared.telemetry.metrics import Metrics
 from shared.web.health import add_health
