@@ -12,9 +12,10 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
-    note_refusal,
+    note,
     oauth_endpoint,
     read_parameters,
+    refusals_noted,
 )
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
@@ -23,11 +24,9 @@ from services.auth_api.oauth.authorization_request import (
     check_request,
     target_of,
 )
-from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pushed_request import KNOWN, check_pushable
 from services.auth_api.resources import Resources
-from shared.web.edge import request_id_of
 
 _STEP: Final = "par"
 
@@ -38,15 +37,10 @@ async def push_request(request: web.Request) -> web.StreamResponse:
     resources = request.app[RESOURCES]
     parameters = await read_parameters(request, KNOWN)
     client = await authenticated_client(request, parameters, _STEP)
-    try:
+    with refusals_noted(request, client, _STEP):
         question = _checked(resources, parameters, client)
-    except OAuthError as error:
-        note_refusal(resources, client, _STEP, error, request)
-        raise
     response = await push(resources, client.client_id, question)
-    resources.activity_log.note(
-        client.client_id, _STEP, "the request was kept", request_id=request_id_of(request)
-    )
+    note(request, client, _STEP, "the request was kept")
     return json_answer(response, status=201)
 
 

@@ -1,4 +1,8 @@
-"""A person's keys: made here at the edge, kept by key_issuer; only digests go there."""
+"""A person's keys: made here at the edge, kept by key_issuer; only digests go there.
+
+Everything here raises ``StoreUnavailable`` where a store or the issuer does not answer: then there is no new live key, and
+whether a change was made is unknown; the same request may be sent again.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +51,7 @@ class ConsentWithdrawnError(Exception):
 
 
 async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
-    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200."""
     reply = await resources.bus.request(ListKeys(user_id=user_id))
     return reply.keys
 
@@ -68,7 +68,6 @@ async def create_key(
 
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
-        StoreUnavailable: the issuer does not answer; there is no live key.
     """
     now = resources.clock.now()
     return await _issue(
@@ -92,7 +91,6 @@ async def create_key_file(
     Raises:
         ConsentWithdrawnError: account, app or client ended meanwhile.
         ClientGoneError: the client was deleted meanwhile.
-        StoreUnavailable: PostgreSQL or the issuer does not answer; there is no live key.
     """
     client = await resources.clients.find(client_id)
     if client is None:
@@ -116,20 +114,12 @@ async def create_key_file(
 
 
 async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
-    """Renames, pauses, resumes, narrows a key, or lets it expire sooner.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
-    """
+    """Renames, pauses, resumes, narrows a key, or lets it expire sooner."""
     return await resources.bus.request(change)
 
 
 async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
-    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key."""
     command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
     return (await resources.bus.request(command)).found > 0
 
@@ -146,9 +136,6 @@ async def rotate_key(
     ``replacements`` are derived from the old key and the request (``derive_replacements``), so that a retry after a lost
     answer gives the same one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets the
     next.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; the same request may be sent again.
     """
     for minted in replacements:
         rotation = RotateKey(
@@ -167,10 +154,6 @@ async def rotate_key(
     return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")
 
 
-def _mint(resources: Resources) -> MintedKey:
-    return mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
-
-
 async def _issue(
     resources: Resources,
     user: SessionUser,
@@ -181,7 +164,8 @@ async def _issue(
     expires_on: int | None,
     now: int,
 ) -> NewKey:
-    minted = _mint(resources)
+    settings = resources.settings
+    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
     command = IssueKey(
         key_id=minted.key_id,
         digest=minted.digest,
