@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from services.consent_ui.display_names import homepage_of, initial, readable, suspicion
+from services.consent_ui.moments import ago, date_field, day_of, minute_of, time_of
 from services.consent_ui.redirect_target import describe_redirect
-from services.consent_ui.views.moments import ago, date_field, day_of, minute_of, time_of
-from services.consent_ui.views.permissions import permission_groups, permission_lines
 from shared.api_key import masked
 from shared.clock import Clock
 from shared.contracts.keys import KeyView
-from shared.permissions import Catalogue
+from shared.permissions import Access, Catalogue, Permission
 from shared.settings import Settings
 
 STALE_MS: Final = 90 * 86_400_000
 """A key that was not used for longer than this had better be taken back."""
+_GROUPS: Final[tuple[tuple[Access, str], ...]] = (
+    ("read", "See"),
+    ("change", "Add and change"),
+    ("delete", "Delete for good"),
+)
+
+
+class PermissionGroup(NamedTuple):
+    """The permissions of one kind of access."""
+
+    access: Access
+    title: str
+    lines: tuple[Permission, ...]
 
 
 def make_filters(
@@ -42,10 +54,30 @@ def make_filters(
         "minute": minute_of,
         "time": time_of,
         "ago": lambda on: ago(on, clock.now()),
+        "is_ahead": lambda on: on > clock.now(),
         "is_stale": is_stale,
         "download": download_address,
         "rows": rows_of,
     }
+
+
+def permission_lines(catalogue: Catalogue, names: Iterable[str]) -> tuple[Permission, ...]:
+    """The permissions as they are explained to people, in the given order.
+
+    An older key may hold what the site's catalogue no longer explains.
+    """
+    gone = "This site no longer describes this permission."
+    return tuple(catalogue.get(name) or Permission(name, name, gone, "change") for name in names)
+
+
+def permission_groups(catalogue: Catalogue, names: Iterable[str]) -> tuple[PermissionGroup, ...]:
+    """The permissions by kind of access, without empty groups."""
+    lines = permission_lines(catalogue, names)
+    groups = (
+        PermissionGroup(access, title, tuple(line for line in lines if line.access == access))
+        for access, title in _GROUPS
+    )
+    return tuple(group for group in groups if group.lines)
 
 
 def download_address(content: str) -> str:

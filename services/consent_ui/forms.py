@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.pages import OVERLAPS
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import required_session, session_of
 from shared.plain_text import is_visible
@@ -48,6 +49,17 @@ class PageForm:
     def many(self, name: str) -> tuple[str, ...]:
         """The values of a field that may be there several times, like the boxes of a list."""
         return tuple(self.values.get(name, ()))
+
+    def overlap(self) -> int:
+        """The seconds that an old secret or key is to work on.
+
+        Raises:
+            Problem: 400, they are none of ``OVERLAPS``.
+        """
+        chosen = self.one("overlap")
+        if chosen not in map(str, OVERLAPS):
+            raise Problem(400, "The form does not say when the old one ends.")
+        return int(chosen)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The lines of a text field that are not empty."""

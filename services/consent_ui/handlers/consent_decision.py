@@ -16,11 +16,10 @@ from services.consent_ui.forms import (
     read_own_form,
     stale_form,
 )
-from services.consent_ui.handlers.consent_request import answer_request
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
 from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
-from services.consent_ui.views.consent import DECIDE_FORM
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
 from shared.key_file import render_key_file

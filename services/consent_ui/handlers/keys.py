@@ -8,13 +8,12 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.form_errors import NO_ERRORS, FormErrors
 from services.consent_ui.forms import read_page_form
+from services.consent_ui.moments import date_field
+from services.consent_ui.pages import OVERLAPS, Visitor
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
-from services.consent_ui.views.clients import OVERLAPS
-from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.moments import date_field
-from services.consent_ui.visitor import Visitor
 from shared.api_key import derive_replacements
 from shared.contracts.access import OwnKeyChanged, ReadAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.authorization import MintedDigests
@@ -44,7 +43,6 @@ class KeyPageView:
     """Of the app that holds it, as its developer chose it."""
     errors: FormErrors = NO_ERRORS
     earliest: str = ""
-    overlaps: tuple[tuple[int, str], ...] = OVERLAPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +100,15 @@ async def rotate(request: web.Request) -> web.Response:
     """``POST /keys/{keyID}/rotate``: the new key; the same form sent again within minutes shows the same one."""
     resources = request.app[RESOURCES]
     form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
-    overlaps = {str(seconds): (seconds, words) for seconds, words in OVERLAPS}
-    if form.one("overlap") not in overlaps:
-        raise Problem(400, "The form does not say when the old key ends.")
-    seconds, words = overlaps[form.one("overlap")]
+    overlap = form.overlap()
     settings, key_id = resources.settings, key_id_in(form.one("key_id"))
     first, *later = minted = derive_replacements(
-        settings.secret, settings.key_prefix, settings.public_url, key_id, f"page {seconds}"
+        settings.secret, settings.key_prefix, settings.public_url, key_id, f"page {overlap}"
     )
     command = RotateOwnKey(
         session=required_session(request),
         key_id=key_id,
-        overlap_seconds=seconds,
+        overlap_seconds=overlap,
         new_key_id=first.key_id,
         new_digest=first.digest,
         later=tuple(MintedDigests(key_id=each.key_id, digest=each.digest) for each in later),
@@ -126,7 +121,7 @@ async def rotate(request: web.Request) -> web.Response:
         changed.key,
         changed.key.identifier if changed.key.client_id else None,
         next(each.token for each in minted if each.key_id == changed.key.key_id),
-        old_key_note=f"The old key ends {words}. Put the new one in its place.",
+        old_key_note=f"The old key ends {OVERLAPS[overlap]}. Put the new one in its place.",
     )
     return resources.pages.respond("new_key.html", view, visitor=visitor)
 

@@ -8,22 +8,15 @@ from typing import Any, Final
 import orjson
 
 from services.consent_ui.error_pages import MessageView
-from services.consent_ui.handlers.consent_request import DeviceView
+from services.consent_ui.form_errors import FormError, FormErrors
+from services.consent_ui.handlers.consent_request import ConsentView, DeviceView
+from services.consent_ui.handlers.developer import ClientFormView, ClientPageView, ClientSecretView
 from services.consent_ui.handlers.keys import KeyPageView, NewKeyView
+from services.consent_ui.handlers.public import ApiView
 from services.consent_ui.handlers.sign_in import SignInView
-from services.consent_ui.views.api import ApiView
-from services.consent_ui.views.clients import (
-    ClientDeleteView,
-    ClientFormView,
-    ClientListView,
-    ClientPageView,
-    ClientSecretView,
-)
-from services.consent_ui.views.consent import ConsentView
-from services.consent_ui.views.form_errors import FormError, FormErrors
 from shared.contracts.access import Access, ConnectedApp
 from shared.contracts.authorization import ConsentRequest
-from shared.contracts.clients import Attempt, ClientFields, ClientView
+from shared.contracts.clients import OVERLAP_USED, Attempt, ClientFields, ClientList, ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
 from shared.permissions import Permission
@@ -43,7 +36,7 @@ _CLIENT: Final = ClientView(
     author_name=EVIL,
     redirect_uris=(EVIL,),
     requested_permissions=("submit_score", EVIL),
-    old_secret_until=1,
+    old_secret_until=2**42,
     api_key_format=EVIL,
     api_key_filename=EVIL,
     webhook_uri=EVIL,
@@ -124,19 +117,19 @@ _API: Final = {
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "api.html": (ApiView(_API),),
     "client.html": (
-        ClientPageView(_CLIENT, EVIL, (_ATTEMPT,), has_old_secret=True, old_secret_used_on=1),
-        ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, None),
-        ClientPageView(_CLIENT, EVIL, (), refusals_only=True, has_old_secret=True),
+        ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
+        ClientPageView(_CLIENT.model_copy(update={"public": True}), None),
+        ClientPageView(_CLIENT, (), refusals_only=True),
     ),
-    "client_delete.html": (ClientDeleteView(EVIL, EVIL, EVIL),),
-    "client_edit.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS, EVIL),),
-    "client_new.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS), ClientFormView(ClientFields(), _LINES, EVIL)),
+    "client_delete.html": (_CLIENT,),
+    "client_edit.html": (ClientFormView(_FIELDS, _LINES, _ERRORS, EVIL),),
+    "client_new.html": (ClientFormView(_FIELDS, _LINES, _ERRORS), ClientFormView(ClientFields(), _LINES)),
     "client_secret.html": (
-        ClientSecretView(_CLIENT, EVIL, is_new=True, overlap=EVIL),
-        ClientSecretView(_CLIENT.model_copy(update={"redirect_uris": ()}), None, is_new=False, overlap=EVIL),
+        ClientSecretView(_CLIENT, EVIL),
+        ClientSecretView(_CLIENT.model_copy(update={"redirect_uris": ()}), None, overlap=3600),
     ),
     "consent.html": (_CONSENT, _FROM_DEVICE),
-    "developer.html": (ClientListView((_CLIENT,)), ClientListView(())),
+    "developer.html": (ClientList(clients=(_CLIENT,)), ClientList()),
     "device.html": (DeviceView(_ERRORS, EVIL),),
     "disconnect.html": (_APP,),
     "file_flow.html": (_CONSENT,),

@@ -1,11 +1,20 @@
-"""The description of the REST interface that auth_api serves, as the page about it goes through it."""
+"""What is the same for everybody: the REST interface as a page, without scripts, and the static files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import orjson
+from aiohttp import web
+
+import shared
+from services.consent_ui.resources import RESOURCES
+
+_DOCUMENT: Final = Path(shared.__file__).with_name("openapi.json")
 _CREDENTIALS: Final = {
     "session": "session cookie",
     "client": "client id and secret",
@@ -26,7 +35,7 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ApiView:
-    """The OpenAPI document, and what a reader wants of it in other words."""
+    """The OpenAPI document that auth_api serves, and what a reader wants of it in other words."""
 
     document: Mapping[str, Any]
 
@@ -65,6 +74,30 @@ class ApiView:
         if schema.get("type") == "array":
             return self._resolved(schema["items"])
         return [one for option in schema.get("anyOf", ()) for one in self._resolved(option)] or (schema,)
+
+
+async def api_page(request: web.Request) -> web.Response:
+    """``GET /developer/api``: the interface, from our own origin."""
+    return request.app[RESOURCES].pages.respond("api.html", _view())
+
+
+async def static(request: web.Request) -> web.Response:
+    """``GET /static/{name}``: one of our files, under a name that holds its hash: a browser asks for each once."""
+    assets, name = request.app[RESOURCES].assets.values(), request.match_info["name"]
+    asset = next((asset for asset in assets if asset.name == name), None)
+    if asset is None:
+        raise web.HTTPNotFound
+    return web.Response(
+        body=asset.content,
+        content_type=asset.media_type,
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )
+
+
+@cache
+def _view() -> ApiView:
+    return ApiView(orjson.loads(_DOCUMENT.read_bytes()))
 
 
 def _name(schema: Mapping[str, Any]) -> str:
