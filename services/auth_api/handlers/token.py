@@ -18,11 +18,11 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_token_request, token_response
 from services.auth_api.resources import Resources
 from services.auth_api.token.exchange import exchange_code, new_exchange
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.errors import StoreUnavailable
 from shared.web.edge import request_id_of
 from shared.web.peer import peer_of
