@@ -195,7 +195,7 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _table(report: _Report) -> str:
-    row = "{:<14}{:>9}{:>12}{:>9}{:>9}{:>14}{:>11}"
+    row = "{:<16}{:>9}{:>12}{:>9}{:>9}{:>14}{:>11}"
     lines = [row.format("stream", "backlog", "oldest ms", "pending", "delayed", "dead letters", "consumers")]
     for queue in report.bus.queues if report.bus else ():
         numbers = (queue.backlog, queue.oldest_ms, queue.pending, queue.delayed, queue.dead_letters)

@@ -219,7 +219,7 @@ def _examine_queue(notes: Notes, queue: QueueStatus) -> None:
         f"backlog {queue.backlog}, pending {queue.pending}, put aside {queue.delayed}, "
         f"dead letters {queue.dead_letters}, readers {queue.consumers}"
     )
-    service = queue.stream.split(".")[-1]
+    service = queue.stream.split(".")[-1].partition(":")[0]
     if queue.dead_letters:
         notes.problem(
             queue.stream, detail, "Read them: `latchkey bus dead-letters list`; then replay or drop each."

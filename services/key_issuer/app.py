@@ -10,11 +10,10 @@ import structlog
 from aiohttp import web
 
 from services.key_issuer import routes
-from services.key_issuer.consumer import make_consumer, make_event_consumer
-from services.key_issuer.handlers.application import RESOURCES
+from services.key_issuer.consumer import make_consumers, make_event_consumer
 from services.key_issuer.issuance import warm_up
 from services.key_issuer.last_use import LastUse
-from services.key_issuer.resources import SERVICE, make_resources
+from services.key_issuer.resources import RESOURCES, SERVICE, make_resources
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.errors import StoreUnavailable
@@ -54,7 +53,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
 async def _running(application: web.Application) -> AsyncIterator[None]:
     resources = application[RESOURCES]
     bus, issuer = resources.bus, resources.issuer
-    commands, events = make_consumer(bus, issuer), make_event_consumer(bus, issuer)
+    consumers = (*make_consumers(bus, issuer), make_event_consumer(bus, issuer))
     answering, background = Supervisor(), Supervisor()
     await warm_up(issuer)
     await bus.start()
@@ -63,11 +62,11 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     background.run("last use", resources.last_use.run)
     background.run("janitor", Janitor(bus).run)
     background.run("purge", Purge(issuer.database, _kept_days(resources.settings)).run)
-    answering.run("commands", commands.run)
-    answering.run("events", events.run)
+    for consumer in consumers:
+        answering.run(consumer.keys.stream, consumer.run)
     yield
-    commands.stop()
-    events.stop()
+    for consumer in consumers:
+        consumer.stop()
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await _write_last_uses(resources.last_use)

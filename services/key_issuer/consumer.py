@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from services.key_issuer.changes import change_key
+from services.key_issuer.changes import change_key, rotate_key
 from services.key_issuer.issuance import issue_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.listing import list_keys, summarize_usage
 from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_holding, revoke_key, revoke_token
-from services.key_issuer.rotation import rotate_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     AbandonKey,
     ChangeKey,
@@ -26,6 +25,7 @@ from shared.contracts.keys import (
     RevokeToken,
     RotateKey,
     SummarizeUsage,
+    TakesBack,
 )
 
 QUEUE: Final = "key_issuer"
@@ -56,17 +56,21 @@ _ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
 )
 
 
-def make_consumer(bus: Bus, issuer: Issuer) -> Consumer:
-    """The commands to this service."""
+def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
+    """The commands to this service, and those that take keys back: an issue that waits delays none of them.
+
+    The ordinary stream takes these too: the previous release knows no other.
+    """
     handlers = [handler(message, _handled(issuer, use), batch=True) for message, use in _IN_BATCHES]
     handlers += [handler(message, _handled(issuer, use)) for message, use in _ONE_BY_ONE]
-    return Consumer(bus, QUEUE, handlers, batch=BATCH)
+    first = [each for each in handlers if issubclass(each.message, TakesBack)]
+    return Consumer(bus, QUEUE, handlers, batch=BATCH), Consumer(bus, TakesBack.queue, first, batch=BATCH)
 
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(HoldingEnded, _handled(issuer, revoke_holding))]
-    return EventConsumer(bus, HoldingEnded.stream, QUEUE, handlers)
+    handlers = [handler(GrantRevoked, _handled(issuer, revoke_holding))]
+    return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)
 
 
 def _handled(issuer: Issuer, use_case: UseCase) -> Callable[[Any, Any], Awaitable[Any]]:

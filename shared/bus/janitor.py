@@ -43,6 +43,8 @@ class Janitor:
         for stream in names.EVENT_STREAMS:
             await self._trim(names.event_stream(stream))
             await self._remove_gone(names.event_stream(stream))
+        # The previous release writes it for no reader. Deleted, its relay would fill it anew as long as it runs.
+        await self._trim(names.event_stream("events.keys"))
 
     async def _measure(self, queue: str) -> None:
         metrics = self._bus.metrics

@@ -1,17 +1,20 @@
 """The names of streams and keys. What stands in braces decides the slot in a Redis Cluster.
 
-Each service has one command stream (``:0`` is part of its name since 0.1.0): one server does far more than is asked of it.
+Each service has one command stream (``:0`` is part of its name since 0.1.0), and key_issuer a second one for what takes
+keys back, which waits behind no issue. Its name begins as the first one's does, so the same rights suffice for both.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
-EVERY_QUEUE: Final = ("key_issuer", "auth_api")
+EVERY_QUEUE: Final = ("key_issuer:first", "key_issuer", "auth_api")
 EVENT_STREAMS: Final = ("events.auth",)
 BROADCASTS: Final = ("revocations",)
 
 
+@cache
 def commands(queue: str) -> str:
     """The command stream of a service; its length is the backlog."""
     return f"lk:{{{queue}:0}}:commands"

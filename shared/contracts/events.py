@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from shared.contracts.base import Event
 
+RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected"]
+
 
 class KeysNarrowed(Event):
     """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
@@ -18,7 +20,7 @@ class KeysNarrowed(Event):
     """When the narrowing was committed; the revoke → refused histogram measures from here."""
 
 
-class HoldingEnded(Event):
+class GrantRevoked(Event):
     """A client was deleted, a user disabled or an app disconnected: its keys must end (also after a crash)."""
 
     type: ClassVar[str] = "holding.ended"
@@ -27,4 +29,4 @@ class HoldingEnded(Event):
     user_id: int | None
     client_id: str | None
     before: int
-    reason: Literal["client_deleted", "user_disabled", "app_disconnected"]
+    reason: RevocationReason

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Done, Message, MessageType
+from pydantic import Field, StringConstraints
+
+from shared.contracts.base import Command, Done, Message, MessageType, ReplyT
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
+
+
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{16}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hex."""
+Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+"""What every store can hold."""
+Name = Annotated[Text, StringConstraints(min_length=1)]
+PublicName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,100}$")]
+ScopeToken = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
+"""RFC 6749 §3.3."""
+MOST_ABANDONED: Final = 100
+
+Number = Annotated[int, Field(gt=0, lt=2**63)]
+
+
+class KeyCommand(Command[ReplyT]):
+    """What key_issuer is asked for; commands wait for those that came before them."""
+
+    queue: ClassVar[str] = "key_issuer"
+
+
+class TakesBack(Command[ReplyT]):
+    """What makes keys worth less: it waits behind no issue and is refused by no backlog, so it has a stream of its own.
+
+    Nothing here depends on coming after the issue of the key it is about: what comes first leaves a mark, which the
+    issue then finds.
+    """
+
+    queue: ClassVar[str] = "key_issuer:first"
+    always_passes: ClassVar[bool] = True
 
 
 class KeyView(Message):
@@ -40,24 +73,23 @@ class IssueKeyReply(Message):
     key: KeyView | None = None
 
 
-class OrderKey(Command[IssueKeyReply]):
+class OrderKey(KeyCommand[IssueKeyReply]):
     """The part of an ``IssueKey`` that the requester of a code's key knows.
 
     What the person consented to is attached from the code's record by the script that spends the code.
     """
 
     type: ClassVar[str] = "key.issue"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = IssueKeyReply
 
-    key_id: str
-    digest: str
-    """SHA-256 of the key in hex; the issuer adds its pepper."""
-    code_digest: str | None
+    key_id: KeyId
+    digest: Digest
+    """Of the key; the issuer adds its pepper."""
+    code_digest: Digest | None
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
-    abandoned: tuple[str, ...] = ()
+    abandoned: tuple[KeyId, ...] = Field((), max_length=MOST_ABANDONED)
     """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
-    identifier: str
+    identifier: Name
     """What the key is called where the person gave it no ``label``."""
     origin: KeyOrigin
     shown: bool = True
@@ -65,29 +97,32 @@ class OrderKey(Command[IssueKeyReply]):
 
 
 class IssueKey(OrderKey):
-    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``.
 
-    user_id: int
-    username: str
-    client_id: str | None
-    label: str | None = None
+    What is out of bounds is no ``IssueKey``: the sender cannot make it, and the issuer, which does not believe that
+    everything on the bus was checked, cannot read it.
+    """
+
+    user_id: Number
+    username: PublicName
+    client_id: PublicName | None
+    label: Name | None = None
     """What the person calls the device or place that the key is for."""
-    permissions: tuple[str, ...]
-    expires_on: int | None = None
-    consented_on: int
+    permissions: tuple[ScopeToken, ...] = Field(min_length=1)
+    expires_on: Number | None = None
+    consented_on: Number
     """When the person agreed; a later revocation of the grant refuses the key."""
-    binding: dict[str, str] | None = None
+    binding: dict[Text, Text] | None = Field(None, max_length=20)
     """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
 
 
-class AbandonKey(Command[Done]):
+class AbandonKey(KeyCommand[Done]):
     """Nobody will ever hold this key: its requester was answered 503 and the code was given back.
 
     The key ends, or is refused where its issue comes later; the code's next issue takes the code over. No reply.
     """
 
     type: ClassVar[str] = "key.abandon"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
     always_passes: ClassVar[bool] = True
 
@@ -95,11 +130,10 @@ class AbandonKey(Command[Done]):
     code_digest: str
 
 
-class ConfirmDelivery(Command[Done]):
+class ConfirmDelivery(KeyCommand[Done]):
     """Only the previous release sends it, which runs beside this one during an upgrade; there is nothing to do."""
 
     type: ClassVar[str] = "key.confirm"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = Done
 
     key_ids: tuple[str, ...]
@@ -112,42 +146,36 @@ class KeysRevoked(Message):
     revoked: tuple[str, ...]
 
 
-class RevokeKey(Command[KeysRevoked]):
+class RevokeKey(TakesBack[KeysRevoked]):
     """Revoke one key by its id; ``user_id`` restricts it to that person's."""
 
     type: ClassVar[str] = "key.revoke"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int | None
     reason: str
 
 
-class RevokeToken(Command[KeysRevoked]):
+class RevokeToken(TakesBack[KeysRevoked]):
     """Revoke the key with this digest if it belongs to the client (RFC 7009 §2.1)."""
 
     type: ClassVar[str] = "key.revoke-token"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     digest: str
     client_id: str
 
 
-class RevokeCode(Command[KeysRevoked]):
+class RevokeCode(TakesBack[KeysRevoked]):
     """A code was presented again: its key dies, also one whose row comes later (RFC 6749 §4.1.2).
 
     ``user_id`` is ``None`` where Redis has forgotten the code; then only a committed row of ``client_id`` counts.
     """
 
     type: ClassVar[str] = "key.revoke-code"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     code_digest: str
     client_id: str
@@ -156,16 +184,14 @@ class RevokeCode(Command[KeysRevoked]):
     """What the request presents; each must equal what the row is bound to. `None` where auth_api compared it already."""
 
 
-class RevokeHolding(Command[KeysRevoked]):
+class RevokeHolding(TakesBack[KeysRevoked]):
     """End every key of a person, of a client, or of both together, consented to at or before ``before``.
 
     Also refuses keys of such consents whose issue is still on its way. At least one of the two is given.
     """
 
     type: ClassVar[str] = "key.revoke-holding"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeysRevoked
-    always_passes: ClassVar[bool] = True
 
     user_id: int | None
     client_id: str | None
@@ -179,11 +205,10 @@ class KeyList(Message):
     keys: tuple[KeyView, ...]
 
 
-class ListKeys(Command[KeyList]):
+class ListKeys(KeyCommand[KeyList]):
     """The keys of a person."""
 
     type: ClassVar[str] = "key.list"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyList
 
     user_id: int
@@ -205,11 +230,10 @@ class UsageSummary(Message):
     clients: tuple[ClientUsage, ...]
 
 
-class SummarizeUsage(Command[UsageSummary]):
+class SummarizeUsage(KeyCommand[UsageSummary]):
     """What each client holds of a person; for the connected apps."""
 
     type: ClassVar[str] = "key.summarize-usage"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = UsageSummary
 
     user_id: int
@@ -224,13 +248,11 @@ class KeyChanged(Message):
     detail: str | None = None
 
 
-class ChangeKey(Command[KeyChanged]):
+class ChangeKey(TakesBack[KeyChanged]):
     """Rename, pause, resume, narrow, or expire a person's key sooner; ``None`` leaves a field as it is."""
 
     type: ClassVar[str] = "key.change"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
-    always_passes: ClassVar[bool] = True
 
     key_id: str
     user_id: int
@@ -240,15 +262,14 @@ class ChangeKey(Command[KeyChanged]):
     expires_on: int | None = None
 
 
-class RotateKey(Command[KeyChanged]):
+class RotateKey(KeyCommand[KeyChanged]):
     """A new key in the same grant; the old one's expiry moves to ``overlap_seconds`` from now, never later."""
 
     type: ClassVar[str] = "key.rotate"
-    queue: ClassVar[str] = "key_issuer"
     replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str
     user_id: int
     overlap_seconds: int
-    new_key_id: str
-    new_digest: str
+    new_key_id: KeyId
+    new_digest: Digest

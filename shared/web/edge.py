@@ -1,11 +1,12 @@
-"""The edge of every service: request ids, a deadline, one place where errors become answers, headers, metrics."""
+"""The edge of every service: request ids and peers, a deadline, one place where errors become answers, headers, metrics."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from time import perf_counter
 from typing import Final
 
@@ -15,6 +16,7 @@ from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
 from shared.errors import StoreUnavailable
+from shared.settings import Settings
 from shared.telemetry.correlation import correlation, new_request_id
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
@@ -179,3 +181,29 @@ def _http_failure(error: web.HTTPException) -> Failure:
 
 def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Surface) -> Surface:
     return next((surface for prefix, surface in surfaces if path.startswith(prefix)), default)
+
+
+def peer_of(request: web.BaseRequest, settings: Settings) -> str:
+    """The address to count against: the socket's peer, or with ``TRUSTED_PROXIES`` = n the n-th hop from the right.
+
+    What a client itself writes into ``X-Forwarded-For`` lies left of that and is never believed. IPv6 peers count by
+    their /64, the smallest block one person is given.
+    """
+    address = request.remote or "unknown"
+    if settings.trusted_proxies:
+        hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+        if len(hops) >= settings.trusted_proxies:
+            address = hops[-settings.trusted_proxies].strip() or address
+    return _counted(address)
+
+
+@lru_cache(maxsize=4096)
+def _counted(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return str(parsed)

@@ -108,7 +108,8 @@ async def test_it_can_say_nothing_to_the_issuer(stack: Stack, consent_ui_url: st
     fields: dict[Any, Any] = {"t": IssueKey.type, "src": "auth_api", "d": order.to_wire()}
     async with Redis.from_url(consent_ui_url) as attacker:
         for stream in (
-            commands("key_issuer"),
+            commands(IssueKey.queue),
+            commands(RevokeKey.queue),
             dead("key_issuer"),
             dead("auth_api"),
             "lk:{events.auth}",
@@ -117,7 +118,11 @@ async def test_it_can_say_nothing_to_the_issuer(stack: Stack, consent_ui_url: st
         ):
             with pytest.raises(NoPermissionError):
                 await attacker.xadd(stream, fields)
-        for name in ("lk:{key_issuer:0}:delayed", "lk:{auth_api:0}:delayed"):
+        for name in (
+            "lk:{key_issuer:0}:delayed",
+            "lk:{key_issuer:first:0}:delayed",
+            "lk:{auth_api:0}:delayed",
+        ):
             with pytest.raises(NoPermissionError):
                 await attacker.zadd(name, {order.to_wire(): 0})
         for name in ("lk:{key_issuer:0}:code:x", "lk:session:x", "lk:pending:x"):

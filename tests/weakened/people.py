@@ -69,6 +69,7 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         rewritten_call(
             "decide_request", "append_parameters", "append_parameters(form.one('redirect_uri') or _1, _2)"
         ),
+        picking="follows_the_server",
     ),
     weaken(
         27,
@@ -224,7 +225,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         54,
         "codes and pages survive the disconnection of their app",
         ("auth_api/test_apps.py", _DEVICE),
-        without_call("end_holding", "revoke_before"),
+        without_call("revoke_grant", "revoke_before"),
         before("_is_withdrawn", "return None"),
     ),
     weaken(

@@ -36,13 +36,7 @@ EXCHANGE: Final[tuple[Weakening, ...]] = (
     ),
     weaken(
         2,
-        "the state of a code is not compared when it is redeemed",
-        _REDEEMING,
-        result("_usual@exchange_code", _WITHOUT.format("state")),
-    ),
-    weaken(
-        2,
-        "the script that spends a code compares nothing",
+        "the script that spends a code does not look whether it is spent, nor at anything else",
         _CODES,
         without_line("REDEEM", "refused('different')"),
         picking="not_good",

@@ -7,7 +7,6 @@ from typing import Literal
 
 from services.auth_api.authorize.consent import Consent, ConsentOutcome, give_code
 from services.auth_api.authorize.pending_requests import LIFETIME_MS
-from services.auth_api.clients.cache import find_client
 from services.auth_api.codes.store import Decision, RedeemOutcome
 from services.auth_api.keys.personal_keys import ConsentWithdrawnError, NewKey
 from services.auth_api.oauth.authorization_request import AuthorizationRequest
@@ -77,7 +76,7 @@ async def create_key_file(
     Raises:
         ConsentWithdrawnError: account, app or client ended meanwhile, or the site lacks a permission it requests.
     """
-    client = await find_client(resources, client_id)
+    client = await resources.clients.find(client_id)
     if client is None:
         return None
     begun_on = await resources.codes.now_after_revocations(user.user_id, client_id)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from services.auth_api.authorize.consent import Consent, give_code
-from services.auth_api.clients.cache import find_client
 from services.auth_api.oauth.authorization_request import (
     CREATE_CODE,
     AuthorizationParameters,
@@ -55,7 +54,7 @@ async def create_code(
         Parameters({**values, **({} if permissions is None else {"permissions": " ".join(permissions)})}),
         CREATE_CODE,
     )
-    client = await find_client(resources, parameters.require("client_id"))
+    client = await resources.clients.find(parameters.require("client_id"))
     if client is None:
         raise OAuthError(
             invalid_client("").code, "clientID is not known.", cause="unknown client", status=404
@@ -64,7 +63,7 @@ async def create_code(
         target = target_of(parameters, client)
         request = check_request(parameters, client, target, resources.catalogue)
     except OAuthError as error:
-        resources.attempts.note(
+        resources.activity_log.note(
             client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
         )
         raise
@@ -74,7 +73,7 @@ async def create_code(
     seconds = resources.settings.code_ttl_seconds
     if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
         raise OAuthError(ACCESS_DENIED, "The account, the client or the grant has just ended.", status=409)
-    resources.attempts.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
+    resources.activity_log.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
     response = authorization_response(
         resources.settings.public_url, state=request.state, context=request.context
     )

@@ -10,7 +10,6 @@ from services.auth_api.authorize.client_file_flow import order_file_key
 from services.auth_api.authorize.consent import Consent, give_code, record_consent
 from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, find_pending
 from services.auth_api.authorize.pushed_requests import use_up
-from services.auth_api.clients.cache import find_client
 from services.auth_api.codes.store import Decision, decision_key
 from services.auth_api.device_flow import device_codes
 from services.auth_api.oauth.authorization_code import CodeKind, circumstances
@@ -56,7 +55,7 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
     user = await read_session(resources, command.session)
     if user is None or pending.session != command.session or pending.user_id != user.user_id:
         return AuthorizationDecided(outcome="signed_out")
-    client = await find_client(resources, pending.request.client_id)
+    client = await resources.clients.find(pending.request.client_id)
     if client is None:
         return _refused(authorize_pages.UNKNOWN_CLIENT)
     kind = _KINDS[pending.surface]
@@ -197,6 +196,6 @@ def _note(resources: Resources, case: _Case, decided: AuthorizationDecided) -> N
         cause, error = "decided a second time; the first decision stays", None
     else:
         cause = "the person accepted" if error is None else "the person declined"
-    resources.attempts.note(
+    resources.activity_log.note(
         case.consent.client.client_id, "consent", cause, error=error, request_id=correlation.get()
     )

@@ -9,7 +9,6 @@ from typing import Final
 from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, store_pending
 from services.auth_api.authorize.pushed_requests import find_pushed
 from services.auth_api.authorize_pages import UNKNOWN_CLIENT, broken_link
-from services.auth_api.clients.cache import find_client
 from services.auth_api.clients.model import Client
 from services.auth_api.device_flow.device_codes import WaitingDevice, look_up
 from services.auth_api.grants.store import count_people, find_grant
@@ -141,7 +140,7 @@ def _validated(
 
 
 async def _client(resources: Resources, client_id: str) -> Client:
-    client = await find_client(resources, client_id)
+    client = await resources.clients.find(client_id)
     if client is None:
         raise _error_page(UNKNOWN_CLIENT)
     return client
@@ -208,7 +207,7 @@ async def _consent_page(
         pushed_key=validated.pushed_key,
     )
     request_id = await store_pending(resources, pending)
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id, _STEPS[command.surface], "the consent page was shown", request_id=command.request_id
     )
     granted = () if grant is None else grant.permissions
@@ -230,7 +229,7 @@ async def _consent_page(
 
 
 def _note(resources: Resources, command: PrepareAuthorization, client: Client, error: OAuthError) -> None:
-    resources.attempts.note(
+    resources.activity_log.note(
         client.client_id,
         _STEPS[command.surface],
         error.cause,

@@ -20,7 +20,7 @@ from services.auth_api.oauth.device import (
     mint_user_code,
     normalise_user_code,
 )
-from services.auth_api.rate_limit import USER_CODE, Throttled, check, note_failure
+from services.auth_api.rate_limit import USER_CODE, Throttled
 from services.auth_api.resources import Resources
 from shared.contracts.authorization import ErrorPage
 from shared.contracts.sessions import SessionUser
@@ -82,7 +82,7 @@ async def look_up(
     """The device behind a typed user code; a wrong one counts against this person and peer together."""
     limit_key = f"{peer} {user.user_id}"
     try:
-        await check(resources, USER_CODE, limit_key)
+        await resources.limiter.check(USER_CODE, limit_key)
     except Throttled as error:
         return authorize_pages.too_many_codes(error.retry_after)
     user_code = normalise_user_code(typed)
@@ -90,7 +90,7 @@ async def look_up(
     if user_code is not None:
         found = await resources.bus.redis.execute("GET", _pointer_key(resources, user_code))
     if found is None or user_code is None:
-        await note_failure(resources, USER_CODE, limit_key)
+        await resources.limiter.note_failure(USER_CODE, limit_key)
         return authorize_pages.UNKNOWN_USER_CODE
     digest, client_id, permissions = orjson.loads(found)
     seen = await resources.bus.redis.run_script(

@@ -26,8 +26,8 @@ from services.auth_api.keys.personal_keys import (
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import HEADER, read_idempotency_key
-from shared.api_key import KID_LENGTH
-from shared.contracts.clients import FieldError
+from shared.api_key import KID_LENGTH, derive_replacements
+from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, public_name
@@ -37,7 +37,6 @@ from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
 LONGEST_LIFE: Final = 10 * 366 * 24 * 3600
-LONGEST_OVERLAP: Final = 604_800
 LATEST: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6)."""
 
@@ -72,7 +71,7 @@ class KeyChanges(Body):
 class Rotation(Body):
     """The body of a rotation."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0
+    overlap_seconds: OverlapSeconds = 0
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -133,10 +132,14 @@ async def rotate(request: web.Request) -> web.Response:
         retry = read_idempotency_key(request.headers.getall(HEADER, []))
     except OAuthError as error:
         raise Problem(400, error.description) from None
-    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlap_seconds, retry)
-    _done(changed)
-    assert new is not None
-    return json_response(_new_document(new), 200, {"Pragma": "no-cache"})
+    resources = request.app[RESOURCES]
+    settings = resources.settings
+    replacements = derive_replacements(
+        settings.secret, settings.key_prefix, settings.public_url, key_id, retry or ""
+    )
+    view = _done(await rotate_key(resources, user.user_id, key_id, body.overlap_seconds, replacements))
+    token = next(minted.token for minted in replacements if minted.key_id == view.key_id)
+    return json_response(_new_document(NewKey(view, token)), 200, {"Pragma": "no-cache"})
 
 
 def _document(key: KeyView) -> dict[str, Any]:

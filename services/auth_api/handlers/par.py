@@ -12,9 +12,10 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
-    note_refusal,
+    note,
     oauth_endpoint,
     read_parameters,
+    refusals_noted,
 )
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
@@ -22,10 +23,9 @@ from services.auth_api.oauth.authorization_request import (
     check_request,
     target_of,
 )
-from services.auth_api.oauth.errors import OAuthError, invalid_request
+from services.auth_api.oauth.errors import invalid_request
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
-from shared.web.edge import request_id_of
 
 _KNOWN: Final = frozenset({*AUTHORIZE, "client_secret"})
 _STEP: Final = "par"
@@ -37,15 +37,10 @@ async def push_request(request: web.Request) -> web.StreamResponse:
     resources = request.app[RESOURCES]
     sent = await read_parameters(request, _KNOWN)
     client = await authenticated_client(request, sent, _STEP)
-    try:
+    with refusals_noted(request, client, _STEP):
         parameters = _checked(resources, sent, client)
-    except OAuthError as error:
-        note_refusal(resources, client, _STEP, error, request)
-        raise
     response = await push(resources, client.client_id, parameters)
-    resources.attempts.note(
-        client.client_id, _STEP, "the request was kept", request_id=request_id_of(request)
-    )
+    note(request, client, _STEP, "the request was kept")
     return json_answer(response, status=201)
 
 

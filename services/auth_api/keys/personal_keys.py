@@ -1,13 +1,18 @@
-"""A person's keys: made here at the edge, kept by key_issuer; only digests go there."""
+"""A person's keys: made here at the edge, kept by key_issuer; only digests go there.
+
+Everything here raises ``StoreUnavailable`` where a store or the issuer does not answer: then there is no new live key, and
+whether a change was made is unknown; the same request may be sent again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from services.auth_api.resources import Resources
-from services.auth_api.token.idempotency import derive_key
-from shared.api_key import USER_KEY, mint_key
+from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
     ChangeKey,
     IssueKey,
@@ -21,8 +26,6 @@ from shared.contracts.sessions import SessionUser
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new key."""
-_GENERATIONS: Final = 8
-"""How often one key may be rotated: its overlap with a replacement may be followed by another replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,7 @@ class ConsentWithdrawnError(Exception):
 
 
 async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
-    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200."""
     reply = await resources.bus.request(ListKeys(user_id=user_id))
     return reply.keys
 
@@ -59,7 +58,6 @@ async def create_key(
 
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
-        StoreUnavailable: the issuer does not answer; there is no live key.
     """
     now, settings = resources.clock.now(), resources.settings
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
@@ -83,50 +81,41 @@ async def create_key(
 
 
 async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
-    """Renames, pauses, resumes, narrows a key, or lets it expire sooner.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
-    """
+    """Renames, pauses, resumes, narrows a key, or lets it expire sooner."""
     return await resources.bus.request(change)
 
 
 async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
-    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key."""
     command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
     return (await resources.bus.request(command)).found > 0
 
 
 async def rotate_key(
-    resources: Resources, user_id: int, key_id: str, overlap_seconds: int, idempotency_key: str | None = None
-) -> tuple[KeyChanged, NewKey | None]:
+    resources: Resources,
+    user_id: int,
+    key_id: str,
+    overlap_seconds: int,
+    replacements: Iterable[MintedKey | MintedDigests],
+) -> KeyChanged:
     """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
 
-    The new key follows from the old one and the ``Idempotency-Key``, so that a retry after a lost answer gives the same
-    one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets another.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; the same request may be sent again.
+    ``replacements`` are derived from the old key and the request (``derive_replacements``), so that a retry after a lost
+    answer gives the same one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets the
+    next.
     """
-    changed = KeyChanged(outcome="not_found")
-    for generation in range(_GENERATIONS):
-        minted = derive_key(resources.settings, "rotation", key_id, idempotency_key or "", str(generation))
-        changed = await resources.bus.request(
-            RotateKey(
-                key_id=key_id,
-                user_id=user_id,
-                overlap_seconds=overlap_seconds,
-                new_key_id=minted.key_id,
-                new_digest=minted.digest,
-            )
+    for minted in replacements:
+        rotation = RotateKey(
+            key_id=key_id,
+            user_id=user_id,
+            overlap_seconds=overlap_seconds,
+            new_key_id=minted.key_id,
+            new_digest=minted.digest,
         )
+        changed = await resources.bus.request(rotation)
         if changed.outcome != "done" or changed.key is None:
-            return changed, None
+            return changed
         young = changed.key.created_on > resources.clock.now() - RETRY_MS
         if young and changed.key.status not in ("revoked", "expired"):
-            return changed, NewKey(changed.key, minted.token)
-    return changed.model_copy(update={"outcome": "conflict", "key": None}), None
+            return changed
+    return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from services.auth_api.codes import scripts
@@ -14,7 +13,6 @@ from services.auth_api.codes.store import SLOT
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.token import TokenRequest
 from services.auth_api.resources import Resources
-from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.secret_tokens import keyed_digest
 from shared.settings import Settings
 
@@ -76,16 +74,6 @@ def fingerprint_of(settings: Settings, client_id: str, request: TokenRequest) ->
     )
 
 
-def derive_key(settings: Settings, *parts: str) -> MintedKey:
-    """The key that these parts give: unguessable without the server's secret, the same every time.
-
-    For an exchange: the code, the header, and the keys that were given up before. A given up key never lives, so the next
-    one must be another.
-    """
-    seed = bytes.fromhex(keyed_digest(settings.secret, "derived-key", *parts))
-    return mint_key(settings.key_prefix, USER_KEY, settings.public_url, _stream_of(seed))
-
-
 async def find_first(resources: Resources, retry_key: str) -> FirstRequest | None:
     """The first request of a retry, or ``None`` where there was none within 60 s."""
     found = await resources.bus.redis.execute(
@@ -129,18 +117,3 @@ def still_running() -> OAuthError:
         cause="a request with the same Idempotency-Key was still running",
         status=CONFLICT,
     )
-
-
-def _stream_of(seed: bytes) -> Callable[[int], bytes]:
-    """An endless pseudo-random stream (HMAC-SHA256 in counter mode), read piece by piece."""
-    buffer, counter = b"", 0
-
-    def take(count: int) -> bytes:
-        nonlocal buffer, counter
-        while len(buffer) < count:
-            buffer += hmac.new(seed, counter.to_bytes(8, "big"), sha256).digest()
-            counter += 1
-        taken, buffer = buffer[:count], buffer[count:]
-        return taken
-
-    return take

@@ -16,7 +16,7 @@ from shared.clock import SystemClock
 from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.redis.checks import parse_info
-from shared.redis.server_time import RedisTime
+from shared.redis.client import RedisTime
 from shared.telemetry.correlation import correlation
 from tests.integration.bus.conftest import (
     GROUP,
@@ -319,7 +319,7 @@ async def test_a_slow_answer_moves_no_clock(valkey: Valkey, monkeypatch: pytest.
     async with open_bus(valkey):
         redis, time_of_redis = CoalescingRedis(valkey.url), RedisTime(SystemClock())
     ticks = [0.0, 0.01]
-    monkeypatch.setattr("shared.redis.server_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
+    monkeypatch.setattr("shared.redis.client.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
     await time_of_redis.measure(redis)
     told = time_of_redis.now()
     ticks += [0.0, 5.0]

@@ -12,7 +12,7 @@ import pytest
 from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
 from shared.bus.outbox import PURGE_AT_ONCE, Heartbeat, OutboxRelay, outbox_status
-from shared.contracts.events import HoldingEnded, KeysNarrowed
+from shared.contracts.events import GrantRevoked, KeysNarrowed
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
 from tests.harness.stores import Servers, fresh_database
@@ -20,7 +20,7 @@ from tests.integration.bus.conftest import Valkey, open_bus, until
 
 SCHEMA = "keys"
 INSERT = "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1795456269000)"
-EVENTS = names.event_stream(HoldingEnded.stream)
+EVENTS = names.event_stream(GrantRevoked.stream)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def database(servers: Servers) -> AsyncIterator[Database]:
 
 async def write(connection: Any, key_id: str) -> None:
     """An event, inside the transaction of whoever calls."""
-    event = HoldingEnded(user_id=2, client_id=key_id, before=1, reason="client_deleted")
+    event = GrantRevoked(user_id=2, client_id=key_id, before=1, reason="client_deleted")
     await connection.execute(INSERT, event.stream, event.type, event.to_wire())
 
 
@@ -46,7 +46,7 @@ async def published(bus: Bus) -> list[Envelope]:
 
 async def keys(bus: Bus) -> list[str]:
     """Whose revocation is in the stream."""
-    return [HoldingEnded.from_wire(envelope.body).client_id or "" for envelope in await published(bus)]
+    return [GrantRevoked.from_wire(envelope.body).client_id or "" for envelope in await published(bus)]
 
 
 @asynccontextmanager

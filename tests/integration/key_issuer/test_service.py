@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import ClientError
 
-from shared.contracts.events import HoldingEnded
+from shared.bus import RemoteFailure
+from shared.bus.dead_letters import dead_letters, drop_dead_letter
+from shared.bus.names import commands
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     ChangeKey,
     ConfirmDelivery,
+    IssueKey,
     ListKeys,
     RevokeCode,
     RevokeHolding,
+    RevokeKey,
     RevokeToken,
     RotateKey,
     SummarizeUsage,
 )
 from shared.errors import StoreUnavailable
 from tests.harness.stores import Servers, Stores, fresh_stores
-from tests.integration.key_issuer.conftest import Desk, command, mint, open_desk, until
+from tests.integration.key_issuer.conftest import Desk, command, mint, open_bus, open_desk, until
 from tests.integration.key_issuer.gate import gate_to
 
 
@@ -71,12 +77,71 @@ async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> No
     assert await desk.check(key.token) == 401
 
 
+async def test_poison_in_a_batch_spoils_nothing_else(desk: Desk) -> None:
+    """What no sender should send is a dead letter that names the field, and its sender hears of it; the others are made."""
+    good = [mint() for _ in range(2)]
+    poison: list[dict[str, Any]] = [
+        {"identifier": "a\0b"},
+        {"code_digest": "no hex"},
+        {"user_id": 2**70},
+        {"label": ""},
+        {"abandoned": ("no key id",)},
+        {"binding": {"challenge": "a\0b"}},
+    ]
+    orders = [command(mint()).model_copy(update=fields) for fields in poison]
+    orders = [command(good[0]), *orders, command(good[1])]
+    outcomes = await asyncio.gather(*map(desk.bus.request, orders), return_exceptions=True)
+    assert [isinstance(outcome, RemoteFailure) for outcome in outcomes] == [False, *[True] * 6, False]
+    assert {await desk.check(key.token) for key in good} == {200}
+    letters = [letter for letter in await dead_letters(desk.bus.redis) if letter.queue == IssueKey.queue]
+    for fields, letter in zip(poison, sorted(letters, key=lambda letter: letter.id), strict=True):
+        assert next(iter(fields)) in letter.reason
+    for letter in letters:
+        assert await drop_dead_letter(desk.bus.redis, letter)
+
+
+async def test_what_takes_back_waits_behind_no_issue(servers: Servers) -> None:
+    """With 2,000 issues before it: a revocation, a pause, and the replay of a code whose own issue comes last of all."""
+    async with fresh_stores(servers) as stores, open_bus(stores) as bus:
+        async with open_desk(stores) as desk:
+            revoked, paused = await desk.make(user_id=700), await desk.make(user_id=700)
+        orders = [command(mint(), user_id=700 + number % 400) for number in range(2000)]
+        await asyncio.gather(*(bus.send(order) for order in orders))
+        last = orders[-1]
+        assert last.code_digest is not None
+        assert last.client_id is not None
+        taking_back = asyncio.gather(
+            bus.request(RevokeKey(key_id=revoked.key_id, user_id=700, reason="owner"), 20),
+            bus.request(ChangeKey(key_id=paused.key_id, user_id=700, status="paused"), 20),
+            bus.request(
+                RevokeCode(code_digest=last.code_digest, client_id=last.client_id, user_id=last.user_id), 20
+            ),
+        )
+
+        async def waiting() -> int:
+            length: int = await bus.redis.execute("XLEN", commands("key_issuer"))
+            return length
+
+        assert await waiting() == 2000
+        async with open_desk(stores) as desk:
+            ended, changed, replayed = await taking_back
+            assert await waiting() > 1000
+            assert (ended.revoked, changed.outcome, replayed.found) == ((revoked.key_id,), "done", 0)
+
+            async def are_made() -> bool:
+                return await waiting() == 0
+
+            await until(are_made, 30)
+            (row,) = await desk.sql("SELECT end_reason FROM api_keys WHERE key_id = $1", last.key_id)
+            assert row["end_reason"] == "code_replayed"
+
+
 @pytest.mark.parametrize(("user_id", "client_id"), [(600, None), (None, "CXDeleted"), (602, "CXLeft")])
 async def test_an_event_of_auth_api_ends_keys(desk: Desk, user_id: int | None, client_id: str | None) -> None:
     """Also where the command was lost in a crash."""
     key = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1000)
     later = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1001)
-    event = HoldingEnded(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
+    event = GrantRevoked(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
     # Any relay publishes it as auth_api's would.
     await desk.sql(
         "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1)",

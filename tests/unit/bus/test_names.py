@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from shared.bus import names
+from shared.contracts.keys import IssueKey, RevokeKey
 
 
 def slot_of(key: str) -> str:
@@ -23,6 +24,12 @@ def test_all_keys_of_a_queue_share_a_slot() -> None:
         "lk:{key_issuer:0}:code:digest",
     ]
     assert {slot_of(key) for key in keys} == {"key_issuer:0"}
+
+
+def test_every_right_to_the_first_stream_of_a_service_is_one_to_its_second() -> None:
+    """Rights that were given before there was a second one (``~lk:{key_issuer:*``) are enough for it."""
+    assert names.commands(RevokeKey.queue) == "lk:{key_issuer:first:0}:commands"
+    assert {IssueKey.queue, RevokeKey.queue} < set(names.EVERY_QUEUE)
 
 
 def test_an_event_stream_and_its_dead_letters_share_a_slot() -> None:
