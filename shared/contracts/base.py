@@ -54,6 +54,14 @@ class Command(Message, Generic[ReplyT]):
     always_passes: ClassVar[bool] = False
     """Whether it takes something back: then it is sent however much waits before it."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: object) -> None:
+        """Takes ``replies`` from the type in brackets: ``class ListKeys(Command[KeyList])``."""
+        base = cls.__mro__[1]
+        arguments = base.__pydantic_generic_metadata__["args"] if issubclass(base, BaseModel) else ()
+        if arguments and isinstance(arguments[0], type):
+            cls.replies = arguments[0]
+
 
 class Event(Message):
     """A fact that has happened, for whoever wants to know."""

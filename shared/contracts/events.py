@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from shared.contracts.base import Event
 
 
-class KeysNarrowed(Event):
+class KeysInvalidated(Event):
     """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
 
     type: ClassVar[str] = "keys.narrowed"
@@ -18,7 +18,7 @@ class KeysNarrowed(Event):
     """When the narrowing was committed; the revoke → refused histogram measures from here."""
 
 
-class HoldingEnded(Event):
+class GrantRevoked(Event):
     """A client was deleted, a user disabled or an app disconnected: its keys must end (also after a crash)."""
 
     type: ClassVar[str] = "holding.ended"

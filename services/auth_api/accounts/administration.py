@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.auth_api import revocation
 from services.auth_api.db.repository import write_audit, write_event
 from services.auth_api.resources import Resources
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 
 OPERATOR = "operator"
 """Who did it, in the audit."""
@@ -78,12 +78,12 @@ async def disable_user(resources: Resources, username: str) -> None:
         # A consent that another process dated later than this one's clock ends too.
         before = max(now, row["last_granted_on"] or 0)
         user_id = row["user_id"]
-        event = HoldingEnded(user_id=user_id, client_id=None, before=before, reason="user_disabled")
+        event = GrantRevoked(user_id=user_id, client_id=None, before=before, reason="user_disabled")
         await write_event(database, connection, event, now)
         await write_audit(
             database, connection, now=now, actor=OPERATOR, action="user.disabled", subject=f"user:{user_id}"
         )
-    await revocation.end_holding(
+    await revocation.revoke_grant(
         resources, user_id=user_id, client_id=None, before=before, reason="user_disabled"
     )
 

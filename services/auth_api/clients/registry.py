@@ -15,7 +15,7 @@ from services.auth_api.db.repository import client_of, insert_client, write_audi
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_id
 from shared.contracts.clients import ClientFields, FieldError
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -206,7 +206,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
             last = await connection.fetchval(database.sql["delete_client"], client_id)
             # A consent that another process dated later than this one's clock ends too.
             before = max(now, last or 0)
-            event = HoldingEnded(user_id=None, client_id=client_id, before=before, reason="client_deleted")
+            event = GrantRevoked(user_id=None, client_id=client_id, before=before, reason="client_deleted")
             author = row["author_id"]
             await connection.execute(
                 database.sql["insert_ending_client"], client_id, author, ended.name, before
@@ -215,7 +215,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
             await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
     resources.outbox.kick()
     resources.clients.forget(client_id)
-    await revocation.end_holding(
+    await revocation.revoke_grant(
         resources, user_id=None, client_id=client_id, before=before, reason="client_deleted"
     )
     await database.execute("forget_ending_client", client_id, before)

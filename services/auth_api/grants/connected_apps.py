@@ -11,7 +11,7 @@ from services.auth_api.db.repository import client_of, write_audit, write_event
 from services.auth_api.grants.store import Grant, list_grants
 from services.auth_api.resources import Resources
 from shared.contracts.access import ConnectedApp
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import ClientUsage, SummarizeUsage
 
 
@@ -63,13 +63,13 @@ async def revoke_access(resources: Resources, user_id: int, client_id: str | Non
         granted_on = await connection.fetchval(database.sql["delete_grants"], user_id, client_id)
         # A consent that another process dated later than this one's clock ends too.
         before = max(now, granted_on or 0)
-        event = HoldingEnded(user_id=user_id, client_id=client_id, before=before, reason="app_disconnected")
+        event = GrantRevoked(user_id=user_id, client_id=client_id, before=before, reason="app_disconnected")
         await write_event(database, connection, event, now)
         actor = f"user:{user_id}"
         subject = actor if client_id is None else f"client:{client_id}"
         await write_audit(database, connection, now=now, actor=actor, action="grant.ended", subject=subject)
     resources.outbox.kick()
-    await revocation.end_holding(
+    await revocation.revoke_grant(
         resources, user_id=user_id, client_id=client_id, before=before, reason="app_disconnected"
     )
 

@@ -10,17 +10,17 @@ import pytest
 from shared.bus import Bus, Delivery, EventConsumer, Janitor, handler, names
 from shared.bus.dead_letters import dead_letters, drop_dead_letter
 from shared.bus.envelope import Envelope
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.errors import StoreUnavailable
 from tests.integration.bus.conftest import STREAM, Valkey, consuming, echoing, is_quiet, open_bus, until
 from tests.integration.bus.messages import Echo
 
-EVENTS = names.event_stream(HoldingEnded.stream)
+EVENTS = names.event_stream(GrantRevoked.stream)
 
 
 async def tell(bus: Bus, key_id: str, body: bytes | None = None) -> None:
     """Appends an event as the relay does."""
-    event = HoldingEnded(user_id=2, client_id=key_id, before=1, reason="client_deleted")
+    event = GrantRevoked(user_id=2, client_id=key_id, before=1, reason="client_deleted")
     envelope = Envelope(f"id-{key_id}", event.type, "key_issuer", bus.time.now(), body or event.to_wire())
     await bus.redis.execute("XADD", EVENTS, "*", *envelope.to_fields())
 
@@ -32,9 +32,9 @@ class Group:
         self.heard: list[tuple[str | None, int]] = []
         self._failures = failures
         self._outages = outages
-        self.consumer = EventConsumer(bus, HoldingEnded.stream, name, [handler(HoldingEnded, self._hear)])
+        self.consumer = EventConsumer(bus, GrantRevoked.stream, name, [handler(GrantRevoked, self._hear)])
 
-    async def _hear(self, event: HoldingEnded, delivery: Delivery) -> None:
+    async def _hear(self, event: GrantRevoked, delivery: Delivery) -> None:
         self.heard.append((event.client_id, delivery.attempt))
         if delivery.attempt <= self._outages:
             raise StoreUnavailable("postgres")
@@ -82,7 +82,7 @@ async def test_an_event_that_a_group_cannot_handle_becomes_its_dead_letter(
         assert [key_id for key_id, _ in group.heard].count("bad") == 5
         assert await bus.redis.execute("XLEN", EVENTS) == 3
         for letter in await dead_letters(bus.redis):
-            assert letter.queue == HoldingEnded.stream
+            assert letter.queue == GrantRevoked.stream
             assert await drop_dead_letter(bus.redis, letter)
         assert await is_quiet(bus)
 

@@ -12,14 +12,14 @@ from aiohttp import ClientError
 from shared.bus import RemoteFailure
 from shared.bus.dead_letters import dead_letters, drop_dead_letter
 from shared.bus.names import commands
-from shared.contracts.events import HoldingEnded
+from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     ChangeKey,
     ConfirmDelivery,
     IssueKey,
     ListKeys,
     RevokeCode,
-    RevokeHolding,
+    RevokeGrant,
     RevokeKey,
     RevokeToken,
     RotateKey,
@@ -51,7 +51,7 @@ async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
     assert [(client.client_id, client.keys) for client in usage] == [("CXFervidex", 2)]
     ended = await desk.bus.request(RevokeToken(key_id=new.key_id, digest=new.digest, client_id="CXFervidex"))
     assert ended.revoked == (new.key_id,)
-    everything = RevokeHolding(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
+    everything = RevokeGrant(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
     assert (await desk.bus.request(everything)).revoked == (key.key_id,)
     assert await desk.check(key.token) == await desk.check(new.token) == 401
 
@@ -141,7 +141,7 @@ async def test_an_event_of_auth_api_ends_keys(desk: Desk, user_id: int | None, c
     """Also where the command was lost in a crash."""
     key = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1000)
     later = await desk.make(user_id=user_id or 601, client_id=client_id or "CXFervidex", consented_on=1001)
-    event = HoldingEnded(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
+    event = GrantRevoked(user_id=user_id, client_id=client_id, before=1000, reason="user_disabled")
     # Any relay publishes it as auth_api's would.
     await desk.sql(
         "INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, 1)",
