@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Message, MessageType
+from shared.contracts.base import Message
 from shared.contracts.keys import Digest, KeyChanged, KeyId, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, Milliseconds
@@ -60,7 +60,6 @@ class ReadAccess(PersonalCommand[Access]):
 
     type: ClassVar[str] = "access.read"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = Access
 
 
 class AccessRevoked(PersonalReply):
@@ -74,7 +73,6 @@ class RevokeAccess(PersonalCommand[AccessRevoked]):
 
     type: ClassVar[str] = "access.revoke"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = AccessRevoked
 
     client_id: str | None = None
 
@@ -90,7 +88,6 @@ class ChangeOwnKey(PersonalCommand[OwnKeyChanged]):
 
     type: ClassVar[str] = "own-key.change"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = OwnKeyChanged
 
     key_id: str
     identifier: str | None = None
@@ -104,7 +101,6 @@ class RevokeOwnKey(PersonalCommand[OwnKeyChanged]):
 
     type: ClassVar[str] = "own-key.revoke"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = OwnKeyChanged
 
     key_id: str
 
@@ -114,7 +110,6 @@ class RotateOwnKey(PersonalCommand[OwnKeyChanged]):
 
     type: ClassVar[str] = "own-key.rotate"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = OwnKeyChanged
 
     key_id: str
     overlap_seconds: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.base import Command, Message
 from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
@@ -78,7 +78,6 @@ class _AuthorsCommand(Command[ClientAnswer]):
     """What the person behind a session asks of the registry."""
 
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAnswer
 
     session: str
 
@@ -141,7 +140,6 @@ class ListOwnClients(Command[ClientList]):
 
     type: ClassVar[str] = "client.list"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientList
 
     session: str
 
@@ -159,7 +157,6 @@ class AuthenticateClient(Command[ClientAuthenticated]):
 
     type: ClassVar[str] = "client.authenticate"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ClientAuthenticated
 
     client_id: str
     secret_digest: str
@@ -193,7 +190,6 @@ class ListAttempts(Command[AttemptList]):
 
     type: ClassVar[str] = "client.attempts"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = AttemptList
 
     session: str
     client_id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from shared.contracts.access import ReadAccess, RevokeAccess
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.base import Command, Message
 
 
 class ListApps(ReadAccess):
@@ -33,6 +33,5 @@ class StoreContinuation(Command[ContinuationStored]):
 
     type: ClassVar[str] = "continuation.store"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = ContinuationStored
 
     target: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
-from shared.contracts.base import Command, Done, Message, MessageType
+from shared.contracts.base import Command, Done, Message
 
 
 class SessionUser(Message):
@@ -42,7 +42,6 @@ class ReadSession(PersonalCommand[SessionState]):
 
     type: ClassVar[str] = "session.read"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = SessionState
 
 
 class EndSession(Command[Done]):
@@ -50,7 +49,6 @@ class EndSession(Command[Done]):
 
     type: ClassVar[str] = "session.end"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = Done
     always_passes: ClassVar[bool] = True
 
     session: str
