@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from services.auth_api.clients.model import Client
 from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
-    ChangeKey,
     IssueKey,
     KeyChanged,
     KeyView,
@@ -36,14 +36,8 @@ class NewKey:
 
     view: KeyView
     token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """The file that a client's template makes of a new key."""
-
-    filename: str
-    content: str = field(repr=False)
+    file: tuple[str, str] | None = field(default=None, repr=False)
+    """What its client's template makes of it: the name of the file, and the content."""
 
 
 class ConsentWithdrawnError(Exception):
@@ -62,60 +56,56 @@ async def create_key(
     *,
     identifier: str,
     permissions: tuple[str, ...],
-    expires_in: int | None,
+    consented_on: int,
+    expires_on: int | None = None,
+    client_id: str | None = None,
 ) -> NewKey:
-    """Makes a personal key; ``expires_in`` in seconds.
+    """Makes a personal key, or one for a client that the person has consented to; times are Unix milliseconds.
 
     Raises:
-        ConsentWithdrawnError: the account was disabled meanwhile.
+        ConsentWithdrawnError: account, app or client ended meanwhile.
     """
-    now = resources.clock.now()
-    return await _issue(
-        resources,
-        user,
-        client_id=None,
+    settings = resources.settings
+    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
+    command = IssueKey(
+        key_id=minted.key_id,
+        digest=minted.digest,
+        code_digest=None,
+        user_id=user.user_id,
+        username=user.username,
+        client_id=client_id,
         identifier=identifier,
         permissions=permissions,
-        expires_on=None if expires_in is None else now + expires_in * 1000,
-        now=now,
+        expires_on=expires_on,
+        consented_on=consented_on,
+        origin="personal" if client_id is None else "file",
     )
+    reply = await resources.bus.request(command)
+    if reply.outcome != "issued" or reply.key is None:
+        raise ConsentWithdrawnError
+    return NewKey(reply.key, minted.token)
 
 
-async def create_key_file(
-    resources: Resources, user: SessionUser, client_id: str
-) -> tuple[NewKey, KeyFile] | None:
+async def create_key_file(resources: Resources, user: SessionUser, client: Client) -> NewKey:
     """Makes what the Client File Flow makes: a key for a client with the permissions it requests, and its file.
-
-    ``None``: there is no such client.
 
     Raises:
         ConsentWithdrawnError: account, app or client ended meanwhile.
         ClientGoneError: the client was deleted meanwhile.
     """
-    client = await resources.clients.find(client_id)
-    if client is None:
-        return None
-    now = resources.clock.now()
-    if not await record_grant(resources, user.user_id, client_id, client.requested_permissions, now):
+    permissions, now = client.requested_permissions, resources.clock.now()
+    if not await record_grant(resources, user.user_id, client.client_id, permissions, now):
         raise ConsentWithdrawnError
-    new = await _issue(
+    new = await create_key(
         resources,
         user,
-        client_id=client_id,
         identifier=client.name,
-        permissions=client.requested_permissions,
-        expires_on=None,
-        now=now,
+        permissions=permissions,
+        consented_on=now,
+        client_id=client.client_id,
     )
-    filename, content = render_key_file(
-        client.api_key_format, client.api_key_filename, client.name, new.token
-    )
-    return new, KeyFile(filename, content)
-
-
-async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
-    """Renames, pauses, resumes, narrows a key, or lets it expire sooner."""
-    return await resources.bus.request(change)
+    file = render_key_file(client.api_key_format, client.api_key_filename, client.name, new.token)
+    return NewKey(new.view, new.token, file)
 
 
 async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
@@ -152,34 +142,3 @@ async def rotate_key(
         if young and changed.key.status not in ("revoked", "expired"):
             return changed
     return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")
-
-
-async def _issue(
-    resources: Resources,
-    user: SessionUser,
-    *,
-    client_id: str | None,
-    identifier: str,
-    permissions: tuple[str, ...],
-    expires_on: int | None,
-    now: int,
-) -> NewKey:
-    settings = resources.settings
-    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
-    command = IssueKey(
-        key_id=minted.key_id,
-        digest=minted.digest,
-        code_digest=None,
-        user_id=user.user_id,
-        username=user.username,
-        client_id=client_id,
-        identifier=identifier,
-        permissions=permissions,
-        expires_on=expires_on,
-        consented_on=now,
-        origin="personal" if client_id is None else "file",
-    )
-    reply = await resources.bus.request(command)
-    if reply.outcome != "issued" or reply.key is None:
-        raise ConsentWithdrawnError
-    return NewKey(reply.key, minted.token)
