@@ -1,4 +1,4 @@
-"""The ``Authorization`` header, as bearers (RFC 6750 §2.1) and clients (RFC 6749 §2.3.1) send it. No framework."""
+"""The ``Authorization`` header, as clients (RFC 6749 §2.3.1) send it. No framework."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ _STRAY_PERCENT: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
 def scheme_of(header: str) -> str:
     """The scheme in lower case; schemes ignore case (RFC 9110 §11.1)."""
     return header.strip().partition(" ")[0].lower()
-
-
-def bearer_token(header: str) -> str | None:
-    """What follows the scheme ``Bearer``; ``None`` for another scheme or nothing. Not yet checked for anything."""
-    if header[:7] != "Bearer " and header[:7].lower() != "bearer ":
-        return None
-    return header[7:].strip(" ") or None
 
 
 def basic_credentials(header: str) -> tuple[str, str]:

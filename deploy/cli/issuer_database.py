@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.key_issuer.cache import KeyCache
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.issuer import Issuer
-from services.key_issuer.peppers import Peppers
+from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.verification import KeyCache
 from shared.clock import SystemClock
 from shared.database import Database, load_queries
 from shared.settings import Settings, load_settings

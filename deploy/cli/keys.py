@@ -11,8 +11,7 @@ import click
 from deploy.cli.issuer_database import with_issuer, with_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.operators import describe_key, list_service_keys, search_keys
-from services.key_issuer.revocation import revoke_key
-from services.key_issuer.service_keys import revoke_service_key
+from services.key_issuer.revocation import revoke_key, revoke_service_key
 from shared.clock import SystemClock
 from shared.contracts.keys import RevokeKey
 from shared.database import Database

@@ -6,7 +6,7 @@ import click
 
 from deploy.cli.issuer_database import with_issuer
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.service_keys import SERVICE_PERMISSIONS, keep_service_key
+from services.key_issuer.operators import SERVICE_PERMISSIONS, keep_service_key
 from shared.api_key import SERVICE_KEY, mint_key
 from shared.settings import Settings
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 
+from services.consent_ui.pages import Visitor
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.visitor import Visitor
 from shared.contracts.sessions import PersonalCommand, PersonalReply, ReadSession
 from shared.return_to import is_own_target, sign_target
 from shared.secret_tokens import digest_of
 from shared.web.cookies import read_session_cookie
 from shared.web.failures import Problem
-from shared.web.origin import require_same_origin
 from shared.web.redirects import see_other
 
 ANSWER_SECONDS: Final = 3.2
@@ -24,7 +22,6 @@ ANSWER_SECONDS: Final = 3.2
 _KEPT_IN_TARGET: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\")
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-VisitorHandler = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 ReplyT = TypeVar("ReplyT", bound=PersonalReply)
 
 
@@ -63,17 +60,10 @@ async def ask(request: web.Request, command: PersonalCommand[ReplyT]) -> tuple[V
     return Visitor(command.session, reply.user), reply
 
 
-def signed_in(handler: VisitorHandler) -> PageHandler:
-    """A page that needs to know the person and nothing else of them."""
-
-    @wraps(handler)
-    async def page(request: web.Request) -> web.StreamResponse:
-        if request.method == "POST":
-            require_same_origin(request, request.app[RESOURCES].settings)
-        visitor, _ = await ask(request, ReadSession(session=required_session(request)))
-        return await handler(request, visitor)
-
-    return page
+async def signed_in(request: web.Request) -> Visitor:
+    """Who is signed in, for a page that needs nothing else; raises as ``ask``."""
+    visitor, _ = await ask(request, ReadSession(session=required_session(request)))
+    return visitor
 
 
 @web.middleware

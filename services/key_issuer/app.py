@@ -11,10 +11,9 @@ from aiohttp import web
 
 from services.key_issuer import routes
 from services.key_issuer.consumer import make_consumers, make_event_consumer
-from services.key_issuer.handlers.application import RESOURCES
 from services.key_issuer.issuance import warm_up
 from services.key_issuer.last_use import LastUse
-from services.key_issuer.resources import SERVICE, make_resources
+from services.key_issuer.resources import RESOURCES, SERVICE, make_resources
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.errors import StoreUnavailable

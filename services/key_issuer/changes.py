@@ -1,20 +1,24 @@
-"""What a person may change of a key: its name, and everything that makes it worth less, or pauses it."""
+"""What a person may do to a key: rename it, make it worth less, pause it, or exchange it for a new one in its grant."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from services.key_issuer import rules
+from asyncpg import Record
+
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import shown_status, view_of
-from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
+from services.key_issuer.records import ROTATED, NewKey, shown_status, view_of
+from shared.contracts.keys import ChangeKey, IssueKey, KeyChanged, KeyView, RotateKey
 
-NOT_FOUND: Final = KeyChanged(outcome="not_found")
+LONGEST_OVERLAP: Final = 7 * 24 * 3600
+_TEXT: Final = re.compile(r"[^\x00\ud800-\udfff]{1,500}")
+_NOT_FOUND: Final = KeyChanged(outcome="not_found")
 
 
-def conflict(field: str, detail: str) -> KeyChanged:
+def _conflict(field: str, detail: str) -> KeyChanged:
     """Why a change cannot be, by the field's public name."""
     return KeyChanged(outcome="conflict", field=field, detail=detail)
 
@@ -26,7 +30,7 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
     async def work(rows: KeyRows) -> tuple[KeyChanged, list[str]]:
         row = await rows.fetchrow("lock_key", command.key_id, command.user_id)
         if row is None:
-            return NOT_FOUND, []
+            return _NOT_FOUND, []
         before = view_of(row, now)
         refusal = _refusal(before, command)
         if refusal is not None:
@@ -35,7 +39,7 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
         events = list(_audit(before, after))
         narrowed = [after.key_id] if any(event != "renamed" for event in events) else []
         if events:
-            await write_key(rows, after, checked_otherwise=bool(narrowed), now=now)
+            await _write_key(rows, after, checked_otherwise=bool(narrowed), now=now)
             await rows.execute("insert_audit", after.key_id, events, [""] * len(events), now)
         status = shown_status(after.status, after.expires_on, now)
         return KeyChanged(outcome="done", key=after.model_copy(update={"status": status})), narrowed
@@ -43,7 +47,7 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
     return await issuer.narrow(work, "key_issuer.change.committed")
 
 
-async def write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int) -> None:
+async def _write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int) -> None:
     """Writes a locked key's name, status, permissions and expiry; verifiers forget it if they would answer otherwise."""
     await rows.execute(
         "change_key",
@@ -58,7 +62,7 @@ async def write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now
         await rows.append_narrowed(key.key_id, now)
 
 
-def has_ended(key: KeyView) -> bool:
+def _has_ended(key: KeyView) -> bool:
     """Whether it can no longer be changed or rotated."""
     return key.status in ("revoked", "expired")
 
@@ -67,7 +71,7 @@ def _refusal(before: KeyView, command: ChangeKey) -> KeyChanged | None:
     """The first rule that the change breaks."""
     for field, detail, is_broken in _RULES:
         if is_broken(before, command):
-            return conflict(field, detail)
+            return _conflict(field, detail)
     return None
 
 
@@ -89,11 +93,15 @@ def _is_no_time(_before: KeyView, command: ChangeKey) -> bool:
 
 
 def _is_no_name(_before: KeyView, command: ChangeKey) -> bool:
-    return command.identifier is not None and not rules.is_text(command.identifier)
+    return command.identifier is not None and not _TEXT.fullmatch(command.identifier)
 
 
 _RULES: Final[tuple[tuple[str, str, Callable[[KeyView, ChangeKey], bool]], ...]] = (
-    ("status", "this key has ended and can no longer be changed", lambda before, _command: has_ended(before)),
+    (
+        "status",
+        "this key has ended and can no longer be changed",
+        lambda before, _command: _has_ended(before),
+    ),
     ("permissions", "at least one permission must stay", _keeps_nothing),
     ("permissions", "a key's permissions can only become fewer", _asks_for_more),
     ("expiresOn", "a key's expiry can only move closer", _lives_longer),
@@ -119,3 +127,74 @@ def _audit(before: KeyView, after: KeyView) -> Sequence[str]:
         ("expiry_moved", before.expires_on != after.expires_on),
     )
     return [event for event, differs in differences if differs]
+
+
+async def rotate_key(issuer: Issuer, command: RotateKey) -> KeyChanged:
+    """Makes the new key with the old one's name, permissions, consent and expiry; the old one's moves closer.
+
+    Without an overlap the old key is revoked. Safe to deliver twice, however late: as long as one of the two keys lives,
+    the answer is the new key, which may have ended meanwhile.
+    """
+    now = issuer.clock.now()
+
+    async def work(rows: KeyRows) -> tuple[KeyChanged, list[str]]:
+        return await _rotate(issuer, rows, command, now)
+
+    return await issuer.narrow(work, "key_issuer.rotate.committed")
+
+
+async def _rotate(
+    issuer: Issuer, rows: KeyRows, command: RotateKey, now: int
+) -> tuple[KeyChanged, list[str]]:
+    grants = await rows.lock_grant_of_key(command.key_id, command.user_id)
+    made = await rows.fetchrow("lock_key", command.new_key_id, command.user_id)
+    row = await rows.fetchrow("lock_key", command.key_id, command.user_id)
+    if made is not None and not _has_ended(view_of(made, now)):
+        return KeyChanged(outcome="done", key=view_of(made, now)), []
+    if row is None:
+        return _NOT_FOUND, []
+    old = view_of(row, now)
+    if _has_ended(old):
+        return _conflict("status", "this key has ended and can no longer be rotated"), []
+    if made is not None:
+        return KeyChanged(outcome="done", key=view_of(made, now)), []
+    fresh = _successor(row, command)
+    peppers = issuer.peppers
+    await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.current, now)
+    view = old.model_copy(
+        update={"key_id": fresh.key_id, "created_on": now, "last_used_on": None, "used_permissions": ()}
+    )
+    if old.status == "paused":
+        await _write_key(rows, view, checked_otherwise=False, now=now)
+    narrowed = await _retire(rows, old, command.overlap_seconds, now)
+    narrowed += await rows.evict(grants, now)  # limits belong to the grant: an overlap cannot double them
+    return KeyChanged(outcome="done", key=view), narrowed
+
+
+def _successor(row: Record, command: RotateKey) -> IssueKey:
+    return IssueKey(
+        key_id=command.new_key_id,
+        digest=command.new_digest,
+        code_digest=None,
+        user_id=row["user_id"],
+        username=row["username"],
+        client_id=row["client_id"],
+        identifier=row["identifier"],
+        permissions=tuple(row["permissions"]),
+        expires_on=row["expires_on"],
+        consented_on=row["consented_on"],
+        origin="rotation",
+    )
+
+
+async def _retire(rows: KeyRows, old: KeyView, overlap_seconds: int, now: int) -> list[str]:
+    """The old key's expiry only ever moves closer."""
+    overlap = min(max(overlap_seconds, 0), LONGEST_OVERLAP)
+    if overlap == 0:
+        return await rows.end_keys([old.key_id], ROTATED, now)
+    expires_on = now + overlap * 1000
+    if old.expires_on is not None:
+        expires_on = min(expires_on, old.expires_on)
+    await _write_key(rows, old.model_copy(update={"expires_on": expires_on}), checked_otherwise=True, now=now)
+    await rows.execute("insert_audit", old.key_id, ["rotated"], [ROTATED], now)
+    return [old.key_id]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from services.key_issuer.changes import change_key
+from services.key_issuer.changes import change_key, rotate_key
 from services.key_issuer.issuance import issue_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.listing import list_keys, summarize_usage
 from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_holding, revoke_key, revoke_token
-from services.key_issuer.rotation import rotate_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
 from shared.contracts.events import GrantRevoked

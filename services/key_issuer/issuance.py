@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -11,20 +12,18 @@ import asyncpg
 import structlog
 
 from services.key_issuer import rules
-from services.key_issuer.db.repository import HoldingId, KeyRows, issue_unknown_keys
+from services.key_issuer.db.repository import GrantId, Grants, KeyRows, issue_unknown_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import (
     ABANDONED,
     EVICTED,
+    LIVE_KEYS_PER_GRANT,
     NOTHING_KNOWN,
     OWN_KEYS,
     REPLAYED,
     SUPERSEDED,
-    Holding,
     NewKey,
-    name_of,
 )
-from shared.bus import Refusal
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
@@ -37,8 +36,7 @@ class NotIssuedError(Exception):
     """PostgreSQL refuses this key, and the message is only the name of the reason: the command is tried again later."""
 
 
-Outcome = IssueKeyReply | Refusal | NotIssuedError
-"""An exception stands for a command that cannot be carried out; no secret in it."""
+Outcome = IssueKeyReply | NotIssuedError
 
 _ISSUED: Final = IssueKeyReply(outcome="issued")
 _REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
@@ -55,24 +53,13 @@ async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outco
     """Makes the keys of a batch; one outcome for each command, in their order.
 
     A command that cannot be carried out spoils no other: then each is tried alone.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer; maybe the batch is committed, and asking again tells.
     """
     outcomes: dict[int, Outcome] = {}
-    sound: list[int] = []
-    for place, command in enumerate(commands):
-        fault = rules.fault_of(command)
-        if fault is None:
-            sound.append(place)
-        else:
-            outcomes[place] = Refusal(fault)
-    while sound:
-        first, later = rules.first_of_each([commands[place] for place in sound])
-        round_of = [sound[place] for place in first]
-        answers = await _issue_round(issuer, [commands[place] for place in round_of])
-        outcomes |= zip(round_of, answers, strict=True)
-        sound = [sound[place] for place in later]
+    waiting: Sequence[int] = range(len(commands))
+    while waiting:
+        first, waiting = first_of_each(commands, waiting)
+        answers = await _issue_round(issuer, [commands[place] for place in first])
+        outcomes |= zip(first, answers, strict=True)
     return [outcomes[place] for place in range(len(commands))]
 
 
@@ -90,20 +77,16 @@ async def warm_up(issuer: Issuer) -> None:
         )
 
 
-async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
+async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence[Outcome]:
     try:
-        return [*await _issue_batch(issuer, commands)]
+        replies = await _issue_unknown(issuer, commands)
+        if replies is None:
+            replies = await _issue_known(issuer, commands)
     except (asyncpg.PostgresError, ValueError) as error:
         if len(commands) == 1:
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
             return [NotIssuedError(type(error).__name__)]
-    return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
-
-
-async def _issue_batch(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
-    replies = await _issue_unknown(issuer, commands)
-    if replies is None:
-        replies = await _issue_known(issuer, commands)
+        return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
     await failpoint("key_issuer.issue.committed")
     return replies
 
@@ -126,8 +109,8 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
 
     async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
         now = issuer.clock.now()
-        holdings = await rows.lock_holdings(rules.holdings_of(commands))
-        judged = await _judge(rows, commands, holdings)
+        grants = await rows.lock_grants(count_by_grant(commands))
+        judged = await _judge(rows, commands, grants)
         # What is given up stays so, also where its issue is handled later than this one.
         await rows.mark_abandoned([key_id for command in commands for key_id in command.abandoned], now)
         narrowed = await rows.give_up([_other(one) for verdict, one in judged if verdict == "replace"], now)
@@ -136,7 +119,7 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
         made = [(one.command, _MADE[verdict]) for verdict, one in judged if verdict in _MADE]
         if made:
             await rows.insert_keys(_new_keys(issuer, made), issuer.peppers.current, now)
-            narrowed += await rows.evict(holdings, now)
+            narrowed += await rows.evict(grants, now)
         await failpoint("key_issuer.issue.inserted")
         return [_reply(verdict, one, now) for verdict, one in judged], narrowed
 
@@ -144,14 +127,14 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
 
 
 async def _judge(
-    rows: KeyRows, commands: Sequence[IssueKey], holdings: Mapping[HoldingId, Holding]
+    rows: KeyRows, commands: Sequence[IssueKey], grants: Grants
 ) -> list[tuple[rules.Verdict, rules.Candidate]]:
     facts = await rows.read_issue_facts(commands)
     judged = []
     for place, command in enumerate(commands):
         known = facts.get(place, NOTHING_KNOWN)
-        holding = holdings[command.user_id, command.client_id or OWN_KEYS]
-        candidate = rules.Candidate(command, known, max(known.void_before, holding.void_before))
+        grant = grants[command.user_id, command.client_id or OWN_KEYS]
+        candidate = rules.Candidate(command, known, max(known.void_before, grant["void_before"]))
         judged.append((rules.judge(candidate), candidate))
     return judged
 
@@ -163,7 +146,7 @@ def _other(candidate: rules.Candidate) -> str:
 
 def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKey]:
     """The rows of keys that are made together, each with the reason for which it is born dead, if any."""
-    surplus = rules.surplus_at_birth([command for command, end in made if end is None])
+    surplus = surplus_at_birth([command for command, end in made if end is None])
     return [
         NewKey(command, issuer.peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
         for command, end in made
@@ -195,7 +178,7 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
 def _view(command: IssueKey, created_on: int) -> KeyView:
     return KeyView(
         key_id=command.key_id,
-        identifier=name_of(command),
+        identifier=command.label or command.identifier,
         permissions=command.permissions,
         client_id=command.client_id,
         created_on=created_on,
@@ -203,3 +186,33 @@ def _view(command: IssueKey, created_on: int) -> KeyView:
         expires_on=command.expires_on,
         status="active",
     )
+
+
+def first_of_each(commands: Sequence[IssueKey], places: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Of these places those whose commands share neither key nor code, and those that must wait for them."""
+    first: list[int] = []
+    later: list[int] = []
+    seen: set[str] = set()
+    for place in places:
+        names = {commands[place].key_id, commands[place].code_digest or ""} - {""}
+        (later if names & seen else first).append(place)
+        seen |= names
+    return first, later
+
+
+def count_by_grant(commands: Sequence[IssueKey]) -> dict[GrantId, int]:
+    """How many keys come into each grant."""
+    return Counter((command.user_id, command.client_id or OWN_KEYS) for command in commands)
+
+
+def surplus_at_birth(commands: Sequence[IssueKey]) -> set[str]:
+    """The ids of those that newer keys of the same batch and grant push out before anybody can use them."""
+    newer: Counter[GrantId] = Counter()
+    surplus: set[str] = set()
+    for command in reversed(commands):
+        if command.client_id is not None:
+            grant = (command.user_id, command.client_id)
+            newer[grant] += 1
+            if newer[grant] > LIVE_KEYS_PER_GRANT:
+                surplus.add(command.key_id)
+    return surplus

@@ -11,10 +11,8 @@ import structlog
 from asyncpg import Record
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from services.key_issuer.cache import Snapshot
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.metrics import IssuerMetrics
-from services.key_issuer.records import LiveKey, LiveRecord, LiveServiceKey
+from services.key_issuer.verification import IssuerMetrics, LiveKey, LiveRecord, LiveServiceKey, Snapshot
 from shared.api_key import SERVICE_KEY, ParsedKey
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint

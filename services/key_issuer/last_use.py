@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import LiveKey, LiveServiceKey
+from services.key_issuer.verification import LiveKey, LiveServiceKey
 from shared.errors import StoreUnavailable
 
 WRITE_SECONDS: Final = 30.0
@@ -71,11 +71,7 @@ class LastUse:
                 self._hurry.set()
 
     async def write(self) -> None:
-        """Writes everything noted so far; what could not be written stays noted.
-
-        Raises:
-            StoreUnavailable: PostgreSQL does not answer.
-        """
+        """Writes everything noted so far; what could not be written stays noted."""
         await self.write_first_uses()
         for chunk in _chunks(list(self._users.items())):
             await self._write_users(chunk)

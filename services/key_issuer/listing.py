@@ -38,15 +38,4 @@ async def list_keys(issuer: Issuer, command: ListKeys) -> KeyList:
 async def summarize_usage(issuer: Issuer, command: SummarizeUsage) -> UsageSummary:
     """Per client with a live or paused key of the person: how many, what they allow, their use."""
     rows = await issuer.database.fetch("summarize_usage", command.user_id, issuer.clock.now())
-    return UsageSummary(
-        clients=tuple(
-            ClientUsage(
-                client_id=row["client_id"],
-                keys=row["keys"],
-                permissions=tuple(row["permissions"]),
-                first_issued_on=row["first_issued_on"],
-                last_used_on=row["last_used_on"],
-            )
-            for row in rows
-        )
-    )
+    return UsageSummary(clients=tuple(ClientUsage.model_validate({**row}) for row in rows))

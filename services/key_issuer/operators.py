@@ -1,4 +1,4 @@
-"""The operator's view of the keys: people's and services', with their history, and no secret of any."""
+"""What the operator sees and makes: people's and services' keys with their history, and no secret of any."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from typing import Any, Final
 
 from asyncpg import Record
 
+from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import shown_status
+from shared.api_key import MintedKey
 from shared.clock import Clock
 from shared.database import Database
+
+INTROSPECT: Final = "introspect"
+SERVICE_PERMISSIONS: Final = (INTROSPECT,)
+"""What a resource server can be allowed."""
 
 Document = dict[str, Any]
 """What is printed: public names and plain values."""
@@ -39,6 +45,17 @@ async def search_keys(
     """People's keys, newest first; ended ones where wanted."""
     rows = await database.fetch("search_keys", username, client_id, ended, limit)
     return [_document(row, clock.now()) for row in rows]
+
+
+async def keep_service_key(
+    issuer: Issuer, minted: MintedKey, name: str, permissions: tuple[str, ...]
+) -> None:
+    """Keeps the digest of a resource server's key that the caller has minted and shows once."""
+    sealed, version = issuer.peppers.seal(minted.digest), issuer.peppers.current
+    now = issuer.clock.now()
+    await issuer.database.execute(
+        "insert_service_key", minted.key_id, name, sealed, version, permissions, now
+    )
 
 
 async def list_service_keys(database: Database, *, ended: bool, limit: int) -> list[Document]:

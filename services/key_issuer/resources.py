@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.key_issuer.cache import KeyCache
+from aiohttp import web
+
 from services.key_issuer.client_authentication import ClientAuthenticator
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.issuer import Issuer
+from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
-from services.key_issuer.metrics import IssuerMetrics
-from services.key_issuer.peppers import Peppers
 from services.key_issuer.revocation_tail import RevocationTail
-from services.key_issuer.verification import Verifier
+from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
 from shared.bus.outbox import Heartbeat, OutboxRelay
 from shared.clock import Clock
@@ -47,6 +47,10 @@ class Resources:
     """Unix milliseconds."""
 
 
+RESOURCES: Final = web.AppKey("resources", Resources)
+"""Where the handlers find them in the application."""
+
+
 def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
     """Everything of one process; nothing is opened yet."""
     metrics = Metrics(SERVICE)
@@ -75,7 +79,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         issuer=issuer,
         outbox=outbox,
         revocations=RevocationTail(bus, clock, cache, counts),
-        verifier=Verifier(issuer, counts),
+        verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock),
         started_on=clock.now(),

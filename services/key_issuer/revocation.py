@@ -10,7 +10,8 @@ import orjson
 
 from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import REPLAYED
+from services.key_issuer.records import LEAKED, REPLAYED
+from shared.api_key import SERVICE_KEY, parse_key
 from shared.contracts.base import Done
 from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
@@ -22,10 +23,11 @@ from shared.contracts.keys import (
     RevokeToken,
 )
 from shared.errors import StoreUnavailable
+from shared.secret_tokens import digest_of
 
 CHUNK: Final = 500
 """Keys ended by one transaction where there may be many; also what fits in one message."""
-POINT: Final = "key_issuer.revoke.committed"
+_POINT: Final = "key_issuer.revoke.committed"
 _LOOKS: Final = 200
 _LOOK_SECONDS: Final = 0.02
 _NONE: Final = KeysRevoked(found=0, revoked=())
@@ -33,7 +35,7 @@ _NONE: Final = KeysRevoked(found=0, revoked=())
 
 async def revoke_key(issuer: Issuer, command: RevokeKey) -> KeysRevoked:
     """Revokes one key by its id, of one person where one is given; again changes nothing."""
-    return await end_one(
+    return await _end_one(
         issuer, command.reason, lambda rows: rows.fetchrow("lock_key", command.key_id, command.user_id)
     )
 
@@ -42,10 +44,10 @@ async def revoke_token(issuer: Issuer, command: RevokeToken) -> KeysRevoked:
     """Revokes the key whose digest a client presents, if it is that client's (RFC 7009 §2.1)."""
 
     async def find(rows: KeyRows) -> Record | None:
-        row = await lock_presented(issuer, rows, command.key_id, command.digest)
+        row = await _lock_presented(issuer, rows, command.key_id, command.digest)
         return row if row is not None and row["client_id"] == command.client_id else None
 
-    return await end_one(issuer, "revoked_by_client", find)
+    return await _end_one(issuer, "revoked_by_client", find)
 
 
 async def revoke_code(issuer: Issuer, command: RevokeCode) -> KeysRevoked:
@@ -65,7 +67,7 @@ async def revoke_code(issuer: Issuer, command: RevokeCode) -> KeysRevoked:
             await rows.execute("mark_replayed_code", code_digest, issuer.clock.now())
         return row
 
-    return await end_one(issuer, REPLAYED, find)
+    return await _end_one(issuer, REPLAYED, find)
 
 
 async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[Done]:
@@ -84,7 +86,7 @@ async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[D
         held = await rows.key_ids("lock_keys_of_codes", key_ids, codes)
         return [Done() for _ in commands], await rows.give_up(held, now)
 
-    return await issuer.narrow(work, POINT)
+    return await issuer.narrow(work, _POINT)
 
 
 async def revoke_holding(issuer: Issuer, command: RevokeHolding | GrantRevoked) -> KeysRevoked:
@@ -118,7 +120,7 @@ async def _revoke_one_holding(
             revoked += await rows.end_keys(live, reason, issuer.clock.now())
         return _outcome(revoked), revoked
 
-    return await issuer.narrow(work, POINT)
+    return await issuer.narrow(work, _POINT)
 
 
 async def _revoke_in_chunks(
@@ -133,7 +135,7 @@ async def _revoke_in_chunks(
 
     revoked: list[str] = []
     for _ in range(_LOOKS):
-        while ended := await issuer.narrow(work, POINT):
+        while ended := await issuer.narrow(work, _POINT):
             revoked += ended
         if not await issuer.database.fetchval(f"has_keys_of_{whose}", who, before):
             return _outcome(revoked)
@@ -146,7 +148,7 @@ def _outcome(revoked: Sequence[str]) -> KeysRevoked:
     return KeysRevoked(found=len(revoked), revoked=tuple(revoked[:CHUNK]))
 
 
-async def end_one(
+async def _end_one(
     issuer: Issuer, reason: str, find: Callable[[KeyRows], Awaitable[Record | None]]
 ) -> KeysRevoked:
     """Ends the key whose row ``find`` locks, unless it has ended; none where it finds none."""
@@ -158,11 +160,38 @@ async def end_one(
         ended = await rows.end_keys([row["key_id"]], reason, issuer.clock.now())
         return KeysRevoked(found=1, revoked=tuple(ended)), ended
 
-    return await issuer.narrow(work, POINT)
+    return await issuer.narrow(work, _POINT)
 
 
-async def lock_presented(issuer: Issuer, rows: KeyRows, key_id: str, digest: str) -> Record | None:
+async def _lock_presented(issuer: Issuer, rows: KeyRows, key_id: str, digest: str) -> Record | None:
     """The row of a key that the caller proves to know by its digest, locked."""
     row = await rows.fetchrow("lock_key", key_id, None)
     known = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
     return row if known else None
+
+
+async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
+    """Ends a service key everywhere; ``False`` where there is no live one of this id."""
+    now = issuer.clock.now()
+
+    async def work(rows: KeyRows) -> tuple[bool, list[str]]:
+        ended = await rows.key_ids("end_service_key", key_id, now, reason)
+        if ended:
+            await rows.append_narrowed(key_id, now)
+        return bool(ended), ended
+
+    return await issuer.narrow(work, _POINT)
+
+
+async def end_leaked(issuer: Issuer, token: str) -> bool:
+    """Revokes the key that ``token`` is, live or paused; whether it ended now."""
+    parsed = parse_key(token)
+    if parsed is None:
+        return False
+    key_id, digest = parsed.key_id, digest_of(token)
+    if parsed.kind == SERVICE_KEY:
+        row = await issuer.database.fetchrow("read_service_keys", [key_id])
+        proven = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
+        return proven and await revoke_service_key(issuer, key_id, LEAKED)
+    ended = await _end_one(issuer, LEAKED, lambda rows: _lock_presented(issuer, rows, key_id, digest))
+    return bool(ended.revoked)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.key_issuer.cache import STALE_AFTER_SECONDS, KeyCache
-from services.key_issuer.metrics import IssuerMetrics
+from services.key_issuer.verification import STALE_AFTER_SECONDS, IssuerMetrics, KeyCache
 from shared.bus import Bus, StreamTail
 from shared.clock import Clock
 from shared.contracts.base import Event

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.contracts.authorization import MintedDigests
 from shared.contracts.base import Message
-from shared.contracts.keys import KeyChanged, KeyStatus, KeyView
+from shared.contracts.keys import Digest, KeyChanged, KeyId, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, Milliseconds
 
@@ -109,7 +109,7 @@ class RotateOwnKey(PersonalCommand[OwnKeyChanged]):
 
     key_id: str
     overlap_seconds: int
-    new_key_id: str
-    new_digest: str
+    new_key_id: KeyId
+    new_digest: Digest
     later: tuple[MintedDigests, ...] = ()
     """What to put in its place where that one was the answer to an older rotation; empty from the previous release."""

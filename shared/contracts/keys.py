@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, StringConstraints
 
 from shared.contracts.base import Command, Done, Message, ReplyT
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
+
+
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{16}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hex."""
+Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+"""What every store can hold."""
+Name = Annotated[Text, StringConstraints(min_length=1)]
+PublicName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,100}$")]
+ScopeToken = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
+"""RFC 6749 §3.3."""
+MOST_ABANDONED: Final = 100
+
+Number = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class KeyCommand(Command[ReplyT]):
@@ -65,14 +81,14 @@ class OrderKey(KeyCommand[IssueKeyReply]):
 
     type: ClassVar[str] = "key.issue"
 
-    key_id: str
-    digest: str
-    """SHA-256 of the key in hex; the issuer adds its pepper."""
-    code_digest: str | None
+    key_id: KeyId
+    digest: Digest
+    """Of the key; the issuer adds its pepper."""
+    code_digest: Digest | None
     """Digest of the one-time (or device) code; ``None`` for personal and file keys."""
-    abandoned: tuple[str, ...] = ()
+    abandoned: tuple[KeyId, ...] = Field((), max_length=MOST_ABANDONED)
     """Ids of keys that earlier redeems of this code ordered and gave up: none of them may live beside this one."""
-    identifier: str
+    identifier: Name
     """What the key is called where the person gave it no ``label``."""
     origin: KeyOrigin
     shown: bool = True
@@ -80,18 +96,22 @@ class OrderKey(KeyCommand[IssueKeyReply]):
 
 
 class IssueKey(OrderKey):
-    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``."""
+    """Make one key. Safe to deliver twice: the row is unique on ``key_id`` and on ``code_digest``.
 
-    user_id: int
-    username: str
-    client_id: str | None
-    label: str | None = None
+    What is out of bounds is no ``IssueKey``: the sender cannot make it, and the issuer, which does not believe that
+    everything on the bus was checked, cannot read it.
+    """
+
+    user_id: Number
+    username: PublicName
+    client_id: PublicName | None
+    label: Name | None = None
     """What the person calls the device or place that the key is for."""
-    permissions: tuple[str, ...]
-    expires_on: int | None = None
-    consented_on: int
+    permissions: tuple[ScopeToken, ...] = Field(min_length=1)
+    expires_on: Number | None = None
+    consented_on: Number
     """When the person agreed; a later revocation of the grant refuses the key."""
-    binding: dict[str, str] | None = None
+    binding: dict[Text, Text] | None = Field(None, max_length=20)
     """What the code was bound to, as names and digests that only auth_api can read; kept with the row."""
 
 
@@ -240,5 +260,5 @@ class RotateKey(KeyCommand[KeyChanged]):
     key_id: str
     user_id: int
     overlap_seconds: int
-    new_key_id: str
-    new_digest: str
+    new_key_id: KeyId
+    new_digest: Digest

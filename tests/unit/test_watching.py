@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.resources import make_resources
-from services.key_issuer.metrics import IssuerMetrics
+from services.key_issuer.verification import IssuerMetrics
 from shared.clock import SystemClock
 from shared.settings import load_settings
 from shared.web.health import add_health

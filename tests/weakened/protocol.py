@@ -226,12 +226,14 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         ),
     ),
     weaken(21, "any text is a scope", "oauth/test_scope.py", never("parse_scope", "_GRAMMAR")),
-    weaken(21, "every response_type is taken for code", _ENDPOINT, never("_response_type_is_code", "code")),
+    weaken(
+        21, "every response_type is taken for code", _ENDPOINT, never("_refuse_unsupported", "response_type")
+    ),
     weaken(
         22,
         "a success names no issuer",
         _REQUEST,
-        result("accepted@declined", "tuple(pair for pair in _ if pair[0] != 'iss')"),
+        result("authorization_response", "tuple(pair for pair in _ if pair[0] != 'iss')"),
     ),
     weaken(
         23,

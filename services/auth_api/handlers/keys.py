@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
 from pydantic import Field
 
+from services.auth_api.authorize.client_file_flow import KeyFile, create_key_file
 from services.auth_api.clients.validation import permission_errors
-from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.documents import KeyDocument, KeyFile, NewKeyDocument
+from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
     create_key,
-    create_key_file,
     list_keys,
     revoke_key,
     rotate_key,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
@@ -87,12 +87,12 @@ async def create(request: web.Request) -> web.Response:
     given = await read_json_object(request)
     try:
         if "clientID" in given:
-            new = await _for_client(resources, user, validated(NewKeyFile, given))
+            new, file = await _for_client(resources, user, validated(NewKeyFile, given))
         else:
-            new = await _personal(resources, user, validated(NewPersonalKey, given))
-    except (ConsentWithdrawnError, ClientGoneError):
+            new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
+    except ConsentWithdrawnError:
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
-    return json_response(_new_document(new), 201, {"Pragma": "no-cache"})
+    return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})
 
 
 async def change(request: web.Request) -> web.Response:
@@ -142,9 +142,9 @@ def _document(key: KeyView) -> dict[str, Any]:
     return KeyDocument.of(key, from_api_client=key.client_id)
 
 
-def _new_document(new: NewKey) -> dict[str, Any]:
-    file = {} if new.file is None else {"file": KeyFile(filename=new.file[0], content=new.file[1])}
-    return NewKeyDocument.of(new.view, from_api_client=new.view.client_id, token=new.token, **file)
+def _new_document(new: NewKey, file: KeyFile | None = None) -> dict[str, Any]:
+    given = {} if file is None else {"file": asdict(file)}
+    return NewKeyDocument.of(new.view, from_api_client=new.view.client_id, token=new.token, **given)
 
 
 async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKey) -> NewKey:
@@ -152,23 +152,24 @@ async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKe
     errors += permission_errors("permissions", body.permissions, resources.catalogue)
     if errors:
         raise refused_fields(errors)
-    now = resources.clock.now()
     return await create_key(
         resources,
         user,
         identifier=body.identifier.strip(),
         permissions=tuple(body.permissions),
-        consented_on=now,
-        expires_on=None if body.expires_in is None else now + body.expires_in * 1000,
+        expires_in=body.expires_in,
     )
 
 
-async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile) -> NewKey:
-    client = await resources.clients.find(body.client_id)
-    if client is None:
-        unknown = FieldError(field="clientID", detail="is no registered client")
-        raise Problem(404, "There is no such client.", errors=[unknown])
-    return await create_key_file(resources, user, client)
+async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile) -> tuple[NewKey, KeyFile]:
+    made = await create_key_file(resources, user, body.client_id)
+    if made is None:
+        raise Problem(
+            404,
+            "There is no such client.",
+            errors=[FieldError(field="clientID", detail="is no registered client")],
+        )
+    return made
 
 
 def _identifier_errors(identifier: str | None) -> list[FieldError]:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.clients.model import Client
-from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import MintedDigests
@@ -24,7 +22,6 @@ from shared.contracts.keys import (
     RotateKey,
 )
 from shared.contracts.sessions import SessionUser
-from shared.key_file import render_key_file
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new key."""
@@ -36,8 +33,6 @@ class NewKey:
 
     view: KeyView
     token: str = field(repr=False)
-    file: tuple[str, str] | None = field(default=None, repr=False)
-    """What its client's template makes of it: the name of the file, and the content."""
 
 
 class ConsentWithdrawnError(Exception):
@@ -56,16 +51,14 @@ async def create_key(
     *,
     identifier: str,
     permissions: tuple[str, ...],
-    consented_on: int,
-    expires_on: int | None = None,
-    client_id: str | None = None,
+    expires_in: int | None,
 ) -> NewKey:
-    """Makes a personal key, or one for a client that the person has consented to; times are Unix milliseconds.
+    """Makes a personal key; ``expires_in`` in seconds.
 
     Raises:
-        ConsentWithdrawnError: account, app or client ended meanwhile.
+        ConsentWithdrawnError: the account was disabled meanwhile.
     """
-    settings = resources.settings
+    now, settings = resources.clock.now(), resources.settings
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
     command = IssueKey(
         key_id=minted.key_id,
@@ -73,39 +66,17 @@ async def create_key(
         code_digest=None,
         user_id=user.user_id,
         username=user.username,
-        client_id=client_id,
+        client_id=None,
         identifier=identifier,
         permissions=permissions,
-        expires_on=expires_on,
-        consented_on=consented_on,
-        origin="personal" if client_id is None else "file",
+        expires_on=None if expires_in is None else now + expires_in * 1000,
+        consented_on=now,
+        origin="personal",
     )
     reply = await resources.bus.request(command)
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
     return NewKey(reply.key, minted.token)
-
-
-async def create_key_file(resources: Resources, user: SessionUser, client: Client) -> NewKey:
-    """Makes what the Client File Flow makes: a key for a client with the permissions it requests, and its file.
-
-    Raises:
-        ConsentWithdrawnError: account, app or client ended meanwhile.
-        ClientGoneError: the client was deleted meanwhile.
-    """
-    permissions, now = client.requested_permissions, resources.clock.now()
-    if not await record_grant(resources, user.user_id, client.client_id, permissions, now):
-        raise ConsentWithdrawnError
-    new = await create_key(
-        resources,
-        user,
-        identifier=client.name,
-        permissions=permissions,
-        consented_on=now,
-        client_id=client.client_id,
-    )
-    file = render_key_file(client.api_key_format, client.api_key_filename, client.name, new.token)
-    return NewKey(new.view, new.token, file)
 
 
 async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:

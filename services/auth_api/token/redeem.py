@@ -15,7 +15,7 @@ from services.auth_api.rate_limit import CLIENT_PEER
 from services.auth_api.resources import Resources
 from shared import failpoints
 from shared.bus import RemoteFailure
-from shared.contracts.keys import IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
+from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 
@@ -56,7 +56,7 @@ class KeyOrder:
             digest=self.key_digest,
             code_digest=self.code_digest,
             identifier=self.client.name,
-            abandoned=tuple(abandoned.split()),
+            abandoned=tuple(abandoned.split()[-MOST_ABANDONED:]),
             origin=_ORIGINS[self.kind],
             shown=self.kind == "file",
         )

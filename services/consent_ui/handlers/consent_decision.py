@@ -7,15 +7,19 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.error_pages import refusal_page
-from services.consent_ui.forms import PageForm, is_of_session, read_own_form, stale_form
-from services.consent_ui.handlers.consent_request import answer_request
-from services.consent_ui.key_names import WRONG_NAME, is_key_name
+from services.consent_ui.error_pages import MessageView, refusal_page
+from services.consent_ui.forms import (
+    WRONG_NAME,
+    PageForm,
+    is_key_name,
+    is_of_session,
+    read_own_form,
+    stale_form,
+)
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
+from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
-from services.consent_ui.views.consent import DECIDE_FORM
-from services.consent_ui.views.key_file import NewKeyView
-from services.consent_ui.views.messages import MessageView
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
 from shared.key_file import render_key_file

@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.form_errors import FormError, FormErrors
 from services.consent_ui.forms import is_of_session, read_own_form, stale_form
+from services.consent_ui.handlers.consent_request import SWITCH_FORM
 from services.consent_ui.pages import LOGOUT_FORM
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, to_sign_in
-from services.consent_ui.views.consent import SWITCH_FORM
-from services.consent_ui.views.form_errors import FormError, FormErrors
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,12 +15,10 @@ import orjson
 from services.key_issuer.records import (
     ABANDONED,
     EVICTED,
-    LIVE_KEYS_PER_HOLDING,
+    LIVE_KEYS_PER_GRANT,
     OWN_KEYS,
-    Holding,
     IssueFacts,
     NewKey,
-    name_of,
 )
 from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKey
@@ -57,8 +55,10 @@ _COLLISIONS: Final = (
 
 Record = asyncpg.Record
 ResultT = TypeVar("ResultT")
-HoldingId = tuple[int, str]
+GrantId = tuple[int, str]
 """User and client, ``OWN_KEYS`` for none."""
+Grants = Mapping[GrantId, Record]
+"""Locked grants: ``issued``, the keys asked for so far, and ``void_before``, up to when their consents are void."""
 
 
 class KeyRows:
@@ -85,22 +85,22 @@ class KeyRows:
         """Runs a named query."""
         await self._connection.execute(self._sql[query], *args)
 
-    async def lock_holdings(self, keys: Mapping[HoldingId, int]) -> dict[HoldingId, Holding]:
-        """Counts the coming keys into their holdings and locks those rows in one order."""
+    async def lock_grants(self, keys: Mapping[GrantId, int]) -> Grants:
+        """Counts the coming keys into their grants and locks those rows in one order."""
         users = [user_id for user_id, _ in keys]
         clients = [client_id for _, client_id in keys]
-        return _holdings(await self.fetch("lock_holdings", users, clients, list(keys.values())))
+        return _by_grant(await self.fetch("lock_holdings", users, clients, list(keys.values())))
 
-    async def lock_holding_of_key(self, key_id: str, user_id: int) -> dict[HoldingId, Holding]:
-        """Counts one more key into the holding that a person's key belongs to and locks that row, if there is one."""
-        return _holdings(await self.fetch("lock_holding_of_key", key_id, user_id))
+    async def lock_grant_of_key(self, key_id: str, user_id: int) -> Grants:
+        """Counts one more key into the grant that a person's key belongs to and locks that row, if there is one."""
+        return _by_grant(await self.fetch("lock_holding_of_key", key_id, user_id))
 
     async def read_issue_facts(self, commands: Sequence[IssueKey]) -> dict[int, IssueFacts]:
         """What is known of these keys already, by their place; nothing where nothing is known."""
         rows = await self.fetch(
             "read_issue_facts",
             [command.key_id for command in commands],
-            [code_bytes(command.code_digest) for command in commands],
+            [bytes.fromhex(command.code_digest) if command.code_digest else None for command in commands],
             [command.user_id for command in commands],
             [command.client_id or OWN_KEYS for command in commands],
         )
@@ -133,17 +133,17 @@ class KeyRows:
         if key_ids:
             await self.execute("mark_abandoned_keys", key_ids, now)
 
-    async def evict(self, holdings: Mapping[HoldingId, Holding], now: int) -> list[str]:
+    async def evict(self, grants: Grants, now: int) -> list[str]:
         """Ends the oldest keys of grants that hold too many (a person's own are not limited); their ids."""
         full = [
             (user_id, client_id)
-            for (user_id, client_id), holding in holdings.items()
-            if holding.issued > LIVE_KEYS_PER_HOLDING and client_id != OWN_KEYS
+            for (user_id, client_id), grant in grants.items()
+            if grant["issued"] > LIVE_KEYS_PER_GRANT and client_id != OWN_KEYS
         ]
         if not full:
             return []
-        users, clients = [user_id for user_id, _ in full], [client_id for _, client_id in full]
-        surplus = await self.key_ids("lock_surplus_keys", users, clients, now, LIVE_KEYS_PER_HOLDING)
+        users, clients = zip(*full, strict=True)
+        surplus = await self.key_ids("lock_surplus_keys", users, clients, now, LIVE_KEYS_PER_GRANT)
         return await self.end_keys(surplus, EVICTED, now)
 
     async def key_ids(self, query: str, *args: object) -> list[str]:
@@ -164,24 +164,14 @@ async def issue_unknown_keys(
     ``None``, and nothing is made, where something is known of one of them or another transaction got in the way.
 
     Raises:
-        StoreUnavailable: PostgreSQL does not answer; maybe they are made.
         asyncpg.PostgresError: one of them cannot be made.
     """
-    given = _as_json(rows)
-    try:
+    with suppress(*_COLLISIONS):
         found: list[str] | None = await database.fetchval(
-            "issue_unknown_keys", given, pepper_version, now, LIVE_KEYS_PER_HOLDING
+            "issue_unknown_keys", _as_json(rows), pepper_version, now, LIVE_KEYS_PER_GRANT
         )
-    except _COLLISIONS:
-        return None
-    return found
-
-
-@asynccontextmanager
-async def key_rows(database: Database) -> AsyncIterator[KeyRows]:
-    """One transaction, committed at the end."""
-    async with database.transaction() as connection:
-        yield KeyRows(connection, database.sql)
+        return found
+    return None
 
 
 async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable[ResultT]]) -> ResultT:
@@ -190,13 +180,12 @@ async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable
     Locks are taken in one order, so this is for what nobody thought of: the requester never sees it.
 
     Raises:
-        StoreUnavailable: PostgreSQL does not answer.
         asyncpg.PostgresError: the work cannot be done, however often.
     """
     for tries in range(1, _TRIES + 1):
         try:
-            async with key_rows(database) as rows:
-                return await work(rows)
+            async with database.transaction() as connection:
+                return await work(KeyRows(connection, database.sql))
         except _COLLISIONS:
             if tries == _TRIES:
                 raise
@@ -204,15 +193,8 @@ async def in_transaction(database: Database, work: Callable[[KeyRows], Awaitable
     raise AssertionError("unreachable")
 
 
-def _holdings(rows: Sequence[Record]) -> dict[HoldingId, Holding]:
-    return {
-        (user_id, client_id): Holding(issued, void_before) for user_id, client_id, issued, void_before in rows
-    }
-
-
-def code_bytes(code_digest: str | None) -> bytes | None:
-    """A code's hex digest as the 32 bytes that a row holds."""
-    return None if code_digest is None else bytes.fromhex(code_digest)
+def _by_grant(rows: Sequence[Record]) -> Grants:
+    return {(row["user_id"], row["client_id"]): row for row in rows}
 
 
 def _as_json(rows: Sequence[NewKey]) -> str:
@@ -231,7 +213,7 @@ def _row_of(row: NewKey) -> dict[str, object]:
         "user_id": command.user_id,
         "username": command.username,
         "client_id": command.client_id,
-        "identifier": name_of(command),
+        "identifier": command.label or command.identifier,
         "permissions": " ".join(command.permissions),
         "origin": command.origin,
         "consented_on": command.consented_on,

@@ -9,12 +9,11 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from services.key_issuer.handlers.application import RESOURCES
-from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, lacks_permission
-from services.key_issuer.records import LiveKey
-from services.key_issuer.resources import Resources
-from services.key_issuer.service_keys import INTROSPECT
-from shared.authorization_header import basic_credentials, bearer_token, scheme_of
+from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, bearer_token, lacks_permission
+from services.key_issuer.operators import INTROSPECT
+from services.key_issuer.resources import RESOURCES, Resources
+from services.key_issuer.verification import LiveKey
+from shared.authorization_header import basic_credentials, scheme_of
 from shared.web.body import read_form
 from shared.web.edge import peer_of
 from shared.web.failures import Problem

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.key_issuer.handlers.application import RESOURCES
-from services.key_issuer.leaks import end_leaked
+from services.key_issuer.resources import RESOURCES
+from services.key_issuer.revocation import end_leaked
 from shared.web.body import read_json
 
 

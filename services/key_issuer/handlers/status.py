@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict
 
-from services.key_issuer.handlers.application import RESOURCES
-from services.key_issuer.handlers.challenge import NOT_LIVE_CHALLENGE, presented_token
-from services.key_issuer.records import LiveKey
+from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, presented_token
+from services.key_issuer.resources import RESOURCES
+from services.key_issuer.verification import LiveKey
 from shared.contracts.clients import FieldError
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE

@@ -63,8 +63,8 @@ class Code:
         """Presents it."""
         command = OrderKey(
             key_id="k" * 16,
-            digest="d",
-            code_digest="c",
+            digest="d" * 64,
+            code_digest="c" * 64,
             identifier="Shop",
             abandoned=tuple(expected.get("abandoned", "").split()),
             origin="code",
@@ -108,8 +108,8 @@ async def test_the_command_takes_the_record_along(code: Code, label: str | None)
     envelope = read_fields(flat)
     assert IssueKey.from_wire(envelope.body, envelope.attached) == IssueKey(
         key_id="k" * 16,
-        digest="d",
-        code_digest="c",
+        digest="d" * 64,
+        code_digest="c" * 64,
         user_id=record.user_id,
         username=record.username,
         client_id="lkc_shop",
@@ -247,7 +247,7 @@ async def test_what_need_not_be_sent_need_not_be_sent(
 
 
 @pytest.mark.parametrize(
-    "changed", [{"circumstances": "c2"}, {"abandoned": "x"}, {"mismatches": "1"}], ids=repr
+    "changed", [{"circumstances": "c2"}, {"abandoned": "x" * 16}, {"mismatches": "1"}], ids=repr
 )
 async def test_whatever_is_not_expected_is_shown_and_may_be_expected_next(
     code: Code, changed: dict[str, str]

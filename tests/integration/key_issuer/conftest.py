@@ -16,17 +16,18 @@ from aiohttp import ClientSession, ClientTimeout
 
 from deploy.embedded.ports import free_port
 from services.key_issuer.app import create_app
-from services.key_issuer.cache import KeyCache
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuance import issue_keys
-from services.key_issuer.issuer import Issuer
-from services.key_issuer.peppers import Peppers
+from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.key_reader import KeyReader
+from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.api_key import SERVICE_KEY, USER_KEY, MintedKey, mint_key
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.contracts.keys import IssueKey, IssueKeyReply
 from shared.database import Database, load_queries
 from shared.settings import Settings, load_settings
+from shared.telemetry.metrics import Metrics
 from shared.web.server import serving
 from tests.harness.buses import started
 from tests.harness.stores import Servers, Stores, fresh_database, fresh_stores
@@ -122,6 +123,16 @@ class Bench:
         """The bodies of the events of this type in the outbox, in order."""
         rows = await self.sql("SELECT body FROM outbox WHERE type = $1 ORDER BY id", event_type)
         return [bytes(row["body"]).decode() for row in rows]
+
+
+def reader_of(issuer: Issuer) -> KeyReader:
+    """What reads for a verifier."""
+    return KeyReader(issuer, IssuerMetrics(Metrics("tests")))
+
+
+def verifier_of(issuer: Issuer, reader: KeyReader | None = None) -> Verifier:
+    """A verifier on this process's memory and table."""
+    return Verifier(issuer.cache, issuer.clock, (reader or reader_of(issuer)).read)
 
 
 def make_database(url: str, pool_size: int = 8) -> Database:

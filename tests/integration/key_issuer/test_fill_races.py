@@ -9,21 +9,13 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from services.key_issuer.cache import KeyCache
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.metrics import IssuerMetrics
 from services.key_issuer.revocation import revoke_key
-from services.key_issuer.verification import Verifier
+from services.key_issuer.verification import KeyCache, Verifier
 from shared.contracts.keys import RevokeKey
 from shared.database import Database, load_queries
-from shared.telemetry.metrics import Metrics
-from tests.integration.key_issuer.conftest import Bench, mint, open_bench
-
-
-def verifier_of(bench: Bench) -> Verifier:
-    """A verifier with a memory of its own."""
-    return Verifier(bench.issuer, IssuerMetrics(Metrics("tests")))
+from tests.integration.key_issuer.conftest import Bench, mint, open_bench, reader_of, verifier_of
 
 
 async def test_a_revocation_during_the_read_is_answered_with_the_new_row(bench: Bench) -> None:
@@ -31,7 +23,7 @@ async def test_a_revocation_during_the_read_is_answered_with_the_new_row(bench: 
     async with open_bench(bench.url) as other:
         for _ in range(30):
             key = await bench.make()
-            verifier = verifier_of(bench)
+            verifier = verifier_of(bench.issuer)
             checks = [asyncio.create_task(verifier.live_key(key.token)) for _ in range(3)]
             await asyncio.sleep(0)
             order = RevokeKey(key_id=key.key_id, user_id=2, reason="owner")
@@ -43,8 +35,9 @@ async def test_a_revocation_during_the_read_is_answered_with_the_new_row(bench: 
 async def test_news_that_overtake_the_read_are_heeded(bench: Bench) -> None:
     """The read is stopped between the table and the memory; the key dies meanwhile."""
     key = await bench.make()
-    verifier = verifier_of(bench)
-    load = verifier._reader._load
+    reader = reader_of(bench.issuer)
+    verifier = verifier_of(bench.issuer, reader)
+    load = reader._load
     read = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -54,7 +47,7 @@ async def test_news_that_overtake_the_read_are_heeded(bench: Bench) -> None:
         await go_on.wait()
         return records
 
-    verifier._reader._load = slow_load  # type: ignore[method-assign,assignment]
+    reader._load = slow_load  # type: ignore[method-assign,assignment]
     check = asyncio.create_task(verifier.live_key(key.token))
     await read.wait()
     await revoke_key(bench.issuer, RevokeKey(key_id=key.key_id, user_id=2, reason="owner"))
@@ -66,7 +59,7 @@ async def test_news_that_overtake_the_read_are_heeded(bench: Bench) -> None:
 async def test_who_leaves_does_not_take_the_read_from_the_others(bench: Bench) -> None:
     """The first of many is cancelled: the others get their answer."""
     key = await bench.make()
-    verifier = verifier_of(bench)
+    verifier = verifier_of(bench.issuer)
     first, second = (asyncio.create_task(verifier.live_key(key.token)) for _ in range(2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -98,7 +91,7 @@ async def counting(bench: Bench, *, deaf: bool) -> AsyncIterator[tuple[CountingD
         cache.hear(())
     issuer = Issuer(database, bench.clock, bench.issuer.peppers, cache)
     try:
-        yield database, cache, Verifier(issuer, IssuerMetrics(Metrics("tests")))
+        yield database, cache, verifier_of(issuer)
     finally:
         await database.stop()
 

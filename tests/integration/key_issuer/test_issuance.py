@@ -8,10 +8,9 @@ import json
 import asyncpg
 import pytest
 
-from services.key_issuer.db.repository import key_rows
+from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuance import NotIssuedError, issue_keys, warm_up
 from services.key_issuer.revocation import revoke_code, revoke_holding
-from shared.bus import Refusal
 from shared.contracts.events import KeysNarrowed
 from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
 from shared.errors import StoreUnavailable
@@ -132,27 +131,6 @@ async def test_a_withdrawn_consent_gives_no_key(bench: Bench) -> None:
     ]
 
 
-async def test_poison_in_a_batch_spoils_nothing_else(bench: Bench) -> None:
-    """What cannot be carried out is named; the others are made."""
-    good, also_good = mint(), mint()
-    outcomes = await issue_keys(
-        bench.issuer,
-        [
-            command(good),
-            command(mint(), identifier="a\0b"),
-            command(mint(), code_digest="no hex"),
-            command(mint(), user_id=2**70),
-            command(mint(), label=""),
-            command(mint(), abandoned=("no key id",)),
-            command(mint(), binding={"challenge": "a\0b"}),
-            command(also_good),
-        ],
-    )
-    assert [isinstance(outcome, Refusal) for outcome in outcomes] == [False, *[True] * 6, False]
-    assert await bench.status(good.key_id) == "active"
-    assert await bench.status(also_good.key_id) == "active"
-
-
 async def test_what_only_the_database_notices_spoils_nothing_else(bench: Bench) -> None:
     """One of a batch is refused by a constraint: the others are made one by one."""
     keys = [mint() for _ in range(5)]
@@ -268,8 +246,9 @@ async def test_a_process_that_stands_still_does_not_keep_its_locks(bench: Bench)
     """It was stopped in the middle of a transaction: seconds later its holding is free, and its work is undone."""
     async with open_bench(bench.url) as stopped:
         with pytest.raises((StoreUnavailable, asyncpg.PostgresError)):  # noqa: PT012 - the end of the block fails too
-            async with key_rows(stopped.issuer.database) as rows:
-                await rows.lock_holdings({(2, "CXFervidex"): 1})
+            async with stopped.issuer.database.transaction() as connection:
+                rows = KeyRows(connection, stopped.issuer.database.sql)
+                await rows.lock_grants({(2, "CXFervidex"): 1})
                 order = command(mint())
 
                 async def is_issued() -> bool:
@@ -279,5 +258,5 @@ async def test_a_process_that_stands_still_does_not_keep_its_locks(bench: Bench)
                         return False
 
                 await until(is_issued, 12.0)
-                await rows.lock_holdings({(2, "CXFervidex"): 1})
+                await rows.lock_grants({(2, "CXFervidex"): 1})
     assert (await bench.sql("SELECT issued FROM holdings"))[0]["issued"] == 1

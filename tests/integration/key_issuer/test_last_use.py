@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from services.key_issuer.last_use import LastUse
-from services.key_issuer.metrics import IssuerMetrics
-from services.key_issuer.records import LiveKey
-from services.key_issuer.verification import Verifier
+from services.key_issuer.verification import LiveKey
 from shared.api_key import MintedKey
-from shared.telemetry.metrics import Metrics
-from tests.integration.key_issuer.conftest import Bench, until
+from tests.integration.key_issuer.conftest import Bench, until, verifier_of
 
 NOTHING: frozenset[str] = frozenset()
 
 
 async def use(bench: Bench, notes: LastUse, key: MintedKey, *wanted: str) -> LiveKey:
     """A check that is answered yes."""
-    verifier = Verifier(bench.issuer, IssuerMetrics(Metrics("tests")))
-    found = await verifier.live_key(key.token)
+    found = await verifier_of(bench.issuer).live_key(key.token)
     assert found is not None
     notes.note(found, bench.clock.now(), frozenset(wanted))
     return found

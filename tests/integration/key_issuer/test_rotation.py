@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from services.key_issuer.changes import change_key
+from services.key_issuer.changes import change_key, rotate_key
 from services.key_issuer.revocation import revoke_holding, revoke_key
-from services.key_issuer.rotation import rotate_key
 from shared.api_key import MintedKey
 from shared.contracts.keys import ChangeKey, KeyChanged, RevokeHolding, RevokeKey, RotateKey
 from tests.integration.key_issuer.conftest import Bench, mint, open_bench

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import ClientError
 
+from shared.bus import RemoteFailure
+from shared.bus.dead_letters import dead_letters, drop_dead_letter
 from shared.bus.names import commands
 from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import (
     ChangeKey,
     ConfirmDelivery,
+    IssueKey,
     ListKeys,
     RevokeCode,
     RevokeHolding,
@@ -71,6 +75,29 @@ async def test_fifty_redeems_of_one_code_end_with_one_dead_key(desk: Desk) -> No
     rows = await desk.sql("SELECT status FROM api_keys WHERE user_id = 501")
     assert [row["status"] for row in rows] == ["revoked"]
     assert await desk.check(key.token) == 401
+
+
+async def test_poison_in_a_batch_spoils_nothing_else(desk: Desk) -> None:
+    """What no sender should send is a dead letter that names the field, and its sender hears of it; the others are made."""
+    good = [mint() for _ in range(2)]
+    poison: list[dict[str, Any]] = [
+        {"identifier": "a\0b"},
+        {"code_digest": "no hex"},
+        {"user_id": 2**70},
+        {"label": ""},
+        {"abandoned": ("no key id",)},
+        {"binding": {"challenge": "a\0b"}},
+    ]
+    orders = [command(mint()).model_copy(update=fields) for fields in poison]
+    orders = [command(good[0]), *orders, command(good[1])]
+    outcomes = await asyncio.gather(*map(desk.bus.request, orders), return_exceptions=True)
+    assert [isinstance(outcome, RemoteFailure) for outcome in outcomes] == [False, *[True] * 6, False]
+    assert {await desk.check(key.token) for key in good} == {200}
+    letters = [letter for letter in await dead_letters(desk.bus.redis) if letter.queue == IssueKey.queue]
+    for fields, letter in zip(poison, sorted(letters, key=lambda letter: letter.id), strict=True):
+        assert next(iter(fields)) in letter.reason
+    for letter in letters:
+        assert await drop_dead_letter(desk.bus.redis, letter)
 
 
 async def test_what_takes_back_waits_behind_no_issue(servers: Servers) -> None:

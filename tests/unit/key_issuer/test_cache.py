@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.key_issuer.cache import KeyCache
-from services.key_issuer.records import LiveKey
+from services.key_issuer.verification import KeyCache, LiveKey
 
 DIGEST = b"d" * 32
 FOREVER = float("inf")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.authorization_header import basic_credentials, bearer_token, scheme_of
+from services.key_issuer.handlers.verify import bearer_token
+from shared.authorization_header import basic_credentials, scheme_of
 
 
 def basic(text: str | bytes) -> str:
