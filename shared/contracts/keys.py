@@ -178,7 +178,7 @@ class RevokeCode(TakesBack[KeysRevoked]):
     """What the request presents; each must equal what the row is bound to. `None` where auth_api compared it already."""
 
 
-class RevokeHolding(TakesBack[KeysRevoked]):
+class RevokeGrant(TakesBack[KeysRevoked]):
     """End every key of a person, of a client, or of both together, consented to at or before ``before``.
 
     Also refuses keys of such consents whose issue is still on its way. At least one of the two is given.
