@@ -91,6 +91,6 @@ async def _signed_in_account(
     request: web.Request, resources: Resources, credentials: Credentials
 ) -> Account | None:
     if len(credentials.password) > LONGEST_PASSWORD:
-        return None  # a form's; nobody has such a password, whoever it is for
+        return None  # a form's; no account has such a password
     peer = peer_of(request, resources.settings)
     return await sign_in(resources, credentials.username, credentials.password, peer)
