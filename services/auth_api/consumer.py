@@ -93,7 +93,7 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ListApps, key_commands.read_access),
     (DisconnectApp, key_commands.revoke_own_access),
 )
-"""What a person asks for: answered for whoever the session is of, and only then."""
+"""What a person asks for: answered for the person whose session it is, and only while it lives."""
 
 
 def handlers(resources: Resources) -> list[Handler]:

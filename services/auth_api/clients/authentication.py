@@ -94,7 +94,7 @@ async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> No
 
 
 def limit_key(client_id: str, peer: str) -> str:
-    """What wrong secrets and codes are counted by: nobody can lock a client out from elsewhere."""
+    """What wrong secrets and codes are counted by: a client cannot be locked out from elsewhere."""
     return f"{peer} {client_id}"
 
 
