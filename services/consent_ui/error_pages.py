@@ -49,7 +49,7 @@ class MessageView:
 
 
 def page_surface(pages: Pages) -> Surface:
-    """Tells the failures of every path as a page."""
+    """Renders the failures of every path as a page."""
 
     def surface(request: web.Request, failure: Failure) -> web.StreamResponse:
         return pages.respond(

@@ -52,7 +52,7 @@ async def ask(request: web.Request, command: PersonalCommand[ReplyT]) -> tuple[V
 
     Raises:
         SignInNeeded: the session is over; nothing was done.
-        BusUnavailable: auth_api does not answer; nobody is taken for signed out because of that.
+        BusUnavailable: auth_api does not answer, which is never taken for a session that is over.
     """
     reply = await request.app[RESOURCES].bus.request(command, ANSWER_SECONDS)
     if reply.user is None:
@@ -68,7 +68,7 @@ async def signed_in(request: web.Request) -> Visitor:
 
 @web.middleware
 async def sign_in_first(request: web.Request, handler: PageHandler) -> web.StreamResponse:
-    """Sends whoever has to sign in to the sign-in page, and after it back to where they were going."""
+    """Redirects a person without a session to the sign-in page, and from there back to where they were going."""
     try:
         return await handler(request)
     except SignInNeeded:

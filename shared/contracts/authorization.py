@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.base import Command, Message
 from shared.contracts.clients import ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
@@ -69,7 +69,6 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     type: ClassVar[str] = "authorization.prepare"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = PreparedAuthorization
 
     surface: Flow
     query: tuple[tuple[str, str], ...]
@@ -118,7 +117,6 @@ class DecideAuthorization(Command[AuthorizationDecided]):
 
     type: ClassVar[str] = "authorization.decide"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = AuthorizationDecided
 
     request_id: str
     session: str

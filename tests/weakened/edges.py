@@ -46,7 +46,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
         44,
         "a template need not parse as its file name promises",
         _FILES,
-        rewritten_call("template_problem", "format_problem", "None"),
+        rewritten_call("template_problem", "_format_problem", "None"),
         picking="keeps_the_promise",
     ),
     weaken(

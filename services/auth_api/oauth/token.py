@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.auth_api.oauth.authorization_code import CodeRecord
-from services.auth_api.oauth.errors import UNSUPPORTED_GRANT_TYPE, OAuthError
+from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pkce import check_verifier_syntax
 from shared.api_key import MintedKey
@@ -54,7 +54,7 @@ def read_token_request(parameters: Parameters) -> TokenRequest:
     grant_type = parameters.require("grant_type")
     if grant_type not in GRANT_TYPES:
         raise OAuthError(
-            UNSUPPORTED_GRANT_TYPE,
+            "unsupported_grant_type",
             f"grant_type must be {AUTHORIZATION_CODE} or {DEVICE_CODE}.",
             cause="unsupported grant_type",
         )

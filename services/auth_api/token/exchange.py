@@ -91,14 +91,14 @@ async def exchange_code(resources: Resources, exchange: Exchange) -> dict[str, A
         await resources.releaser.settled(exchange.request.code_digest, SETTLE_SECONDS)
     header = exchange.idempotency_key
     if header is None:
-        return await _redeem(resources, exchange, _usual(resources, exchange))
+        return await _redeem(resources, exchange)
     settings, client_id = resources.settings, exchange.client.client_id
     remembered = Remembered(
         retry_key_of(settings, client_id, header), fingerprint_of(settings, client_id, exchange.request)
     )
     first = await find_first(resources, remembered.key)
     if first is None:
-        issued = await _redeem(resources, exchange, _usual(resources, exchange), remembered)
+        issued = await _redeem(resources, exchange, remembered)
     else:
         check_retry(first, remembered.fingerprint, resources.bus.time.now())
         issued = await _answer_again(resources, exchange, remembered, first)
@@ -119,11 +119,9 @@ def _usual(resources: Resources, exchange: Exchange) -> dict[str, str]:
 
 
 async def _redeem(
-    resources: Resources,
-    exchange: Exchange,
-    expected: dict[str, str],
-    remembered: Remembered | None = None,
+    resources: Resources, exchange: Exchange, remembered: Remembered | None = None
 ) -> dict[str, Any]:
+    expected = _usual(resources, exchange)
     for _ in range(_TRIES):
         minted = _mint(resources, exchange, expected["abandoned"])
         try:

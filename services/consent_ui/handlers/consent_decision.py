@@ -1,4 +1,4 @@
-"""Tells auth_api what the person decided and turns its answer into a redirect, a key or a page."""
+"""Sends the person's decision to auth_api and turns the answer into a redirect, a key or a page."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ async def _decide(
     ``yes`` is the value of the button that agrees. Where the form was shown to another session it is ``signed_out``.
 
     Raises:
-        Problem: 400, no button was pressed, or the person called the key what nobody could read.
-        BusUnavailable: no answer; whatever was done late gives nobody a key that is not shown here.
+        Problem: 400, no button was pressed, or the name for the key cannot be read.
+        BusUnavailable: no answer; what is decided late gives out neither the code nor the key, as neither is shown.
     """
     if not is_of_session(request, form, f"{DECIDE_FORM} {form.one('request_id')}"):
         return AuthorizationDecided(outcome="signed_out")

@@ -16,9 +16,8 @@ from services.consent_ui.session import session_of, to_sign_in
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs
-from shared.web.cookies import clear_session_cookie
+from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
 from shared.web.redirects import see_other
-from shared.web.typed_username import forget_typed_username, read_typed_username
 
 _ERRORS: Final = {
     "invalid": FormError("username", "The username or the password is wrong."),
