@@ -17,7 +17,7 @@ from shared import failpoints
 from shared.bus import RemoteFailure
 from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, OrderKey
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -99,7 +99,8 @@ async def redeem(
         )
         if found.record is not None and found.outcome == "spent":
             if failpoints.ARMED:
-                await failpoint("auth_api.exchange.redeemed")
+                if ARMED:
+                    await failpoint("auth_api.exchange.redeemed")
             return found.record, await prepared.reply()
     except BaseException as error:
         prepared.abandon()
