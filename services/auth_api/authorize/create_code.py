@@ -14,7 +14,7 @@ from services.auth_api.oauth.authorization_request import (
     check_request,
     target_of,
 )
-from services.auth_api.oauth.errors import ACCESS_DENIED, OAuthError, invalid_client
+from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
@@ -72,7 +72,7 @@ async def create_code(
     code = random_base62(CODE_LENGTH)
     seconds = resources.settings.code_ttl_seconds
     if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
-        raise OAuthError(ACCESS_DENIED, "The account, the client or the grant has just ended.", status=409)
+        raise OAuthError("access_denied", "The account, the client or the grant has just ended.", status=409)
     resources.activity_log.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
     response = authorization_response(
         resources.settings.public_url, state=request.state, context=request.context

@@ -14,7 +14,6 @@ from services.auth_api.codes.store import Decision, decision_key
 from services.auth_api.device_flow import device_codes
 from services.auth_api.oauth.authorization_code import CodeKind, circumstances
 from services.auth_api.oauth.authorization_request import authorization_response
-from services.auth_api.oauth.errors import ACCESS_DENIED
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, ErrorPage, Flow
@@ -170,7 +169,7 @@ def _to_client(resources: Resources, case: _Case, *, with_code: bool) -> Authori
             resources.settings.public_url,
             state=request.state,
             context=request.context,
-            error=None if with_code else ACCESS_DENIED,
+            error=None if with_code else "access_denied",
         ),
         with_code=with_code,
         client=case.consent.client.to_view(),
@@ -189,9 +188,9 @@ def _refused(page: ErrorPage) -> AuthorizationDecided:
 
 
 def _note(resources: Resources, case: _Case, decided: AuthorizationDecided) -> None:
-    error = None if case.command.decision == "accept" else ACCESS_DENIED
+    error = None if case.command.decision == "accept" else "access_denied"
     if decided.refusal is not None:
-        cause, error = decided.refusal.reason, ACCESS_DENIED
+        cause, error = decided.refusal.reason, "access_denied"
     elif decided.outcome == "already_decided":
         cause, error = "decided a second time; the first decision stays", None
     else:

@@ -25,7 +25,7 @@ from services.auth_api.oauth.authorization_request import (
     sort_parameters,
     target_of,
 )
-from services.auth_api.oauth.errors import CONSENT_REQUIRED, LOGIN_REQUIRED, OAuthError
+from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import (
@@ -153,7 +153,7 @@ def _first(command: PrepareAuthorization, name: str) -> str:
 def _refuse_silently(*, signed_in: bool) -> None:
     """``prompt=none``: a key lives long, so no client is ever connected without the page being shown."""
     raise OAuthError(
-        CONSENT_REQUIRED if signed_in else LOGIN_REQUIRED,
+        "consent_required" if signed_in else "login_required",
         "The person has to be shown a page.",
         cause="prompt=none is always refused",
     )

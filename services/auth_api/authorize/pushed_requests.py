@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from services.auth_api.oauth.authorization_request import AUTHORIZE, AuthorizationParameters
-from services.auth_api.oauth.errors import INVALID_REQUEST_URI, OAuthError
+from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.bus import Script
@@ -72,7 +72,9 @@ async def find_pushed(
         values: Mapping[str, str] = {} if raw is None else orjson.loads(raw)
         if values.get("client_id") == client_id:
             return AuthorizationParameters(Parameters(values), AUTHORIZE), key
-    raise OAuthError(INVALID_REQUEST_URI, "request_uri is unknown, expired, or was pushed by another client.")
+    raise OAuthError(
+        "invalid_request_uri", "request_uri is unknown, expired, or was pushed by another client."
+    )
 
 
 async def use_up(resources: Resources, key: str) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
@@ -18,9 +17,8 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
     refusals_noted,
 )
-from services.auth_api.oauth.parameters import Parameters
-from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_token_request, token_response
-from services.auth_api.token.exchange import exchange_code, new_exchange
+from services.auth_api.oauth.token import KNOWN, enveloped, read_token_request
+from services.auth_api.token.exchange import Exchange, exchange_code
 from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.errors import StoreUnavailable
 from shared.web.edge import peer_of
@@ -41,27 +39,18 @@ async def token(request: web.Request) -> web.StreamResponse:
         client = await authenticated_client(request, parameters, _STEP, limited_later=True)
         try:
             with refusals_noted(request, client, _STEP):
-                issued = await _exchange(request, parameters, client, give_up_on)
+                headers = request.headers.getall(HEADER, ())
+                exchange = Exchange(
+                    client,
+                    read_token_request(parameters),
+                    peer=peer_of(request, resources.settings),
+                    give_up_on=give_up_on,
+                    idempotency_key=read_idempotency_key(headers) if headers else None,
+                )
+                body = await exchange_code(resources, exchange)
         except StoreUnavailable as error:
             cause = f"temporarily unavailable ({error.store}); the code can be redeemed again"
             note(request, client, _STEP, cause, "temporarily_unavailable")
             raise
     note(request, client, _STEP, "a key was issued")
-    body = token_response(issued)
     return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)
-
-
-async def _exchange(
-    request: web.Request, parameters: Parameters, client: Client, give_up_on: float
-) -> IssuedKey:
-    resources = request.app[RESOURCES]
-    headers = request.headers.getall(HEADER, ())
-    idempotency_key = read_idempotency_key(headers) if headers else None
-    exchange = new_exchange(
-        client,
-        read_token_request(parameters),
-        peer=peer_of(request, resources.settings),
-        give_up_on=give_up_on,
-        idempotency_key=idempotency_key,
-    )
-    return await exchange_code(resources, exchange)

@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from services.auth_api.oauth.errors import (
-    INVALID_SCOPE,
-    REQUEST_NOT_SUPPORTED,
-    UNSUPPORTED_RESPONSE_TYPE,
-    OAuthError,
-    invalid_request,
-)
+from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect
 from services.auth_api.oauth.pkce import check_challenge
 from services.auth_api.oauth.redirect_uri import explain_mismatch, match_redirect_uri
@@ -197,7 +191,7 @@ def check_permissions(
     """
     if any(name not in registered or name not in catalogue for name in permissions):
         raise OAuthError(
-            INVALID_SCOPE,
+            "invalid_scope",
             "A permission of this request is no longer available.",
             cause="a requested permission was removed from the client or from the catalogue",
         )
@@ -227,9 +221,9 @@ def authorization_response(
 
 def _refuse_unsupported(parameters: AuthorizationParameters) -> None:
     if "response_type" in parameters.names and parameters.require("response_type") != "code":
-        raise OAuthError(UNSUPPORTED_RESPONSE_TYPE, "response_type must be code.")
+        raise OAuthError("unsupported_response_type", "response_type must be code.")
     if parameters.get("request") is not None:
-        raise OAuthError(REQUEST_NOT_SUPPORTED, "request objects (RFC 9101) are not supported; use PAR.")
+        raise OAuthError("request_not_supported", "request objects (RFC 9101) are not supported; use PAR.")
     if parameters.get("response_mode") not in (None, "query"):
         raise invalid_request("response_mode must be query, or absent.")
     words = (parameters.get("prompt") or "").split(" ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,31 +24,34 @@ class Credentials:
     secret: str | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Presented:
-    """Both places where a client may identify itself, side by side."""
-
-    basic: tuple[str, str | None] | None
-    """The halves of HTTP Basic; an empty password counts as none."""
-    body_id: str | None
-    body_secret: str | None
-
-
 def read_credentials(authorization: Sequence[str], parameters: Parameters) -> Credentials:
     """The client and its secret from the ``Authorization`` headers and the body.
 
     Raises:
         OAuthError: ``invalid_request`` where two identities or two methods are used at once, ``invalid_client``
-            where the header is malformed or nobody is named.
+            where the header is malformed or no client is named.
     """
-    presented = _Presented(
-        _read_basic(authorization), parameters.get("client_id"), parameters.get("client_secret")
-    )
-    for check in _CHECKS:
-        check(presented)
-    if presented.basic is not None:
-        return Credentials(presented.basic[0], presented.basic[1] or presented.body_secret)
-    return Credentials(presented.body_id or "", presented.body_secret)
+    basic = _read_basic(authorization)
+    body_id, body_secret = parameters.get("client_id"), parameters.get("client_secret")
+    if basic is None:
+        if body_id is None:
+            error = invalid_client("client_id is missing")
+            raise OAuthError(
+                error.code, "Client authentication failed: client_id is missing.", cause=error.cause
+            )
+        return Credentials(body_id, body_secret)
+    basic_id, basic_secret = basic
+    if basic_secret is not None and body_secret is not None:
+        raise invalid_request(
+            "client_secret is sent in the Authorization header and in the body; use one of them.",
+            cause="two client authentication methods in one request",
+        )
+    if body_id not in (None, basic_id):
+        raise invalid_request(
+            "client_id differs between the Authorization header and the body.",
+            cause="client_id of HTTP Basic differs from client_id in the body",
+        )
+    return Credentials(basic_id, basic_secret or body_secret)
 
 
 def check_secret_use(*, public: bool, secret: str | None) -> None:
@@ -63,32 +66,8 @@ def check_secret_use(*, public: bool, secret: str | None) -> None:
         raise invalid_client("client_secret is missing")
 
 
-def _one_method(presented: _Presented) -> None:
-    if presented.basic is not None and presented.basic[1] is not None and presented.body_secret is not None:
-        raise invalid_request(
-            "client_secret is sent in the Authorization header and in the body; use one of them.",
-            cause="two client authentication methods in one request",
-        )
-
-
-def _one_identity(presented: _Presented) -> None:
-    if presented.basic is not None and presented.body_id not in (None, presented.basic[0]):
-        raise invalid_request(
-            "client_id differs between the Authorization header and the body.",
-            cause="client_id of HTTP Basic differs from client_id in the body",
-        )
-
-
-def _somebody(presented: _Presented) -> None:
-    if presented.basic is None and presented.body_id is None:
-        error = invalid_client("client_id is missing")
-        raise OAuthError(error.code, "Client authentication failed: client_id is missing.", cause=error.cause)
-
-
-_CHECKS: Final[tuple[Callable[[_Presented], None], ...]] = (_one_method, _one_identity, _somebody)
-
-
 def _read_basic(authorization: Sequence[str]) -> tuple[str, str | None] | None:
+    """The halves of HTTP Basic; an empty password counts as none."""
     if not authorization:
         return None
     if len(authorization) > 1:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.auth_api.oauth.client_authentication import METHODS
-from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
+from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import AUTHORIZATION_CODE, GRANT_TYPES
@@ -65,7 +65,7 @@ def read_registration(document: Mapping[str, Any], catalogue: Sequence[str]) -> 
     grant_types = _supported("grant_types", metadata.grant_types or (AUTHORIZATION_CODE,), GRANT_TYPES)
     if AUTHORIZATION_CODE in grant_types:
         if not redirect_uris:
-            raise OAuthError(INVALID_REDIRECT_URI, "redirect_uris is missing.")
+            raise OAuthError("invalid_redirect_uri", "redirect_uris is missing.")
         _supported("response_types", metadata.response_types or ("code",), ("code",))
     return Registration(
         name=metadata.client_name or DEFAULT_NAME,
@@ -109,11 +109,11 @@ def _metadata_of(document: Mapping[str, Any]) -> ClientMetadata:
 
 def _refuse_wrong_uris(uris: Sequence[str]) -> None:
     if len(uris) > MOST_REDIRECT_URIS:
-        raise OAuthError(INVALID_REDIRECT_URI, f"redirect_uris must be at most {MOST_REDIRECT_URIS}.")
+        raise OAuthError("invalid_redirect_uri", f"redirect_uris must be at most {MOST_REDIRECT_URIS}.")
     for uri in uris:
         fault = fault_of_redirect_uri(uri)
         if fault is not None:
-            raise OAuthError(INVALID_REDIRECT_URI, f"A redirect URI {fault}.")
+            raise OAuthError("invalid_redirect_uri", f"A redirect URI {fault}.")
 
 
 def _supported(name: str, wished: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,4 +131,4 @@ def _permissions(scope: str | None, catalogue: Sequence[str]) -> tuple[str, ...]
 
 
 def _invalid(description: str) -> OAuthError:
-    return OAuthError(INVALID_CLIENT_METADATA, description)
+    return OAuthError("invalid_client_metadata", description)

@@ -7,14 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-from services.auth_api.oauth.errors import (
-    ACCESS_DENIED,
-    AUTHORIZATION_PENDING,
-    EXPIRED_TOKEN,
-    SLOW_DOWN,
-    OAuthError,
-    invalid_grant,
-)
+from services.auth_api.oauth.errors import ErrorCode, OAuthError, invalid_grant
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """Twenty consonants: no words by accident, nothing that looks like a digit (RFC 8628 §6.1)."""
@@ -27,11 +20,11 @@ KNOWN: Final = frozenset({"client_id", "client_secret", "scope"})
 _TYPED: Final = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
 # What people put between the halves, or a keyboard adds; all kinds of dashes among it.
 _SEPARATORS: Final = re.compile(r"[\s\-_.‐-―−]+")  # noqa: RUF001 - dashes on purpose
-_ANSWERS: Final = {
-    "pending": (AUTHORIZATION_PENDING, "The person has not decided yet."),
-    "slow_down": (SLOW_DOWN, f"Polled faster than every {INTERVAL_SECONDS} seconds."),
-    "denied": (ACCESS_DENIED, "The person declined."),
-    "expired": (EXPIRED_TOKEN, "The device_code has expired; start again."),
+_ANSWERS: Final[dict[str, tuple[ErrorCode, str]]] = {
+    "pending": ("authorization_pending", "The person has not decided yet."),
+    "slow_down": ("slow_down", f"Polled faster than every {INTERVAL_SECONDS} seconds."),
+    "denied": ("access_denied", "The person declined."),
+    "expired": ("expired_token", "The device_code has expired; start again."),
 }
 
 

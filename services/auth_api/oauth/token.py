@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.auth_api.oauth.errors import UNSUPPORTED_GRANT_TYPE, OAuthError
+from services.auth_api.oauth.authorization_code import CodeRecord
+from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pkce import check_verifier_syntax
+from shared.api_key import MintedKey
+from shared.secret_tokens import digest_of
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -37,6 +39,11 @@ class TokenRequest:
     redirect_uri: str | None
     verifier: str | None = field(repr=False)
 
+    @property
+    def code_digest(self) -> str:
+        """All of the code that goes any further."""
+        return digest_of(self.code)
+
 
 def read_token_request(parameters: Parameters) -> TokenRequest:
     """The fields of the grant that is asked for.
@@ -47,7 +54,7 @@ def read_token_request(parameters: Parameters) -> TokenRequest:
     grant_type = parameters.require("grant_type")
     if grant_type not in GRANT_TYPES:
         raise OAuthError(
-            UNSUPPORTED_GRANT_TYPE,
+            "unsupported_grant_type",
             f"grant_type must be {AUTHORIZATION_CODE} or {DEVICE_CODE}.",
             cause="unsupported grant_type",
         )
@@ -59,34 +66,26 @@ def read_token_request(parameters: Parameters) -> TokenRequest:
     return TokenRequest(grant_type, parameters.require("code"), parameters.get("redirect_uri"), verifier)
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key that was just issued, in clear for this one answer."""
+def token_response(
+    key: MintedKey, record: CodeRecord, client_name: str, expires_in: int | None = None
+) -> dict[str, Any]:
+    """The members of a successful answer, of RFC 6749 §5.1 and ours.
 
-    token: str = field(repr=False)
-    key_id: str
-    user_id: int
-    identifier: str
-    permissions: Sequence[str]
-    client_id: str
-    expires_in: int | None = None
-    """Seconds; ``None`` where the key does not expire."""
-
-
-def token_response(key: IssuedKey) -> dict[str, Any]:
-    """The members of a successful answer, of RFC 6749 §5.1 and ours."""
+    ``record`` is that of the code which the key came out of; ``expires_in`` is in seconds, ``None`` where the key does
+    not expire.
+    """
     response: dict[str, Any] = {
         "access_token": key.token,
         "token_type": "Bearer",
-        "scope": " ".join(key.permissions),
-        "userID": key.user_id,
-        "identifier": key.identifier,
-        "permissions": dict.fromkeys(key.permissions, True),
-        "fromAPIClient": key.client_id,
+        "scope": " ".join(record.permissions),
+        "userID": record.user_id,
+        "identifier": record.label or client_name,
+        "permissions": dict.fromkeys(record.permissions, True),
+        "fromAPIClient": record.client_id,
         "keyID": key.key_id,
     }
-    if key.expires_in is not None:
-        response["expires_in"] = key.expires_in
+    if expires_in is not None:
+        response["expires_in"] = expires_in
     return response
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from services.auth_api.clients.authentication import limit_key, note_wrong_code
 from services.auth_api.clients.model import Client
@@ -23,7 +23,7 @@ from services.auth_api.oauth.authorization_code import (
 )
 from services.auth_api.oauth.device import check_poll, unknown_device_code
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.token import DEVICE_CODE, IssuedKey, TokenRequest
+from services.auth_api.oauth.token import DEVICE_CODE, TokenRequest, token_response
 from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import (
     FirstRequest,
@@ -39,13 +39,11 @@ from services.auth_api.token.redeem import (
     NotRedeemed,
     redeem,
     refusal_of,
-    revoke_forgotten,
-    revoke_replayed,
 )
+from services.auth_api.token.revoke import revoke_forgotten, revoke_replayed
 from shared.api_key import USER_KEY, MintedKey, derive_key, mint_key
 from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.secret_tokens import digest_of
 
 SETTLE_SECONDS: Final = 0.5
 """How long an exchange waits for its code that this process is just giving back."""
@@ -64,7 +62,6 @@ class Exchange:
 
     client: Client
     request: TokenRequest
-    code_digest: str
     peer: str
     give_up_on: float
     """On the monotonic clock: when the answer must be known."""
@@ -82,27 +79,26 @@ class Exchange:
         return Redemption(self.client.client_id, self.request.redirect_uri, self.request.verifier, kind)
 
 
-async def exchange_code(resources: Resources, exchange: Exchange) -> IssuedKey:
-    """The key for a code; the code is spent when it returns.
+async def exchange_code(resources: Resources, exchange: Exchange) -> dict[str, Any]:
+    """The response with the key for a code; the code is spent when it returns.
 
     Raises:
         OAuthError: ``invalid_grant`` for any code that cannot be redeemed by this request; 409 and 422 for an
             ``Idempotency-Key`` in use.
         Throttled: this client and peer have failed too often.
-        StoreUnavailable: Redis or key_issuer did not answer in time; the code is being released.
     """
-    if exchange.code_digest in resources.releaser.running:
-        await resources.releaser.settled(exchange.code_digest, SETTLE_SECONDS)
+    if exchange.request.code_digest in resources.releaser.running:
+        await resources.releaser.settled(exchange.request.code_digest, SETTLE_SECONDS)
     header = exchange.idempotency_key
     if header is None:
-        return await _redeem(resources, exchange, _usual(resources, exchange))
+        return await _redeem(resources, exchange)
     settings, client_id = resources.settings, exchange.client.client_id
     remembered = Remembered(
         retry_key_of(settings, client_id, header), fingerprint_of(settings, client_id, exchange.request)
     )
     first = await find_first(resources, remembered.key)
     if first is None:
-        issued = await _redeem(resources, exchange, _usual(resources, exchange), remembered)
+        issued = await _redeem(resources, exchange, remembered)
     else:
         check_retry(first, remembered.fingerprint, resources.bus.time.now())
         issued = await _answer_again(resources, exchange, remembered, first)
@@ -123,11 +119,9 @@ def _usual(resources: Resources, exchange: Exchange) -> dict[str, str]:
 
 
 async def _redeem(
-    resources: Resources,
-    exchange: Exchange,
-    expected: dict[str, str],
-    remembered: Remembered | None = None,
-) -> IssuedKey:
+    resources: Resources, exchange: Exchange, remembered: Remembered | None = None
+) -> dict[str, Any]:
+    expected = _usual(resources, exchange)
     for _ in range(_TRIES):
         minted = _mint(resources, exchange, expected["abandoned"])
         try:
@@ -162,7 +156,7 @@ def _mint(resources: Resources, exchange: Exchange, abandoned: str) -> MintedKey
 
 def _order(exchange: Exchange, minted: MintedKey, remembered: Remembered | None) -> KeyOrder:
     return KeyOrder(
-        code_digest=exchange.code_digest,
+        code_digest=exchange.request.code_digest,
         kind=exchange.redemption.kind,
         client=exchange.client,
         key_id=minted.key_id,
@@ -186,14 +180,14 @@ async def _explain(resources: Resources, exchange: Exchange, found: Found) -> No
         check_binding(record, exchange.redemption)
     except OAuthError as error:
         if not isinstance(error, WrongClientError):
-            await resources.codes.note_mismatch(exchange.code_digest, exchange.mismatch_field)
+            await resources.codes.note_mismatch(exchange.request.code_digest, exchange.mismatch_field)
         await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
         raise
     state = found.seen["state"]
-    if state == "spent" and not await resources.codes.is_given_back(exchange.code_digest):
+    if state == "spent" and not await resources.codes.is_given_back(exchange.request.code_digest):
         # A replay costs the key that the code gave, whatever was tried with the code since.
         await revoke_replayed(
-            resources, exchange.code_digest, client_id=record.client_id, user_id=record.user_id
+            resources, exchange.request.code_digest, client_id=record.client_id, user_id=record.user_id
         )
         raise unknown_code("the code was used already; the key that came out of it is revoked now")
     if int(found.seen[exchange.mismatch_field] or 0) >= MOST_MISMATCHES:
@@ -214,7 +208,7 @@ async def _explain_device(resources: Resources, exchange: Exchange, found: Found
         raise unknown_device_code("no such device code of this client: never given, or expired long ago")
     if found.outcome == "withdrawn":
         raise unknown_device_code(_CAUSES["withdrawn"])
-    state = await poll(resources, exchange.code_digest)
+    state = await poll(resources, exchange.request.code_digest)
     check_poll(state)
     if state in ("spent", "gone"):
         raise unknown_device_code("the device code was used already")
@@ -223,7 +217,7 @@ async def _explain_device(resources: Resources, exchange: Exchange, found: Found
 
 async def _forgotten(resources: Resources, exchange: Exchange) -> OAuthError:
     """The refusal of a code that Redis does not know; if a key came out of it once, that key is dead now."""
-    revoked = await revoke_forgotten(resources, exchange.code_digest, exchange.redemption)
+    revoked = await revoke_forgotten(resources, exchange.request.code_digest, exchange.redemption)
     await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
     if revoked:
         return unknown_code("the code was used long ago; the key that came out of it is revoked now")
@@ -232,7 +226,7 @@ async def _forgotten(resources: Resources, exchange: Exchange) -> OAuthError:
 
 async def _answer_again(
     resources: Resources, exchange: Exchange, remembered: Remembered, first: FirstRequest
-) -> IssuedKey:
+) -> dict[str, Any]:
     """The answer of the first request, also if it never got that far: issuing the same key twice makes one row.
 
     The retry takes the place of the attempt that has spent the code: if that one is still to be given up, it cannot any
@@ -260,24 +254,10 @@ async def _answer_again(
 
 def _answer(
     resources: Resources, exchange: Exchange, record: CodeRecord, minted: MintedKey, reply: IssueKeyReply
-) -> IssuedKey:
+) -> dict[str, Any]:
     refused = refusal_of(reply)
     if refused is not None:
         raise refused
     expires_on = None if reply.key is None else reply.key.expires_on
-    return IssuedKey(
-        token=minted.token,
-        key_id=minted.key_id,
-        user_id=record.user_id,
-        identifier=record.label or exchange.client.name,
-        permissions=record.permissions,
-        client_id=record.client_id,
-        expires_in=None if expires_on is None else max(0, (expires_on - resources.clock.now()) // 1000),
-    )
-
-
-def new_exchange(
-    client: Client, request: TokenRequest, *, peer: str, give_up_on: float, idempotency_key: str | None
-) -> Exchange:
-    """An exchange for a token request; the code itself goes no further than its digest."""
-    return Exchange(client, request, digest_of(request.code), peer, give_up_on, idempotency_key)
+    seconds = None if expires_on is None else max(0, (expires_on - resources.clock.now()) // 1000)
+    return token_response(minted, record, exchange.client.name, seconds)

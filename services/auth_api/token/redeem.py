@@ -9,15 +9,15 @@ from typing import Final
 
 from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Attempt, Found, Remembered
-from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, Redemption, unknown_code
+from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, unknown_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.rate_limit import CLIENT_PEER
 from services.auth_api.resources import Resources
 from shared import failpoints
 from shared.bus import RemoteFailure
-from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
+from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, OrderKey
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -26,7 +26,6 @@ RELEASE_SECONDS: Final = 0.4
 LEAST_SECONDS: Final = 0.3
 """With less time than this left nothing is begun."""
 
-_ORIGINS: Final[Mapping[CodeKind, KeyOrigin]] = {"code": "code", "device": "device", "file": "file"}
 _CAUSES: Final = {
     "code_already_used": "another key came out of this code; that key is revoked now",
     "superseded": "this attempt at the code was given up",
@@ -57,7 +56,7 @@ class KeyOrder:
             code_digest=self.code_digest,
             identifier=self.client.name,
             abandoned=tuple(abandoned.split()[-MOST_ABANDONED:]),
-            origin=_ORIGINS[self.kind],
+            origin=self.kind,
             shown=self.kind == "file",
         )
 
@@ -79,7 +78,6 @@ async def redeem(
     Raises:
         NotRedeemed: the code cannot be redeemed like this.
         Throttled: the requester has failed too often.
-        StoreUnavailable: Redis or key_issuer did not answer in time; the code is being given back.
     """
     seconds = _seconds_for(resources, order.give_up_on)
     prepared = resources.bus.prepare(order.to_command(expected.get("abandoned", "")), seconds)
@@ -101,7 +99,8 @@ async def redeem(
         )
         if found.record is not None and found.outcome == "spent":
             if failpoints.ARMED:
-                await failpoint("auth_api.exchange.redeemed")
+                if ARMED:
+                    await failpoint("auth_api.exchange.redeemed")
             return found.record, await prepared.reply()
     except BaseException as error:
         prepared.abandon()
@@ -153,31 +152,3 @@ def refusal_of(reply: IssueKeyReply) -> OAuthError | None:
     if reply.outcome == "issued" or (reply.outcome == "code_already_used" and reply.key is not None):
         return None
     return unknown_code(_CAUSES[reply.outcome])
-
-
-async def revoke_replayed(resources: Resources, code_digest: str, *, client_id: str, user_id: int) -> None:
-    """Ends the key that came out of a code which was presented again (RFC 6749 §4.1.2), also one still on its way.
-
-    Raises:
-        StoreUnavailable: key_issuer does not answer: the key may still be alive, so nothing is said of it.
-    """
-    await _revoke(resources, RevokeCode(code_digest=code_digest, client_id=client_id, user_id=user_id))
-
-
-async def revoke_forgotten(resources: Resources, code_digest: str, redemption: Redemption) -> bool:
-    """The same for a code that Redis has forgotten, if the request is bound to it; whether there was such a key.
-
-    Raises:
-        StoreUnavailable: key_issuer does not answer: the key may still be alive, so nothing is said of it.
-    """
-    command = RevokeCode(
-        code_digest=code_digest, client_id=redemption.client_id, user_id=None, binding=redemption.binding
-    )
-    return await _revoke(resources, command)
-
-
-async def _revoke(resources: Resources, command: RevokeCode) -> bool:
-    try:
-        return (await resources.bus.request(command)).found > 0
-    except RemoteFailure as error:
-        raise BusUnavailable("failed") from error

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from services.auth_api.oauth.authorization_code import CodeRecord
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token import (
     DEVICE_CODE,
-    IssuedKey,
     enveloped,
     enveloped_error,
     read_token_request,
     token_response,
 )
 from services.auth_api.token.idempotency import read_idempotency_key
+from shared.api_key import MintedKey
+
+KEY = MintedKey("kid", "lku_x")
+RECORD = CodeRecord("code", "ABCDEF", 2, "b", ("customise_score",), 0)
 
 
 @pytest.mark.spec(
@@ -57,8 +63,7 @@ def test_a_token_request_shows_no_secret() -> None:
 @pytest.mark.spec("RFC 6749", "5.1", "The members of a successful response")
 def test_the_response_to_a_form_is_bare() -> None:
     """Exactly what interface.md shows, in RFC 6749's names and ours."""
-    key = IssuedKey("lku_x", "kid", 2, "Epic Games", ("customise_score",), "ABCDEF")
-    assert token_response(key) == {
+    assert token_response(KEY, RECORD, "Epic Games") == {
         "access_token": "lku_x",
         "token_type": "Bearer",
         "scope": "customise_score",
@@ -68,13 +73,16 @@ def test_the_response_to_a_form_is_bare() -> None:
         "fromAPIClient": "ABCDEF",
         "keyID": "kid",
     }
-    assert token_response(IssuedKey("t", "k", 1, "n", ("a", "b"), "c", 60))["expires_in"] == 60
-    assert "lku_x" not in repr(key)
+    assert token_response(KEY, RECORD, "Epic Games", 60)["expires_in"] == 60
+    named = replace(RECORD, label="At home", permissions=("a", "b"))
+    assert token_response(KEY, named, "Epic Games")["identifier"] == "At home"
+    assert token_response(KEY, named, "Epic Games")["scope"] == "a b"
+    assert "lku_x" not in repr(KEY)
 
 
 def test_the_response_to_json_has_the_envelope_of_the_seed() -> None:
     """Its integrators read ``body.token``."""
-    bare = token_response(IssuedKey("lku_x", "kid", 2, "Epic Games", ("customise_score",), "ABCDEF"))
+    bare = token_response(KEY, RECORD, "Epic Games")
     answer = enveloped(bare)
     assert answer["success"] is True
     assert isinstance(answer["description"], str)
