@@ -39,7 +39,7 @@ def list_keys(
 
     async def find(database: Database) -> list[dict[str, Any]]:
         if service:
-            return await list_service_keys(database, ended=ended, limit=limit)
+            return await list_service_keys(database, SystemClock(), ended=ended, limit=limit)
         return await search_keys(
             database, SystemClock(), username=username, client_id=client_id, ended=ended, limit=limit
         )

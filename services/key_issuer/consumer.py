@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from services.key_issuer.changes import change_key, rotate_key
@@ -39,11 +40,10 @@ async def _nothing_to_do(_issuer: Issuer, _command: ConfirmDelivery) -> Done:
     return Done()
 
 
-_IN_BATCHES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
+_IN_BATCHES: Final = frozenset({IssueKey, AbandonKey})
+_USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (IssueKey, issue_keys),
     (AbandonKey, abandon_keys),
-)
-_ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (RevokeKey, revoke_key),
     (RevokeToken, revoke_token),
     (RevokeCode, revoke_code),
@@ -61,20 +61,19 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
     The ordinary stream takes these too: the previous release knows no other.
     """
-    handlers = [handler(message, _handled(issuer, use), batch=True) for message, use in _IN_BATCHES]
-    handlers += [handler(message, _handled(issuer, use)) for message, use in _ONE_BY_ONE]
+    handlers = [
+        handler(message, partial(_handle, issuer, use_case), batch=message in _IN_BATCHES)
+        for message, use_case in _USE_CASES
+    ]
     first = [each for each in handlers if issubclass(each.message, TakesBack)]
     return Consumer(bus, QUEUE, handlers, batch=BATCH), Consumer(bus, TakesBack.queue, first, batch=BATCH)
 
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(GrantRevoked, _handled(issuer, revoke_grant))]
+    handlers = [handler(GrantRevoked, partial(_handle, issuer, revoke_grant))]
     return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)
 
 
-def _handled(issuer: Issuer, use_case: UseCase) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def handle(message: Any, _delivery: Any) -> Any:
-        return await use_case(issuer, message)
-
-    return handle
+async def _handle(issuer: Issuer, use_case: UseCase, message: Any, _delivery: Any) -> Any:
+    return await use_case(issuer, message)

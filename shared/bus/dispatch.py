@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
-from shared.bus.handlers import Delivery, Handler, Refusal
+from shared.bus.handlers import Delivery, Handler
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
@@ -215,11 +215,9 @@ class Dispatcher:
         pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
         pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
         too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
-        hopeless = isinstance(error, Refusal) or (not outage and entry.attempt >= MOST_ATTEMPTS)
+        hopeless = not outage and entry.attempt >= MOST_ATTEMPTS
         if hopeless or (too_late and not outage):
             reason = f"{type(error).__name__} in try {entry.attempt}"
-            if isinstance(error, Refusal):
-                reason = f"refused: {error}"
             await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus)
         elif too_late:
             await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._acknowledger, self._bus)
