@@ -176,16 +176,8 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
 
 
 def _view(command: IssueKey, created_on: int) -> KeyView:
-    return KeyView(
-        key_id=command.key_id,
-        identifier=command.label or command.identifier,
-        permissions=command.permissions,
-        client_id=command.client_id,
-        created_on=created_on,
-        last_used_on=None,
-        expires_on=command.expires_on,
-        status="active",
-    )
+    known = {**dict(command), "identifier": command.label or command.identifier, "created_on": created_on}
+    return KeyView.model_validate({**known, "last_used_on": None, "status": "active"}, extra="ignore")
 
 
 def first_of_each(commands: Sequence[IssueKey], places: Sequence[int]) -> tuple[list[int], list[int]]:
