@@ -15,7 +15,7 @@ LEFT_OUT = [
     (
         [
             f"deploy.cli.{name}"
-            for name in ("users", "clients", "keys", "service_key", "bus", "doctor", "migrate")
+            for name in ("users", "clients", "keys", "bus", "doctor", "migrate")
         ],
         ["aiohttp", "jinja2", "opentelemetry", "yaml"],
     ),
