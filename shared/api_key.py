@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from shared.secret_tokens import BASE62, RandomBytes, digest_of, random_base62
+from shared.secret_tokens import BASE62, RandomBytes, digest_of, keyed_digest, random_base62
 
 KID_LENGTH = 16
 SECRET_LENGTH = 43
@@ -20,6 +21,8 @@ USER_KEY = "u"
 SERVICE_KEY = "s"
 CLIENT_ID = "c"
 CLIENT_SECRET = "x"  # noqa: S105 - the kind's letter, not a secret
+GENERATIONS = 8
+"""How often one key may be rotated: its overlap with a replacement may be followed by another replacement."""
 
 _PAIRS = [first + second for first in BASE62 for second in BASE62]
 _SHAPE = re.compile(
@@ -67,6 +70,25 @@ def mint_key(prefix: str, kind: str, public_url: str, random_bytes: RandomBytes 
     return assemble_key(prefix, kind, public_url, key_id=drawn[:KID_LENGTH], secret=drawn[KID_LENGTH:])
 
 
+def derive_key(secret: bytes, prefix: str, public_url: str, *parts: str) -> MintedKey:
+    """The user's key that these parts give: unguessable without the server's secret, the same every time.
+
+    It makes a retry safe: the key in clear is never kept, and yet the same request can be answered with it again.
+    """
+    seed = bytes.fromhex(keyed_digest(secret, "derived-key", *parts))
+    return mint_key(prefix, USER_KEY, public_url, _stream_of(seed))
+
+
+def derive_replacements(
+    secret: bytes, prefix: str, public_url: str, key_id: str, request: str
+) -> tuple[MintedKey, ...]:
+    """The keys that may replace a key one after the other; ``request`` is what makes two rotations of it the same."""
+    return tuple(
+        derive_key(secret, prefix, public_url, "rotation", key_id, request, str(generation))
+        for generation in range(GENERATIONS)
+    )
+
+
 def assemble_key(prefix: str, kind: str, public_url: str, *, key_id: str, secret: str) -> MintedKey:
     """Joins the parts of a key and adds the checksum."""
     body = f"{prefix}{kind}_{instance_of(public_url)}_{key_id}_{secret}"
@@ -100,6 +122,21 @@ def checksum(text: str) -> str:
 def masked(prefix: str, key_id: str) -> str:
     """How lists show a key: ``lku_…`` and the first four characters of its id, none of its secret."""
     return f"{prefix}{USER_KEY}_…{key_id[:4]}"
+
+
+def _stream_of(seed: bytes) -> RandomBytes:
+    """An endless pseudo-random stream (HMAC-SHA256 in counter mode), read piece by piece."""
+    buffer, counter = b"", 0
+
+    def take(count: int) -> bytes:
+        nonlocal buffer, counter
+        while len(buffer) < count:
+            buffer += hmac.digest(seed, counter.to_bytes(8, "big"), "sha256")
+            counter += 1
+        taken, buffer = buffer[:count], buffer[count:]
+        return taken
+
+    return take
 
 
 def _six_base62(number: int) -> str:

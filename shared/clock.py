@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from itertools import repeat
+from operator import floordiv
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -18,13 +21,12 @@ class Clock(Protocol):
         ...
 
 
+# Both are asked several times for each request: without a frame of Python they cost half.
+_NOW: Final[Callable[[], int]] = map(floordiv, iter(time.time_ns, None), repeat(1_000_000)).__next__
+
+
 class SystemClock:
     """The machine's own clock."""
 
-    def now(self) -> int:
-        """Wall time in integer Unix milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds of the machine's monotonic clock."""
-        return time.monotonic()
+    now = staticmethod(_NOW)
+    monotonic = staticmethod(time.monotonic)

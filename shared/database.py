@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -106,7 +106,7 @@ class Database:
         self._application_name = application_name
         self._pool_size = pool_size
         self._parameters = parameters
-        self._tracer = tracer
+        self._tracer = tracer if tracer.enabled else None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -135,7 +135,10 @@ class Database:
     @asynccontextmanager
     async def connection(self, operation: str = "") -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         """A connection whose statements commit one by one. ``operation`` names what it is for, where that is traced."""
-        with self._tracer.statement(operation, self.schema), _named_outages():
+        with (
+            nullcontext() if self._tracer is None else self._tracer.statement(operation, self.schema),
+            _named_outages(),
+        ):
             pool = await self._open_pool()
             async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 try:

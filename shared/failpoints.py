@@ -80,6 +80,8 @@ def arm(
     return points
 
 
+ARMED = VARIABLE in os.environ
+"""Where a moment comes thousands of times a second, it is asked first."""
 _points: Mapping[str, Failpoint] | None = None
 
 

@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from shared.redis.url import parse_redis_url
 
@@ -22,6 +23,16 @@ SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
+_POSTGRES: Final = "postgresql://user:password@host:port/database"
+_REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
+_SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth_api_database_url": ("AUTH_API_DATABASE_URL", "DATABASE_URL"),
+    "key_issuer_database_url": ("KEY_ISSUER_DATABASE_URL", "DATABASE_URL"),
+    "secrets": ("SECRET",),
+    "key_peppers": ("KEY_PEPPER",),
+}
+"""The variables of a field, the first that is given counts; those of all others are called like the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,134 +57,6 @@ class ConfigurationError(Exception):
         self.problems = tuple(problems)
 
 
-class Settings(BaseModel):
-    """What the operator decided. Durations are in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    public_url: str
-    """The one origin of the site's Latchkey, without a trailing slash; also the OAuth issuer."""
-    auth_api_database_url: str = ""
-    key_issuer_database_url: str = ""
-    redis_url: str = ""
-    secrets: tuple[bytes, ...] = ()
-    """The server's secret, newest first; older ones are still accepted while it rotates."""
-    key_peppers: dict[int, bytes] = {}
-    """Version → pepper; the first is used for new keys, and for older ones when they are next used."""
-    site_name: str = "Latchkey"
-    key_prefix: str = "lk"
-    code_ttl_seconds: int = 60
-    sign_up: Literal["open", "closed"] = "open"
-    sign_up_limit: int = 100
-    throttle: bool = True
-    trusted_proxies: int = 0
-    clients_per_user: int = 20
-    audit_days: int = 400  # older lines of the audit are deleted; 0 keeps all
-    ended_key_days: int = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
-    permissions_file: Path | None = None
-    registration: bool = False
-    """RFC 7591 registration by programs; off unless the operator turns it on."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-
-    @property
-    def secret(self) -> bytes:
-        """The secret for everything new."""
-        return self.secrets[0]
-
-    @property
-    def origin(self) -> str:
-        """``scheme://host[:port]`` of the public URL, as browsers write it in ``Origin``."""
-        parts = urlsplit(self.public_url)
-        default = {"http": 80, "https": 443}[parts.scheme]
-        host = parts.hostname or ""
-        host = f"[{host}]" if ":" in host else host
-        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
-
-    @property
-    def secure(self) -> bool:
-        """Whether the public URL is https: cookies are then ``__Host-`` and ``Secure``."""
-        return self.public_url.startswith("https://")
-
-
-def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[str] = frozenset()) -> Settings:
-    """Reads the configuration.
-
-    Args:
-        environ: the environment; each secret ``LATCHKEY_X`` may be given as a file in ``LATCHKEY_X_FILE``.
-        need: which of ``auth_api_database_url``, ``key_issuer_database_url``, ``redis_url``, ``secrets``,
-            ``key_peppers``, ``public_url`` the caller cannot do without.
-
-    Raises:
-        ConfigurationError: with every wrong value at once.
-    """
-    reader = _Reader(environ)
-    values: dict[str, Any] = {"public_url": "http://127.0.0.1:8080"}
-    for name, (field, parse) in _VARIABLES.items():
-        given = reader.take(name, parse)
-        if given is not None:
-            values[field] = given
-    shared_database = values.pop("database_url", "")
-    for field in ("auth_api_database_url", "key_issuer_database_url"):
-        values.setdefault(field, shared_database)
-    reader.require(need, values)
-    if reader.problems:
-        raise ConfigurationError(reader.problems)
-    return Settings.model_validate(values)
-
-
-class _Reader:
-    """Takes variables one by one and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[ConfigurationProblem] = []
-
-    def take(self, name: str, parse: Callable[[str], Any]) -> Any:
-        """The parsed value of a variable, or ``None`` where it is absent, empty or wrong."""
-        text = self._text(name)
-        if text is None:
-            return None
-        try:
-            return parse(text)
-        except ValueError as error:
-            self._note(name, str(error), text)
-            return None
-
-    def require(self, need: frozenset[str], values: Mapping[str, Any]) -> None:
-        """Notes every needed value that is absent and not already noted as wrong."""
-        noted = {problem.variable for problem in self.problems}
-        for field in sorted(need):
-            name, expected = _REQUIRED[field]
-            if not values.get(field) and PREFIX + name not in noted:
-                noted.add(PREFIX + name)
-                self.problems.append(ConfigurationProblem(PREFIX + name, expected, "nothing"))
-
-    def _text(self, name: str) -> str | None:
-        text = self._environ.get(PREFIX + name) or None
-        file = self._environ.get(f"{PREFIX}{name}_FILE") if name in SECRET_NAMES else None
-        if text and file:
-            self._note(name, f"either {PREFIX}{name} or {PREFIX}{name}_FILE, not both", text)
-            return None
-        if file:
-            try:
-                return Path(file).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as error:
-                problem = ConfigurationProblem(
-                    f"{PREFIX}{name}_FILE", "a readable UTF-8 file", f"{file} ({error})"
-                )
-                self.problems.append(problem)
-        return text
-
-    def _note(self, name: str, expected: str, given: str) -> None:
-        shown = _masked(given) if name in SECRET_NAMES else repr(given)
-        self.problems.append(ConfigurationProblem(PREFIX + name, expected, shown))
-
-
-def _masked(text: str) -> str:
-    return f"{len(text.encode())} bytes, not shown"
-
-
 def _public_url(text: str) -> str:
     url = text.removesuffix("/")
     expected = "an http(s) address without path, query or user, like https://keys.example.com"
@@ -194,17 +77,16 @@ def _public_url(text: str) -> str:
 
 def _postgres_url(text: str) -> str:
     """A URI of libpq, which may name several hosts."""
-    expected = _REQUIRED["auth_api_database_url"][1]
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise ValueError(expected) from None
+        raise ValueError(_POSTGRES) from None
     if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError(expected)
+        raise ValueError(_POSTGRES)
     login, _, hosts = parts.netloc.rpartition("@")
     each = [_POSTGRES_HOST.fullmatch(host) for host in hosts.split(",")]
     if "@" in login or not all(host and int(host[1] or 5432) in _PORTS for host in each):
-        raise ValueError(f"{expected}, with %40, %2F and %23 for @, / and # in a password")
+        raise ValueError(f"{_POSTGRES}, with %40, %2F and %23 for @, / and # in a password")
     return text
 
 
@@ -212,18 +94,18 @@ def _redis_url(text: str) -> str:
     try:
         parse_redis_url(text)
     except ValueError as error:
-        raise ValueError(f"{_REQUIRED['redis_url'][1]} ({error})") from None
+        raise ValueError(f"{_REDIS} ({error})") from None
     return text
 
 
 def _secret(text: str) -> bytes:
     if len(text.encode()) < SHORTEST_SECRET:
-        raise ValueError(f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)")
+        raise ValueError(_SECRET)
     return text.encode()
 
 
 def _secrets(text: str) -> tuple[bytes, ...]:
-    return tuple(_secret(part) for part in text.split(",") if part)
+    return tuple(map(_secret, filter(None, text.split(",")))) or (_secret(""),)
 
 
 def _peppers(text: str) -> dict[int, bytes]:
@@ -248,17 +130,10 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError("one of " + ", ".join(words))
-        return text.lower()
-
-    return parse
-
-
 def _on_off(text: str) -> bool:
-    return _one_of("on", "off")(text) == "on"
+    if text.lower() not in ("on", "off"):
+        raise ValueError("on or off")
+    return text.lower() == "on"
 
 
 def _site_name(text: str) -> str:
@@ -280,38 +155,118 @@ def _existing_file(text: str) -> Path:
     return path
 
 
-_VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
-    "PUBLIC_URL": ("public_url", _public_url),
-    "DATABASE_URL": ("database_url", _postgres_url),
-    "AUTH_API_DATABASE_URL": ("auth_api_database_url", _postgres_url),
-    "KEY_ISSUER_DATABASE_URL": ("key_issuer_database_url", _postgres_url),
-    "REDIS_URL": ("redis_url", _redis_url),
-    "SECRET": ("secrets", _secrets),
-    "KEY_PEPPER": ("key_peppers", _peppers),
-    "SITE_NAME": ("site_name", _site_name),
-    "KEY_PREFIX": ("key_prefix", _key_prefix),
-    "CODE_TTL_SECONDS": ("code_ttl_seconds", _integer(1, LONGEST_CODE_TTL)),
-    "SIGN_UP": ("sign_up", _one_of("open", "closed")),
-    "SIGN_UP_LIMIT": ("sign_up_limit", _integer(1, 1_000_000)),
-    "THROTTLE": ("throttle", _on_off),
-    "TRUSTED_PROXIES": ("trusted_proxies", _integer(0, 10)),
-    "CLIENTS_PER_USER": ("clients_per_user", _integer(1, 1_000_000)),
-    "AUDIT_DAYS": ("audit_days", _integer(0, 36_500)),
-    "ENDED_KEY_DAYS": ("ended_key_days", _integer(0, 36_500)),
-    "PERMISSIONS_FILE": ("permissions_file", _existing_file),
-    "REGISTRATION": ("registration", _on_off),
-    "LOG_LEVEL": ("log_level", _one_of("debug", "info", "warning", "error")),
-    "LOG_FORMAT": ("log_format", _one_of("json", "console")),
-}
+def _read(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Parses the text of a variable; what is no text has been parsed before."""
+    return BeforeValidator(lambda given: parse(given) if isinstance(given, str) else given)
 
-_REQUIRED: Final[Mapping[str, tuple[str, str]]] = {
-    "public_url": ("PUBLIC_URL", "the address people use, like https://keys.example.com"),
-    "auth_api_database_url": ("DATABASE_URL", "postgresql://user:password@host:port/database"),
-    "key_issuer_database_url": ("DATABASE_URL", "postgresql://user:password@host:port/database"),
-    "redis_url": (
-        "REDIS_URL",
-        "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name",
-    ),
-    "secrets": ("SECRET", f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"),
-    "key_peppers": ("KEY_PEPPER", f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"),
-}
+
+_PostgresURL = Annotated[str, _read(_postgres_url)]
+_WORD: Final = BeforeValidator(str.lower)
+_Days = Annotated[int, _read(_integer(0, 36_500))]
+
+
+class Settings(BaseModel):
+    """What the operator decided. Durations are in seconds. Each field takes its value, or the text of its variable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    public_url: Annotated[str, _read(_public_url)] = "http://127.0.0.1:8080"
+    """The one origin of the site's Latchkey, without a trailing slash; also the OAuth issuer."""
+    auth_api_database_url: _PostgresURL = ""
+    key_issuer_database_url: _PostgresURL = ""
+    redis_url: Annotated[str, _read(_redis_url)] = ""
+    secrets: Annotated[tuple[bytes, ...], _read(_secrets)] = ()
+    """The server's secret, newest first; older ones are still accepted while it rotates."""
+    key_peppers: Annotated[dict[int, bytes], _read(_peppers)] = {}
+    """Version → pepper; the first is used for new keys, and for older ones when they are next used."""
+    site_name: Annotated[str, _read(_site_name)] = "Latchkey"
+    key_prefix: Annotated[str, _read(_key_prefix)] = "lk"
+    code_ttl_seconds: Annotated[int, _read(_integer(1, LONGEST_CODE_TTL))] = 60
+    sign_up: Annotated[Literal["open", "closed"], _WORD] = "open"
+    sign_up_limit: Annotated[int, _read(_integer(1, 1_000_000))] = 100
+    throttle: Annotated[bool, _read(_on_off)] = True
+    trusted_proxies: Annotated[int, _read(_integer(0, 10))] = 0
+    clients_per_user: Annotated[int, _read(_integer(1, 1_000_000))] = 20
+    audit_days: _Days = 400  # older lines of the audit are deleted; 0 keeps all
+    ended_key_days: _Days = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
+    permissions_file: Annotated[Path | None, _read(_existing_file)] = None
+    registration: Annotated[bool, _read(_on_off)] = False
+    """RFC 7591 registration by programs; off unless the operator turns it on."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
+    log_format: Annotated[Literal["json", "console"], _WORD] = "json"
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The secret for everything new."""
+        return self.secrets[0]
+
+    @cached_property
+    def origin(self) -> str:
+        """``scheme://host[:port]`` of the public URL, as browsers write it in ``Origin``."""
+        parts = urlsplit(self.public_url)
+        default = {"http": 80, "https": 443}[parts.scheme]
+        host = parts.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+    @cached_property
+    def secure(self) -> bool:
+        """Whether the public URL is https: cookies are then ``__Host-`` and ``Secure``."""
+        return self.public_url.startswith("https://")
+
+
+def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[str] = frozenset()) -> Settings:
+    """Reads the configuration.
+
+    Args:
+        environ: the environment; each secret ``LATCHKEY_X`` may be given as a file in ``LATCHKEY_X_FILE``.
+        need: which of ``auth_api_database_url``, ``key_issuer_database_url``, ``redis_url``, ``secrets`` and
+            ``key_peppers`` the caller cannot do without.
+
+    Raises:
+        ConfigurationError: with every wrong value at once.
+    """
+    problems: list[ConfigurationProblem] = []
+    names: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for field in Settings.model_fields:
+        for name in _NAMES.get(field, (field.upper(),)):
+            names[field] = name
+            if text := _text_of(environ, name, problems):
+                texts[field] = text
+                break
+    noted = {problem.variable for problem in problems}
+    texts |= {field: "" for field in need - texts.keys() if PREFIX + names[field] not in noted}
+    try:
+        settings = Settings.model_validate(texts)
+    except ValidationError as error:
+        for wrong in error.errors():
+            field, reasons = str(wrong["loc"][0]), wrong["ctx"]
+            # Of words pydantic itself says which there are, of all else our parsers what they expect.
+            expected = str(reasons.get("error") or reasons["expected"])
+            problems.append(_problem(names[field], expected, texts[field]))
+    else:
+        if not problems:
+            return settings
+    raise ConfigurationError(list(dict.fromkeys(problems)))
+
+
+def _text_of(environ: Mapping[str, str], name: str, problems: list[ConfigurationProblem]) -> str | None:
+    """The value of a variable or the content of its file; what is wrong with that is added to the problems."""
+    text = environ.get(PREFIX + name) or None
+    file = environ.get(f"{PREFIX}{name}_FILE") if name in SECRET_NAMES else None
+    if text and file:
+        problems.append(_problem(name, f"either {PREFIX}{name} or {PREFIX}{name}_FILE, not both", text))
+        return None
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            shown = f"{file} ({error})"
+            problems.append(ConfigurationProblem(f"{PREFIX}{name}_FILE", "a readable UTF-8 file", shown))
+    return text
+
+
+def _problem(name: str, expected: str, given: str) -> ConfigurationProblem:
+    shown = f"{len(given.encode())} bytes, not shown" if name in SECRET_NAMES else repr(given)
+    return ConfigurationProblem(PREFIX + name, expected, shown if given else "nothing")

@@ -25,18 +25,16 @@ class Backoff:
         self._first = first
         self._longest = longest
         self._next = first
-
-    @property
-    def fresh(self) -> bool:
+        self.fresh = True
         """Whether nothing has failed since it worked last."""
-        return self._next == self._first
 
     def reset(self) -> None:
         """It worked: the next pause is the first again."""
-        self._next = self._first
+        self._next, self.fresh = self._first, True
 
     async def sleep(self) -> None:
         """Pauses, and doubles the pause for the next time."""
+        self.fresh = False
         await asyncio.sleep(self._next * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._next = min(self._next * 2, self._longest)
 

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from services.auth_api.composition import make_resources
-from services.auth_api.resources import Resources
+from services.auth_api.resources import Resources, make_resources
 from shared.clock import SystemClock
 from shared.settings import load_settings
 from shared.telemetry.logs import configure_logging

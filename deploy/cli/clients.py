@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
-from services.auth_api.clients.model import OPERATOR, Client
+from services.auth_api.clients.model import OPERATOR, Client, client_of
 from services.auth_api.clients.registry import (
     UnknownClientError,
     WrongFieldsError,
@@ -18,7 +18,7 @@ from services.auth_api.clients.registry import (
     read_client,
 )
 from services.auth_api.clients.validation import CHOSEN_ID
-from services.auth_api.db.repository import ClientIdTakenError, client_of
+from services.auth_api.db.repository import ClientIdTakenError
 from services.auth_api.handlers.documents import ClientDocument
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_secret

@@ -1,4 +1,4 @@
-"""The integrator's flight recorder: the last attempts of each client, redacted, with the exact cause."""
+"""The activity log: the last attempts of each client, redacted, with the exact cause, for its author."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from typing import Final
 import orjson
 import structlog
 
-from services.auth_api.clients.cache import find_client
-from services.auth_api.resources import Resources
-from services.auth_api.sessions.service import read_session
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.contracts.clients import Attempt, AttemptList, ListAttempts
+from shared.contracts.clients import Attempt
 
 MOST: Final = 100
 KEPT_SECONDS: Final = 30 * 24 * 3600
@@ -24,10 +21,10 @@ MOST_CLIENTS: Final = 10_000
 """How many clients' attempts wait in the process at once; more are not recorded."""
 LONGEST_CAUSE: Final = 300
 
-_log = structlog.get_logger("latchkey.attempts")
+_log = structlog.get_logger("latchkey.activity")
 
 
-class AttemptRecorder:
+class ActivityLog:
     """Collects attempts in the process and appends them to each client's list in Redis, off the hot path.
 
     What is lost with a process or with Redis is a few lines of a log; nothing waits for them.
@@ -83,36 +80,15 @@ class AttemptRecorder:
         if failures:
             _log.info("attempts_dropped", reason=str(failures[0]))
 
+    async def read(self, client_id: str) -> tuple[Attempt, ...]:
+        """The attempts of a client, newest first, those of this process up to now included.
 
-async def list_attempts(resources: Resources, command: ListAttempts) -> AttemptList:
-    """The last 100 attempts of one client, newest first, to its author.
-
-    Raises:
-        StoreUnavailable: the session, the client or the list cannot be read now.
-    """
-    user = await read_session(resources, command.session)
-    if user is None:
-        return AttemptList(outcome="signed_out")
-    attempts = await read_attempts(resources, user.user_id, command.client_id)
-    return (
-        AttemptList(outcome="not_found")
-        if attempts is None
-        else AttemptList(outcome="done", attempts=attempts)
-    )
-
-
-async def read_attempts(resources: Resources, author_id: int, client_id: str) -> tuple[Attempt, ...] | None:
-    """The attempts of an author's client, newest first; ``None`` where the client is unknown or another author's.
-
-    Raises:
-        StoreUnavailable: the client or the list cannot be read now.
-    """
-    client = await find_client(resources, client_id)
-    if client is None or client.author != author_id:
-        return None
-    await resources.attempts.flush()
-    found: list[bytes] = await resources.bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))
-    return tuple(_unpacked(raw) for raw in found)
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        await self.flush()
+        found: list[bytes] = await self._bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))
+        return tuple(map(_unpacked, found))
 
 
 def _key(client_id: str) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api import consumer, routes
-from services.auth_api.composition import SERVICE, make_resources
 from services.auth_api.handlers.application import RESOURCES
+from services.auth_api.resources import SERVICE, make_resources
 from shared.bus import Consumer, Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
@@ -43,7 +43,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     answering, background, last_words = Supervisor(), Supervisor(), Supervisor()
     await resources.database.start()
     await resources.bus.start()
-    last_words.run("attempts", resources.attempts.run)
+    last_words.run("activity log", resources.activity_log.run)
     background.run("outbox", resources.outbox.run)
     background.run("janitor", Janitor(resources.bus).run)
     background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
@@ -53,7 +53,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await resources.releaser.stop()
-    resources.attempts.stop()
+    resources.activity_log.stop()
     await last_words.stop(grace=LAST_WORDS_SECONDS)
     await resources.bus.stop()
     await resources.database.stop()

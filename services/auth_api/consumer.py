@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from services.auth_api.activity_log import list_attempts
 from services.auth_api.authorize.decide import decide_authorization
 from services.auth_api.authorize.prepare import prepare_authorization
 from services.auth_api.clients import commands as client_commands
 from services.auth_api.clients.authentication import authenticate_digest
+from services.auth_api.clients.registry import UnknownAuthorError
 from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, read_session
@@ -73,12 +74,6 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (EndSession, _end_session),
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
-    (ListOwnClients, client_commands.list_own),
-    (ReadOwnClient, client_commands.read),
-    (UpdateClient, client_commands.update),
-    (ResetClientSecret, client_commands.reset),
-    (DeleteClient, client_commands.delete),
-    (ListAttempts, list_attempts),
     (AuthenticateClient, authenticate_digest),
     (StoreContinuation, _store_continuation),
 )
@@ -89,6 +84,12 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ChangeOwnKey, key_commands.change_own_key),
     (RevokeOwnKey, key_commands.revoke_own_key),
     (RotateOwnKey, key_commands.rotate_own_key),
+    (ListOwnClients, client_commands.list_own),
+    (ReadOwnClient, client_commands.read),
+    (UpdateClient, client_commands.update),
+    (ResetClientSecret, client_commands.reset),
+    (DeleteClient, client_commands.delete),
+    (ListAttempts, client_commands.list_attempts),
     (ListApps, key_commands.read_access),
     (DisconnectApp, key_commands.revoke_own_access),
 )
@@ -103,7 +104,7 @@ def handlers(resources: Resources) -> list[Handler]:
             handler(command, partial(_answer_person, resources, use_case))
             for command, use_case in PERSONAL_USE_CASES
         ),
-        handler(CreateClient, partial(client_commands.create, resources)),
+        handler(CreateClient, partial(_create_client, resources)),
     ]
 
 
@@ -113,11 +114,17 @@ async def _answer(
     return await use_case(resources, command)
 
 
+async def _create_client(resources: Resources, command: CreateClient, delivery: Delivery) -> Message:
+    create = partial(client_commands.create, message_id=delivery.message_id)
+    return await _answer_person(resources, create, command, delivery)
+
+
 async def _answer_person(
     resources: Resources, use_case: PersonalUseCase, command: PersonalCommand[Any], _delivery: Delivery
 ) -> Message:
     user = await read_session(resources, command.session)
-    if user is None:
-        return command.replies()
-    reply = await use_case(resources, user, command)
-    return reply.model_copy(update={"user": user})
+    if user is not None:
+        with suppress(UnknownAuthorError):  # the account was disabled in this moment: its sessions are over
+            reply = await use_case(resources, user, command)
+            return reply.model_copy(update={"user": user})
+    return command.replies()

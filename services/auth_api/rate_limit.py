@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.auth_api.codes.store import SLOT
-from services.auth_api.resources import Resources
-from shared.bus import Script
+from shared.bus import Bus, Script
+from shared.clock import Clock
 from shared.secret_tokens import keyed_digest
+from shared.settings import Settings
 from shared.web.failures import Problem
 
 _NEVER: Final = 2**53
@@ -26,12 +27,6 @@ class Limit:
     slot: str = "lk"
     """What its keys in Redis begin with; a script that looks at one needs it in the slot of its other keys."""
 
-    def paid_off_by(self, resources: Resources) -> int:
-        """When the failures of a requester must be paid off (Unix milliseconds), lest one more attempt be refused."""
-        if not resources.settings.throttle:
-            return _NEVER
-        return resources.clock.now() + (self.burst - 1) * self.interval_ms
-
 
 SIGN_IN_ACCOUNT: Final = Limit("sign-in-account", burst=10, interval_ms=15_000)
 """Wrong passwords for one username, known or not, from anywhere. Key: the username in lower case."""
@@ -46,19 +41,15 @@ USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 class Throttled(Problem):
     """Too many failures; ``retry_after`` is in whole seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        """429 with ``Retry-After``, told in the endpoint's own error shape."""
+    def __init__(self, wait_ms: int) -> None:
+        """429 with ``Retry-After``, in the endpoint's own error shape."""
+        retry_after = max(1, -(-wait_ms // 1000))
         super().__init__(
             429,
             f"Too many attempts; try again in {retry_after} seconds.",
             headers={"Retry-After": str(retry_after)},
         )
         self.retry_after = retry_after
-
-    @classmethod
-    def until(cls, limit: Limit, paid_off_on: int, now: int) -> Throttled:
-        """``paid_off_on``: when all failures so far are paid off; all times in Unix milliseconds."""
-        return cls(_seconds(paid_off_on - now - (limit.burst - 1) * limit.interval_ms))
 
 
 # The key holds the time (ms) at which all failures so far are paid off; it lives no longer than that.
@@ -88,61 +79,58 @@ _TAKE: Final = Script(
 )
 
 
-async def check(resources: Resources, limit: Limit, key: str) -> None:
-    """Refuses to go on where ``key`` has failed too often.
+class RateLimiter:
+    """Counts failures in Redis, by a digest of who made them; with ``LATCHKEY_THROTTLE=off`` it lets everything pass.
 
-    Raises:
-        Throttled: with the time until one more attempt counts.
-        StoreUnavailable: Redis cannot say; the caller must not go on (fail closed).
+    Every method raises ``StoreUnavailable`` where Redis does not answer. The caller must then not go on (fail closed),
+    nor say that an attempt was wrong which was not counted.
     """
-    if not resources.settings.throttle:
-        return
-    found = await resources.bus.redis.execute("GET", name_of(resources, limit, key))
-    if found is not None and int(found) > limit.paid_off_by(resources):
-        raise Throttled.until(limit, int(found), resources.clock.now())
 
+    def __init__(self, bus: Bus, clock: Clock, settings: Settings) -> None:
+        """``bus.redis`` keeps the counts."""
+        self._bus = bus
+        self._clock = clock
+        self._settings = settings
 
-async def note_failure(resources: Resources, limit: Limit, key: str) -> None:
-    """Counts one failure of ``key``.
+    async def check(self, limit: Limit, key: str) -> None:
+        """Raises ``Throttled`` where ``key`` has failed too often."""
+        if self._settings.throttle:
+            found = await self._bus.redis.execute("GET", self.key_of(limit, key))
+            if found is not None and int(found) > self.paid_off_by(limit):
+                raise self.throttled(limit, int(found))
 
-    Raises:
-        StoreUnavailable: it was not counted; the caller must not tell that the attempt was wrong.
-    """
-    if not resources.settings.throttle:
-        return
-    most = limit.burst * limit.interval_ms + LONGEST_WAIT_MS
-    await resources.bus.redis.run_script(
-        _NOTE,
-        keys=[name_of(resources, limit, key)],
-        args=[resources.clock.now(), limit.interval_ms, most],
-    )
+    async def note_failure(self, limit: Limit, key: str) -> None:
+        """Counts one failure of ``key``."""
+        if self._settings.throttle:
+            most = limit.burst * limit.interval_ms + LONGEST_WAIT_MS
+            await self._bus.redis.run_script(
+                _NOTE, keys=[self.key_of(limit, key)], args=[self._clock.now(), limit.interval_ms, most]
+            )
 
+    async def take(self, limit: Limit, key: str) -> None:
+        """Counts one use of ``key``, successful or not; raises ``Throttled`` where there is none left: for sign-ups."""
+        if self._settings.throttle:
+            wait = await self._bus.redis.run_script(
+                _TAKE,
+                keys=[self.key_of(limit, key)],
+                args=[self._clock.now(), limit.interval_ms, limit.burst],
+            )
+            if wait:
+                raise Throttled(int(wait))
 
-async def take(resources: Resources, limit: Limit, key: str) -> None:
-    """Counts one use of ``key``, successful or not, if there is one left: for sign-ups.
+    def key_of(self, limit: Limit, key: str) -> str:
+        """Where the failures of ``key`` are counted."""
+        # Usernames and addresses stay out of Redis: a digest tells two of them apart as well.
+        return (
+            f"{limit.slot}:throttle:{limit.name}:{keyed_digest(self._settings.secret, 'throttle', key)[:32]}"
+        )
 
-    Raises:
-        Throttled: there is none left.
-        StoreUnavailable: Redis cannot say.
-    """
-    if not resources.settings.throttle:
-        return
-    wait = await resources.bus.redis.run_script(
-        _TAKE,
-        keys=[name_of(resources, limit, key)],
-        args=[resources.clock.now(), limit.interval_ms, limit.burst],
-    )
-    if wait:
-        raise Throttled(_seconds(int(wait)))
+    def paid_off_by(self, limit: Limit) -> int:
+        """When the failures of a requester must be paid off (Unix milliseconds), lest one more attempt be refused."""
+        return (
+            self._clock.now() + (limit.burst - 1) * limit.interval_ms if self._settings.throttle else _NEVER
+        )
 
-
-def name_of(resources: Resources, limit: Limit, key: str) -> str:
-    """Where the failures of ``key`` are counted."""
-    # Usernames and addresses stay out of Redis: a digest tells two of them apart as well.
-    return (
-        f"{limit.slot}:throttle:{limit.name}:{keyed_digest(resources.settings.secret, 'throttle', key)[:32]}"
-    )
-
-
-def _seconds(wait_ms: int) -> int:
-    return max(1, -(-wait_ms // 1000))
+    def throttled(self, limit: Limit, paid_off_on: int) -> Throttled:
+        """The refusal of a requester whose failures so far are paid off at ``paid_off_on`` (Unix milliseconds)."""
+        return Throttled(paid_off_on - self.paid_off_by(limit))

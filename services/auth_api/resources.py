@@ -1,23 +1,28 @@
-"""What the use cases of auth_api stand on, made once by the composition root and passed to each of them."""
+"""What the use cases of auth_api stand on: made once, by the service for its life, by the command line for one command."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from services.auth_api.accounts.passwords import PasswordHasher
-    from services.auth_api.activity_log import AttemptRecorder
-    from services.auth_api.clients.cache import ClientDirectory
-    from services.auth_api.codes.store import CodeStore
-    from services.auth_api.token.release import CodeReleaser
-    from shared.bus import Bus
-    from shared.bus.outbox import OutboxRelay
-    from shared.clock import Clock
-    from shared.database import Database
-    from shared.permissions import Catalogue
-    from shared.settings import Settings
-    from shared.telemetry.metrics import Metrics
+from services.auth_api.accounts.keyed_lock import KeyedLock
+from services.auth_api.accounts.passwords import PasswordHasher
+from services.auth_api.activity_log import ActivityLog
+from services.auth_api.clients.cache import ClientCache
+from services.auth_api.codes.store import CodeStore
+from services.auth_api.db.repository import QUERIES, SCHEMA
+from services.auth_api.rate_limit import RateLimiter
+from services.auth_api.token.release import CodeReleaser
+from shared.bus import Bus
+from shared.bus.outbox import OutboxRelay
+from shared.clock import Clock
+from shared.database import Database, load_queries
+from shared.permissions import Catalogue, load_permissions
+from shared.settings import Settings
+from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
+
+SERVICE: Final = "auth_api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,45 @@ class Resources:
     """The permissions of the site, in the order of its file."""
     metrics: Metrics
     passwords: PasswordHasher
-    clients: ClientDirectory
+    sign_ins: KeyedLock
+    """One guess at a time for each account: parallel ones would all pass its limit before any is counted."""
+    limiter: RateLimiter
+    clients: ClientCache
     outbox: OutboxRelay
     """``outbox.kick()`` after a commit that wrote an event."""
     codes: CodeStore
     releaser: CodeReleaser
     """Gives codes back whose exchange ended in 503."""
-    attempts: AttemptRecorder
-    """The flight recorder of the clients."""
+    activity_log: ActivityLog
+
+
+def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
+    """Everything of one process; nothing is opened yet."""
+    metrics = Metrics(SERVICE)
+    bus = Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics)
+    database = Database(
+        settings.auth_api_database_url,
+        tracer=tracer,
+        schema=SCHEMA,
+        queries=load_queries(QUERIES),
+        application_name="latchkey-auth-api",
+    )
+    passwords, codes = PasswordHasher(), CodeStore(bus)
+    jobs = metrics.gauge("password_jobs", "Passwords that are being hashed by argon2id, or wait for it.")
+    jobs.set_function(lambda: passwords.jobs)
+    return Resources(
+        settings=settings,
+        clock=clock,
+        database=database,
+        bus=bus,
+        catalogue=load_permissions(settings.permissions_file),
+        metrics=metrics,
+        passwords=passwords,
+        sign_ins=KeyedLock(),
+        limiter=RateLimiter(bus, clock, settings),
+        clients=ClientCache(database, clock),
+        outbox=OutboxRelay(database, bus, SCHEMA),
+        codes=codes,
+        releaser=CodeReleaser(codes),
+        activity_log=ActivityLog(bus, clock),
+    )

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from services.auth_api.handlers import (
     apps,
-    attempts,
     clients,
     create_code,
     device_authorization,
@@ -21,15 +20,14 @@ from services.auth_api.handlers import (
     token,
     users,
 )
-from services.auth_api.handlers.api_document import api_document
 from services.auth_api.handlers.form_failures import form_failure
-from services.auth_api.handlers.oauth_edge import oauth_failure, open_failure, preflight, token_failure
-from shared.web.surfaces import Surface
+from services.auth_api.handlers.oauth_edge import open_failure, preflight, token_failure
+from shared.web.surfaces import Surface, oauth_surface
 
 SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/oauth/token", token_failure),
     ("/api/v1/oauth/revoke", open_failure),
-    ("/api/v1/oauth/", oauth_failure),
+    ("/api/v1/oauth/", oauth_surface),
     ("/.well-known/oauth-authorization-server", open_failure),
     ("/api/v1/openapi.json", open_failure),
     ("/api/v1/session", form_failure),
@@ -54,7 +52,7 @@ def add_routes(application: web.Application) -> None:
             web.patch("/api/v1/clients/{clientID}", clients.update),
             web.delete("/api/v1/clients/{clientID}", clients.delete),
             web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
-            web.get("/api/v1/clients/{clientID}/attempts", attempts.list_all),
+            web.get("/api/v1/clients/{clientID}/attempts", clients.list_attempts),
             web.post("/api/v1/oauth/token", token.token),
             web.options("/api/v1/oauth/token", preflight("POST")),
             web.post("/api/v1/oauth/revoke", revoke.revoke),
@@ -65,7 +63,7 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/oauth/register", register.register),
             web.get("/.well-known/oauth-authorization-server", metadata.metadata),
             web.options("/.well-known/oauth-authorization-server", preflight("GET")),
-            web.get("/api/v1/openapi.json", api_document()),
+            web.get("/api/v1/openapi.json", metadata.api_document),
             web.options("/api/v1/openapi.json", preflight("GET")),
             web.get("/api/v1/apps", apps.list_connected),
             web.delete("/api/v1/apps/{clientID}", apps.disconnect),

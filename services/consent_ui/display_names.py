@@ -1,10 +1,11 @@
-"""Names that strangers chose, made safe to read: nothing invisible, nothing that passes for this site."""
+"""Names and links that strangers chose, made safe to read: nothing invisible, nothing that passes for this site."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from shared.plain_text import joins
 
@@ -24,6 +25,13 @@ _LOOK_ALIKES: Final = {
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 _MOST_MARKS: Final = 3
 _SHORTEST_IMITATED: Final = 4
+
+
+class Homepage(NamedTuple):
+    """The link to an app's own site: http(s) only, shown by its host in ASCII."""
+
+    url: str
+    host: str
 
 
 def readable(text: str) -> str:
@@ -60,6 +68,22 @@ def suspicion(name: str, site_name: str) -> str | None:
 def initial(name: str) -> str:
     """The letter of a monogram."""
     return next((character.upper() for character in name if character.isalnum()), "?")
+
+
+def homepage_of(url: str | None) -> Homepage | None:
+    """The link, or ``None`` where it is no plain web address (auth_api checks too; here it becomes an href)."""
+    if (
+        url is None
+        or not url.isascii()
+        or not url.isprintable()
+        or not url.startswith(("https://", "http://"))
+    ):
+        return None
+    try:
+        host = urlsplit(url).netloc
+    except ValueError:
+        return None
+    return Homepage(url, host.lower()) if host and "@" not in host and "\\" not in url else None
 
 
 def _is_hidden(text: str, index: int) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from aiohttp import web
 
 from services.consent_ui.pages import Pages
-from services.consent_ui.views.messages import MessageView
-from shared.contracts.authorization import Refusal
+from shared.contracts.authorization import ErrorPage
 from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.surfaces import Surface
 
 HOME: Final = ("Go to the start page", "/")
-
-
 _WORDS: Final[Mapping[int, tuple[str, str]]] = {
     400: (
         "That request does not work",
@@ -37,8 +35,21 @@ _BUG: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A page that says one thing, what was decided or what went wrong, and one way on."""
+
+    title: str
+    sentences: tuple[str, ...]
+    action: str
+    href: str
+    tone: Literal["", "good", "warn"] = ""
+    request_id: str = ""
+    """Under which the logs know the request; with errors."""
+
+
 def page_surface(pages: Pages) -> Surface:
-    """Tells the failures of every path as a page."""
+    """Renders the failures of every path as a page."""
 
     def surface(request: web.Request, failure: Failure) -> web.StreamResponse:
         return pages.respond(
@@ -48,7 +59,7 @@ def page_surface(pages: Pages) -> Surface:
     return surface
 
 
-def refusal_page(request: web.Request, pages: Pages, refusal: Refusal) -> web.Response:
+def refusal_page(request: web.Request, pages: Pages, refusal: ErrorPage) -> web.Response:
     """The page for what auth_api refused."""
     sentences = (refusal.reason, refusal.advice)
     view = MessageView(refusal.title, sentences, *HOME, "warn", request_id_of(request))

@@ -8,13 +8,17 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.pages import OVERLAPS
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import required_session, session_of
+from shared.plain_text import is_visible
 from shared.web.body import read_form
 from shared.web.failures import Problem
 from shared.web.origin import require_same_origin
 
 TOKEN_FIELD: Final = "csrf"  # noqa: S105 - a field's name
+LONGEST_NAME: Final = 80
+WRONG_NAME: Final = f"A name has 1 to {LONGEST_NAME} visible characters."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,17 @@ class PageForm:
     def many(self, name: str) -> tuple[str, ...]:
         """The values of a field that may be there several times, like the boxes of a list."""
         return tuple(self.values.get(name, ()))
+
+    def overlap(self) -> int:
+        """The seconds that an old secret or key is to work on.
+
+        Raises:
+            Problem: 400, they are none of ``OVERLAPS``.
+        """
+        chosen = self.one("overlap")
+        if chosen not in map(str, OVERLAPS):
+            raise Problem(400, "The form does not say when the old one ends.")
+        return int(chosen)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The lines of a text field that are not empty."""
@@ -83,6 +98,11 @@ async def read_page_form(request: web.Request, form: str, *, id_field: str | Non
     if not is_of_session(request, fields, name):
         raise stale_form()
     return fields
+
+
+def is_key_name(name: str) -> bool:
+    """Whether a person may call a key this: nothing in it is hidden, and it fits into a list."""
+    return len(name) <= LONGEST_NAME and is_visible(name)
 
 
 def stale_form() -> Problem:

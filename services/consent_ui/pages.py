@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,15 +12,28 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from services.consent_ui.assets import Asset
 from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.security_headers import content_security_policy
-from services.consent_ui.visitor import Visitor
+from shared.contracts.sessions import SessionUser
 from shared.settings import Settings
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 LOGOUT_FORM: Final = "logout"
+OVERLAPS: Final = {
+    0: "at once",
+    3600: "after one hour",
+    86_400: "after one day",
+    604_800: "after seven days",
+}
+"""How long an old secret or key may go on working: seconds → words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Visitor(NamedTuple):
+    """The signed-in person in front of a page. ``session`` is the digest of the cookie's value."""
+
+    session: str
+    user: SessionUser
+
+
+class Site(NamedTuple):
     """What every page knows of the site it belongs to."""
 
     name: str
@@ -31,14 +43,6 @@ class Site:
     icon: str
     script: str
     addresses_script: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The signed-in person as the frame of a page shows them."""
-
-    name: str
-    logout_token: str
 
 
 class Pages:
@@ -70,27 +74,8 @@ class Pages:
             script=assets["latchkey.js"].path,
             addresses_script=assets["latchkey.addresses.js"].path,
         )
-        self._environment.globals["site"] = self.site
+        self._environment.globals.update(site=self.site, overlaps=OVERLAPS)
         self._environment.filters.update(filters)
-
-    def render(
-        self,
-        template: str,
-        view: Any,
-        *,
-        visitor: Visitor | None = None,
-        form: str = "",
-        notice: str | None = None,
-    ) -> str:
-        """The HTML of a page; its ``token`` is of ``form`` (see ``CsrfTokens``).
-
-        ``notice`` is one of our own sentences about what has just been done.
-        """
-        account = visitor and Account(visitor.user.username, self._csrf.token(visitor.session, LOGOUT_FORM))
-        token = self._csrf.token(visitor.session, form) if visitor and form else ""
-        return self._environment.get_template(template).render(
-            view=view, account=account, token=token, notice=notice
-        )
 
     def respond(
         self,
@@ -104,9 +89,20 @@ class Pages:
         forms_stay_here: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """The page as an answer; see ``render``, and for ``forms_stay_here`` ``content_security_policy``."""
+        """The page as an answer; its ``token`` is of ``form`` (see ``CsrfTokens``).
+
+        ``notice`` is one of our own sentences about what has just been done. For ``forms_stay_here`` see
+        ``content_security_policy``.
+        """
+        html = self._environment.get_template(template).render(
+            view=view,
+            visitor=visitor,
+            logout_token=self._csrf.token(visitor.session, LOGOUT_FORM) if visitor else "",
+            token=self._csrf.token(visitor.session, form) if visitor and form else "",
+            notice=notice,
+        )
         return web.Response(
-            text=self.render(template, view, visitor=visitor, form=form, notice=notice),
+            text=html,
             status=status,
             content_type="text/html",
             charset="utf-8",

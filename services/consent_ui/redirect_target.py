@@ -1,4 +1,4 @@
-"""Where an answer goes, told to the person in ASCII."""
+"""Where an answer goes, as the person reads it, in ASCII."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the handlers of consent_ui stand on, made once by the composition root."""
+"""What the handlers of consent_ui stand on: settings, bus, pages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.assets import Asset
+from services.consent_ui.assets import Asset, load_assets
 from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.filters import make_filters
 from services.consent_ui.pages import Pages
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.permissions import Catalogue
+from shared.permissions import Catalogue, load_permissions
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
+from shared.telemetry.tracing import NO_TRACES, Tracer
+
+SERVICE: Final = "consent_ui"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,20 @@ class Resources:
 
 
 RESOURCES: Final = web.AppKey("resources", Resources)
+
+
+def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
+    """What the handlers stand on; nothing is opened yet."""
+    metrics = Metrics(SERVICE)
+    assets, csrf = load_assets(), CsrfTokens(settings.secrets)
+    catalogue = load_permissions(settings.permissions_file)
+    return Resources(
+        settings=settings,
+        clock=clock,
+        bus=Bus(settings.redis_url, tracer=tracer, source=SERVICE, clock=clock, metrics=metrics),
+        catalogue=catalogue,
+        metrics=metrics,
+        assets=assets,
+        pages=Pages(settings, assets, csrf, make_filters(settings, catalogue, clock)),
+        csrf=csrf,
+    )

@@ -6,7 +6,6 @@ from aiohttp import web
 
 from services.consent_ui.assets import PREFIX
 from services.consent_ui.handlers import (
-    api,
     apps,
     client_endings,
     consent_decision,
@@ -15,8 +14,8 @@ from services.consent_ui.handlers import (
     home,
     key_changes,
     keys,
+    public,
     sign_in,
-    static,
 )
 
 
@@ -50,7 +49,7 @@ def add_routes(application: web.Application) -> None:
             web.post("/keys/{keyID}/rename", key_changes.rename),
             web.post("/keys/{keyID}/expire", key_changes.expire),
             web.get("/developer", developer.list_clients),
-            web.get("/developer/api", api.api_page),
+            web.get("/developer/api", public.api_page),
             web.get("/developer/clients/new", developer.new_client),
             web.post("/developer/clients/new", developer.create_client),
             web.get(client, developer.show_client),
@@ -59,6 +58,6 @@ def add_routes(application: web.Application) -> None:
             web.post(f"{client}/reset-secret", client_endings.reset_secret),
             web.get(f"{client}/delete", client_endings.ask_delete),
             web.post(f"{client}/delete", client_endings.delete_client),
-            web.get(PREFIX + "{name}", static.static),
+            web.get(PREFIX + "{name}", public.static),
         ]
     )

@@ -13,7 +13,7 @@ def content_security_policy(*, forms_stay_here: bool = True) -> str:
     """The policy of every page; of the consent page, whose form leads to the app, without ``form-action``.
 
     Browsers apply ``form-action`` to each redirect that follows a form, also to the app's own further ones, which
-    nobody can list: the button would seem dead while the code is already minted.
+    cannot be listed: the button would seem dead while the code is already minted.
     """
     forms = "form-action 'self'; " if forms_stay_here else ""
     return (

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Final, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 
+from services.consent_ui.pages import Visitor
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.visitor import Visitor
 from shared.contracts.sessions import PersonalCommand, PersonalReply, ReadSession
 from shared.return_to import is_own_target, sign_target
 from shared.secret_tokens import digest_of
 from shared.web.cookies import read_session_cookie
 from shared.web.failures import Problem
-from shared.web.origin import require_same_origin
 from shared.web.redirects import see_other
 
 ANSWER_SECONDS: Final = 3.2
@@ -24,7 +22,6 @@ ANSWER_SECONDS: Final = 3.2
 _KEPT_IN_TARGET: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\")
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-VisitorHandler = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 ReplyT = TypeVar("ReplyT", bound=PersonalReply)
 
 
@@ -55,7 +52,7 @@ async def ask(request: web.Request, command: PersonalCommand[ReplyT]) -> tuple[V
 
     Raises:
         SignInNeeded: the session is over; nothing was done.
-        BusUnavailable: auth_api does not answer; nobody is taken for signed out because of that.
+        BusUnavailable: auth_api does not answer, which is never taken for a session that is over.
     """
     reply = await request.app[RESOURCES].bus.request(command, ANSWER_SECONDS)
     if reply.user is None:
@@ -63,22 +60,15 @@ async def ask(request: web.Request, command: PersonalCommand[ReplyT]) -> tuple[V
     return Visitor(command.session, reply.user), reply
 
 
-def signed_in(handler: VisitorHandler) -> PageHandler:
-    """A page that needs to know the person and nothing else of them."""
-
-    @wraps(handler)
-    async def page(request: web.Request) -> web.StreamResponse:
-        if request.method == "POST":
-            require_same_origin(request, request.app[RESOURCES].settings)
-        visitor, _ = await ask(request, ReadSession(session=required_session(request)))
-        return await handler(request, visitor)
-
-    return page
+async def signed_in(request: web.Request) -> Visitor:
+    """Who is signed in, for a page that needs nothing else; raises as ``ask``."""
+    visitor, _ = await ask(request, ReadSession(session=required_session(request)))
+    return visitor
 
 
 @web.middleware
 async def sign_in_first(request: web.Request, handler: PageHandler) -> web.StreamResponse:
-    """Sends whoever has to sign in to the sign-in page, and after it back to where they were going."""
+    """Redirects a person without a session to the sign-in page, and from there back to where they were going."""
     try:
         return await handler(request)
     except SignInNeeded:

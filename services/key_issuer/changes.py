@@ -109,8 +109,8 @@ def _audit(before: KeyView, after: KeyView) -> Sequence[str]:
 async def rotate_key(issuer: Issuer, command: RotateKey) -> KeyChanged:
     """Makes the new key with the old one's name, permissions, consent and expiry; the old one's moves closer.
 
-    Without an overlap the old key is revoked. Safe to deliver twice, however late: as long as the new key lives, the
-    answer is the same.
+    Without an overlap the old key is revoked. Safe to deliver twice, however late: as long as one of the two keys lives,
+    the answer is the new key, which may have ended meanwhile.
     """
     now = issuer.clock.now()
 
@@ -131,8 +131,10 @@ async def _rotate(
     if row is None:
         return _NOT_FOUND, []
     old = view_of(row, now)
-    if made is not None or _has_ended(old):
+    if _has_ended(old):
         return _conflict("status", "this key has ended and can no longer be rotated"), []
+    if made is not None:
+        return KeyChanged(outcome="done", key=view_of(made, now)), []
     fresh = _successor(row, command)
     peppers = issuer.peppers
     await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.current, now)

@@ -11,7 +11,7 @@ import structlog
 
 from shared.bus.envelope import Envelope
 from shared.bus.handlers import Handler
-from shared.bus.replies import reply_command
+from shared.bus.requests import reply_command
 from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
 from shared.contracts.base import Message
 from shared.redis.connection import Argument, pack

@@ -8,22 +8,20 @@ import secrets
 import socket
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 from shared.bus import names
-from shared.bus.backlog import HIGH_WATER, Backlogs
 from shared.bus.envelope import Envelope, Field, MessageIds
 from shared.bus.metrics import BusMetrics
-from shared.bus.replies import ReplyTail
-from shared.bus.requests import PendingRequests, PreparedRequest
+from shared.bus.requests import PendingRequests, PreparedRequest, ReplyTail
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.redis.checks import ServerChecks
-from shared.redis.client import CoalescingRedis
+from shared.redis.client import CoalescingRedis, RedisTime
 from shared.redis.errors import CommandError
-from shared.redis.server_time import RedisTime
 from shared.redis.topology import topology_of
 from shared.redis.url import parse_redis_url
 from shared.supervisor import watched
@@ -33,6 +31,13 @@ from shared.telemetry.tracing import NO_TRACES, Sending, Tracer
 
 REQUEST_SECONDS: Final = 2.5
 OPENING_SECONDS: Final = 1.0
+HIGH_WATER: Final = 2_000
+"""Entries of a command stream: about half a second of a busy worker's work."""
+HIGHEST_WATER: Final = 50_000
+"""For commands without a reply, which nobody waits for."""
+MEASURE_SECONDS: Final = 0.05
+BELIEVED_SECONDS: Final = 0.5
+"""A length that was seen longer ago refuses nobody."""
 
 ReplyT = TypeVar("ReplyT", bound=Message)
 
@@ -61,7 +66,7 @@ class Bus:
         self.instance = f"{source}.{_host()}.{secrets.token_hex(6)}"
         """This process among all: service, host, boot id; the name of its consumers and of its reply stream."""
         self.metrics = BusMetrics(metrics or Metrics(source))
-        self.tracer = tracer
+        self.tracer = tracer if tracer.enabled else None
         self.server = ServerChecks()
         self.redis = CoalescingRedis(self.topology, client_name=self.instance, checks=self.server)
         self.time = RedisTime(self.clock)
@@ -137,30 +142,23 @@ class Bus:
             BusUnavailable: ``down`` or ``overload``; nothing is registered.
         """
         stream = names.commands(command.queue)
-        sending = self.tracer.sending(command.type, command.queue)
+        sending = self.tracer.sending(command.type, command.queue) if self.tracer else None
         try:
-            self._replies.check_open()
+            if not self._replies.open.is_set():
+                raise BusUnavailable("down")  # noqa: TRY301 - counted as any other
             self._backlogs.check(stream, command, awaited=True)
             message_id = self.ids.new(self.clock.now())
             fields = self._fields(command, message_id, timeout, self._replies.stream, sending)
             future = self._pending.register(message_id, timeout)
         except Exception as error:
             if isinstance(error, BusUnavailable):
-                self._pending.ended(command.type, error.reason, 0.0)
+                self.metrics.requests(command.type, error.reason).inc()
             if sending is not None:
                 sending.end(error)
             raise
         if sending is not None:
             future.add_done_callback(partial(_end_sending, sending))
-        return PreparedRequest(
-            self._pending,
-            future,
-            command_type=command.type,
-            reply_type=command.replies,
-            stream=stream,
-            fields=fields,
-            message_id=message_id,
-        )
+        return PreparedRequest(stream, fields, message_id, command, self._pending, future)
 
     async def send(self, command: Command[Any], expires_in: float | None = None) -> None:
         """Appends a command that nobody waits for; when this returns, Redis has it.
@@ -172,7 +170,7 @@ class Bus:
         """
         stream = names.commands(command.queue)
         self._backlogs.check(stream, command, awaited=False)
-        sending = self.tracer.sending(command.type, command.queue)
+        sending = self.tracer.sending(command.type, command.queue) if self.tracer else None
         fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
         failure: BaseException | None = None
         try:
@@ -220,6 +218,47 @@ class Bus:
         with suppress(StoreUnavailable, TimeoutError):
             await self.redis.connection_for(None)
             await asyncio.wait_for(self._replies.open.wait(), OPENING_SECONDS)
+
+
+class Backlogs:
+    """The lengths of the streams this process writes to, as last seen; looked up beside the traffic, never before it."""
+
+    def __init__(self, redis: CoalescingRedis, metrics: BusMetrics, high_water: int = HIGH_WATER) -> None:
+        """Every stream counts as empty until it was measured."""
+        self._redis = redis
+        self._metrics = metrics
+        self._high_water = high_water
+        self._running: set[asyncio.Future[Any]] = set()
+        self._asked: dict[str, float] = {}
+        self._known: dict[str, tuple[int, float]] = {}
+
+    def check(self, stream: str, command: type[Command[Any]] | Command[Any], *, awaited: bool) -> None:
+        """Lets a new command pass, or not; what takes something back always passes.
+
+        Raises:
+            BusUnavailable: ``overload``.
+        """
+        now = monotonic()
+        if now - self._asked.get(stream, -1.0) > MEASURE_SECONDS:
+            self._asked[stream] = now
+            self._measure(stream, command.queue)
+        length, seen = self._known.get(stream, (0, 0.0))
+        most = self._high_water if awaited else HIGHEST_WATER
+        if length >= most and not command.always_passes and now - seen < BELIEVED_SECONDS:
+            raise BusUnavailable("overload")
+
+    def _measure(self, stream: str, queue: str) -> None:
+        task = asyncio.ensure_future(self._redis.execute("XLEN", stream))
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._measured(stream, queue, done))
+
+    def _measured(self, stream: str, queue: str, done: asyncio.Future[Any]) -> None:
+        self._running.discard(done)
+        if done.cancelled() or done.exception() is not None:
+            return
+        length: int = done.result()
+        self._known[stream] = length, monotonic()
+        self._metrics.backlog.labels(queue).set(length)
 
 
 def _end_sending(sending: Sending, ended: asyncio.Future[Any]) -> None:

@@ -11,10 +11,9 @@ import structlog
 from shared.bus import names
 from shared.bus.acknowledger import Acknowledger, StreamKeys
 from shared.bus.bus import Bus
-from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.dispatch import Dispatcher
 from shared.bus.handlers import Handler
-from shared.bus.reading import GroupReader
+from shared.bus.reading import ConcurrencyLimiter, GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic import ValidationError
 
+from shared import failpoints
 from shared.bus.acknowledger import Acknowledger, Entry
-from shared.bus.concurrency_limiter import ConcurrencyLimiter
-from shared.bus.envelope import BadEnvelopeError, Envelope, read_fields
+from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
 from shared.bus.handlers import Delivery, Handler
+from shared.bus.reading import ConcurrencyLimiter
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
 MOST_ATTEMPTS: Final = 5
-
-RawEntry = Sequence[Any]
-"""Id and flat fields; ``None`` for the fields of an entry that was deleted while pending."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -142,10 +141,11 @@ class Dispatcher:
     async def _try_single(self, entry: Entry) -> bool:
         """Whether it is to be tried again, here and now."""
         self._observe([entry])
-        await failpoint("bus.after_read_before_handler")
+        if failpoints.ARMED:
+            await failpoint("bus.after_read_before_handler")
         try:
             delivery = _delivery(entry)
-            with self._bus.tracer.processing(entry.envelope.type, (delivery,)):
+            with self._traced(entry.envelope.type, (delivery,)):
                 reply = await entry.handler.function(entry.message, delivery)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             return await self._failed(entry, error)
@@ -161,7 +161,8 @@ class Dispatcher:
         self._observe(entries)
         token = self._limiter.begin_batch()
         try:
-            await failpoint("bus.after_read_before_handler")
+            if failpoints.ARMED:
+                await failpoint("bus.after_read_before_handler")
             replies = await self._call_batch(entries)
         finally:
             self._limiter.end_batch(token)
@@ -183,7 +184,7 @@ class Dispatcher:
         """The replies in the order of the entries, with an exception where there is none."""
         function, deliveries = entries[0].handler.function, [_delivery(entry) for entry in entries]
         try:
-            with self._bus.tracer.processing(entries[0].envelope.type, deliveries):
+            with self._traced(entries[0].envelope.type, deliveries):
                 replies: Sequence[Any] = await function([entry.message for entry in entries], deliveries)
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
@@ -193,14 +194,19 @@ class Dispatcher:
             return [(await self._call_batch([entry]))[0] for entry in entries]
         return replies
 
+    def _traced(self, message_type: str, deliveries: Sequence[Delivery]) -> AbstractContextManager[None]:
+        tracer = self._bus.tracer
+        return nullcontext() if tracer is None else tracer.processing(message_type, deliveries)
+
     async def _succeeded(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
-        await failpoint("bus.after_handler_before_ack")
+        if failpoints.ARMED:
+            await failpoint("bus.after_handler_before_ack")
         outcomes = [
             (entry.envelope, b"{}" if reply is None else reply.to_wire(), "")
             for entry, reply in zip(entries, replies, strict=True)
         ]
         await self._acknowledger.done([entry.id for entry in entries], outcomes)
-        self._bus.metrics.handled(entries[0].envelope.type, "ok", len(entries))
+        self._bus.metrics.handled(entries[0].envelope.type, "ok").inc(len(entries))
 
     async def _failed(self, entry: Entry, error: Exception) -> bool:
         """Tries later, or gives up. Whether to try again here and now.
@@ -222,7 +228,7 @@ class Dispatcher:
         elif too_late:
             await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._acknowledger, self._bus)
         else:
-            self._bus.metrics.handled(envelope.type, "delayed")
+            self._bus.metrics.handled(envelope.type, "delayed").inc()
             return await self._try_later(entry, pause_ms)
         return False
 
@@ -243,7 +249,8 @@ class Dispatcher:
     def _observe(self, entries: Sequence[Entry]) -> None:
         sent_on = entries[0].envelope.created_on
         lag = (self._bus.time.now() - sent_on) / 1000
-        self._bus.metrics.started(entries[0].envelope.type, len(entries), lag)
+        self._bus.metrics.lag(entries[0].envelope.type).observe(max(0.0, lag))
+        self._bus.metrics.batch_size(entries[0].envelope.type).observe(len(entries))
 
 
 class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
@@ -262,7 +269,7 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         """Makes it a dead letter where there is a reason, and answers the requester."""
         envelope = self._envelope
         kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
-        bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted")
+        bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted").inc()
         if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
             return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
 
 Field = str | bytes
+RawEntry = Sequence[Any]
+"""Id and flat fields of an entry; ``None`` for the fields of one that was deleted while pending."""
 
 
 class MessageTooLarge(ValueError):  # noqa: N818 - named as the callers speak of it

@@ -12,29 +12,33 @@ BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class BusMetrics:
-    """The metric families of one process's bus."""
+    """The metric families of one process's bus; those that are called by ``type`` (and ``outcome``) give a child.
+
+    Outcomes of a request: ``replied``, ``failed``, ``deadline``, ``overload``, ``down``, ``unavailable``; of handling:
+    ``ok``, ``delayed``, ``deadline_exceeded``, ``unavailable``, ``failed``.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         """Registers the families."""
-        self._requests = cache(
+        self.requests = cache(
             metrics.counter(
                 "bus_requests_total", "Requests sent, by type of command and outcome.", ("type", "outcome")
             ).labels
         )
-        self._request_seconds = cache(
+        self.request_seconds = cache(
             metrics.histogram("bus_request_seconds", "From sending a command to its reply.", ("type",)).labels
         )
-        self._handled = cache(
+        self.handled = cache(
             metrics.counter(
                 "bus_handled_total", "Messages by type and what became of them.", ("type", "outcome")
             ).labels
         )
-        self._batch_size = cache(
+        self.batch_size = cache(
             metrics.histogram(
                 "bus_batch_size", "Messages handled at once.", ("type",), buckets=BATCH_BUCKETS
             ).labels
         )
-        self._lag = cache(
+        self.lag = cache(
             metrics.histogram(
                 "bus_lag_seconds", "From sending to the start of handling.", ("type",), buckets=LAG_BUCKETS
             ).labels
@@ -44,23 +48,4 @@ class BusMetrics:
         self.outbox_lag = metrics.gauge(
             "outbox_lag_seconds", "Age of the oldest event that is not published."
         )
-        self._relayed = metrics.counter("outbox_relayed_total", "Events published.", ("type",))
-
-    def requested(self, command_type: str, outcome: str, seconds: float) -> None:
-        """A request has ended: ``replied``, ``failed``, ``deadline``, ``overload``, ``down``, ``unavailable``."""
-        self._requests(command_type, outcome).inc()
-        if outcome == "replied":
-            self._request_seconds(command_type).observe(seconds)
-
-    def started(self, message_type: str, entries: int, lag_seconds: float) -> None:
-        """A handler begins; ``lag_seconds`` is that of its oldest message."""
-        self._lag(message_type).observe(max(0.0, lag_seconds))
-        self._batch_size(message_type).observe(entries)
-
-    def handled(self, message_type: str, outcome: str, entries: int = 1) -> None:
-        """Messages were done (``ok``), ``delayed``, ``deadline_exceeded``, ``unavailable``, ``failed``."""
-        self._handled(message_type, outcome).inc(entries)
-
-    def relayed(self, message_type: str) -> None:
-        """An outbox row has left."""
-        self._relayed.labels(message_type).inc()
+        self.relayed = cache(metrics.counter("outbox_relayed_total", "Events published.", ("type",)).labels)

@@ -6,6 +6,7 @@ keys back, which waits behind no issue. Its name begins as the first one's does,
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 EVERY_QUEUE: Final = ("key_issuer:first", "key_issuer", "auth_api")
@@ -13,6 +14,7 @@ EVENT_STREAMS: Final = ("events.auth",)
 BROADCASTS: Final = ("revocations",)
 
 
+@cache
 def commands(queue: str) -> str:
     """The command stream of a service; its length is the backlog."""
     return f"lk:{{{queue}:0}}:commands"

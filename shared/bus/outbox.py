@@ -146,7 +146,7 @@ class OutboxRelay:
             await connection.execute(_MARK, [row["id"] for row in rows])
         self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
         for row in rows:
-            self._bus.metrics.relayed(row["type"])
+            self._bus.metrics.relayed(row["type"]).inc()
             self._lengths[row["stream"]] = self._lengths.get(row["stream"], 0) + 1
         return len(rows)
 

@@ -1,16 +1,16 @@
-"""The reading loop of one member of a group, on a connection of its own; a read is never cancelled."""
+"""The reading loop of one member of a group, on a connection of its own, and how much it may take; a read is never cancelled."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from shared.bus.acknowledger import StreamKeys
-from shared.bus.concurrency_limiter import ConcurrencyLimiter
-from shared.bus.dispatch import RawEntry
+from shared.bus.envelope import RawEntry
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError
@@ -24,6 +24,9 @@ BLOCK_MS: Final = 2000
 PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 2
 BEYOND_ALL: Final = "18446744073709551615-0"
 """Greater than the id of any entry: a member that asks for its own from here on is given none, at once."""
+
+FRESH_SECONDS: Final = 0.05
+"""A batch that has run for longer counts as slow and holds up no other."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -83,7 +86,8 @@ class GroupReader:
                             self._link.moved()
                     await backoff.sleep()
                     continue
-                backoff.reset()
+                if not backoff.fresh:
+                    backoff.reset()
                 if answer:
                     self._dispatch(answer[0][1])
         finally:
@@ -113,7 +117,9 @@ class GroupReader:
 
     async def _joined(self) -> RedisConnection:
         """The connection, as a member of the group; what an answer that was lost had given to us comes first."""
-        connection = await self._link.ready()
+        connection = self._link.connection
+        if connection is None or not connection.is_open:
+            connection = await self._link.ready()
         if connection is not self._connection:
             await self._join(connection)
             await self._take_up()
@@ -135,3 +141,84 @@ class GroupReader:
         await connection.send(
             ("XREADGROUP", "GROUP", keys.group, self._bus.instance, "STREAMS", keys.stream, BEYOND_ALL)
         )
+
+
+class ConcurrencyLimiter:
+    """Entries being worked on, by id, and the batches among them.
+
+    Few batches run at a time: while they do, the next one grows in the stream instead of in here. A slow one (it waits
+    for a lock, say) no longer counts, so that it blocks nobody; only the slots bound the whole.
+    """
+
+    def __init__(self, slots: int, batches: int) -> None:
+        """``batches``: how many young ones let no other begin; 0 where no handler takes batches."""
+        self.held: dict[bytes, float] = {}
+        self._slots = slots
+        self._most_batches = batches
+        self._young: dict[object, float] = {}
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more entries may be taken."""
+        return self._slots - len(self.held)
+
+    def take(self, ids: Iterable[bytes]) -> None:
+        """These are worked on now."""
+        now = asyncio.get_running_loop().time()
+        for entry_id in ids:
+            self.held[entry_id] = now
+
+    def drop(self, ids: Iterable[bytes]) -> None:
+        """These are done with, or no longer ours."""
+        for entry_id in ids:
+            self.held.pop(entry_id, None)
+        self.poke()
+
+    def begin_batch(self) -> object:
+        """A batch starts; give the token to ``end_batch``."""
+        token = object()
+        self._young[token] = asyncio.get_running_loop().time()
+        return token
+
+    def end_batch(self, token: object) -> None:
+        """The handler of a batch has returned."""
+        if self._young.pop(token, None) is not None:
+            self.poke()
+
+    def held_since(self, moment: float) -> list[bytes]:
+        """What has been in hand since before ``moment`` of the loop's clock."""
+        return [entry_id for entry_id, since in self.held.items() if since <= moment]
+
+    def poke(self) -> None:
+        """Something changed: whoever waits for room looks again."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def room(self) -> int:
+        """How many entries may be read now; waits once for a change where there is no room, and may then be 0."""
+        pause = self._pause()
+        if pause is None and self.free > 0:
+            return self.free
+        loop = asyncio.get_running_loop()
+        self._changed = loop.create_future()
+        timer = loop.call_later(pause, self.poke) if pause is not None else None
+        try:
+            await self._changed
+        finally:
+            self._changed = None
+            if timer is not None:
+                timer.cancel()
+        return self.free if self._pause() is None else 0
+
+    def _pause(self) -> float | None:
+        """Seconds until the oldest young batch counts as slow; ``None`` while another may begin."""
+        if not self._most_batches or len(self._young) < self._most_batches:
+            return None
+        now = asyncio.get_running_loop().time()
+        for token, since in tuple(self._young.items()):
+            if now - since >= FRESH_SECONDS:
+                del self._young[token]
+        if len(self._young) < self._most_batches:
+            return None
+        return next(iter(self._young.values())) + FRESH_SECONDS - now

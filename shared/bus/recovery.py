@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from shared.bus.acknowledger import Acknowledger, StreamKeys
-from shared.bus.concurrency_limiter import ConcurrencyLimiter
 from shared.bus.dispatch import Dispatcher
+from shared.bus.reading import ConcurrencyLimiter
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError
 

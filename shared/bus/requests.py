@@ -1,19 +1,36 @@
-"""Requests that wait for their reply: registered before they are sent, ended by a reply or by their deadline."""
+"""Requests that wait for their reply, and the reply stream of one process with the tail that reads it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
+import structlog
 from pydantic import ValidationError
 
+from shared.bus import names
 from shared.bus.envelope import Field
 from shared.bus.metrics import BusMetrics
-from shared.contracts.base import Message, MessageType
+from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.redis.connection import Argument, RedisConnection
+from shared.redis.errors import CommandError
+from shared.redis.link import RedisLink
+from shared.redis.topology import Topology
+from shared.supervisor import watched
 
 MOST_IN_FLIGHT: Final = 4096
+MOST_REPLIES: Final = 10_000
+LIFETIME_SECONDS: Final = 300
+REFRESH_SECONDS: Final = 30.0
+BLOCK_MS: Final = 1000
+PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 2
+READ_AT_ONCE: Final = 1000
+PAUSE_SECONDS: Final = 0.05
 
 DEADLINE: Final = "deadline_exceeded"
 UNAVAILABLE: Final = "unavailable"
@@ -22,6 +39,9 @@ FAILED: Final = "failed"
 ReplyT = TypeVar("ReplyT", bound=Message)
 Reply = tuple[bytes | None, bytes | None]
 """Body, or the word for why there is none."""
+Deliver = Callable[[bytes, bytes | None, bytes | None], object]
+
+_log = structlog.get_logger("latchkey.bus")
 
 
 class RemoteFailure(Exception):  # noqa: N818 - named as the callers speak of it
@@ -34,44 +54,21 @@ class RemoteFailure(Exception):  # noqa: N818 - named as the callers speak of it
         self.reason = reason
 
 
+@dataclass(slots=True)
 class PreparedRequest(Generic[ReplyT]):
     """A command that is ready to be sent by XADD to ``stream``, and the way to its reply.
 
     Registered already: its time runs. Either await ``reply`` once or call ``abandon``.
     """
 
-    __slots__ = (
-        "_command_type",
-        "_future",
-        "_pending",
-        "_reply_type",
-        "_started",
-        "fields",
-        "message_id",
-        "stream",
-    )
-
-    def __init__(
-        self,
-        pending: PendingRequests,
-        future: asyncio.Future[Reply],
-        *,
-        command_type: str,
-        reply_type: MessageType,
-        stream: str,
-        fields: list[Field],
-        message_id: str,
-    ) -> None:
-        """Made by ``Bus.prepare``."""
-        self.stream = stream
-        self.fields = fields
-        """Name, value, name, value …"""
-        self.message_id = message_id
-        self._pending = pending
-        self._future = future
-        self._command_type = command_type
-        self._reply_type = reply_type
-        self._started = perf_counter()
+    stream: str
+    fields: list[Field]
+    """Name, value, name, value …"""
+    message_id: str
+    command: Command[ReplyT]
+    pending: PendingRequests
+    future: asyncio.Future[Reply]
+    started: float = field(default_factory=perf_counter)
 
     async def reply(self) -> ReplyT:
         """Waits for the reply until the deadline.
@@ -82,47 +79,43 @@ class PreparedRequest(Generic[ReplyT]):
         """
         outcome = "abandoned"
         try:
-            body, problem = await self._future
-            if body is not None:
-                outcome = "replied"
-                return self._read(body)
-            error = self._error((problem or b"").decode("utf-8", "replace"))
-            outcome = error.reason if isinstance(error, BusUnavailable) else FAILED
-            raise error
+            body, problem = await self.future
+            if body is None:
+                raise self._error((problem or b"").decode("utf-8", "replace"))
+            reply: Any = self.command.replies.from_wire(body)
+            outcome = "replied"
         except BusUnavailable as unavailable:
             outcome = unavailable.reason
             raise
+        except RemoteFailure:
+            outcome = FAILED
+            raise
+        except ValidationError as error:
+            outcome = FAILED
+            count = error.error_count()
+            raise RemoteFailure(self.command.type, f"unreadable reply: {count} errors") from None
         finally:
-            self._pending.forget(self.message_id)
-            self._pending.ended(self._command_type, outcome, perf_counter() - self._started)
+            self.pending.ended(self, outcome)
+        return reply  # type: ignore[no-any-return]  # its class is `replies` of a Command[ReplyT]
 
     def sent(self, sending: asyncio.Future[Any]) -> None:
         """Called with the ended XADD: if it failed, nobody need wait for the deadline."""
         error = None if sending.cancelled() else sending.exception()
-        if error is not None and not self._future.done():
-            self._future.set_exception(
+        if error is not None and not self.future.done():
+            self.future.set_exception(
                 BusUnavailable("down") if isinstance(error, StoreUnavailable) else error
             )
-            self._future.exception()
+            self.future.exception()
 
     def abandon(self) -> None:
         """Nobody waits any more; a late reply is dropped."""
-        self._pending.forget(self.message_id)
-        self._future.cancel()
+        self.pending.forget(self.message_id)
+        self.future.cancel()
 
     def _error(self, word: str) -> BusUnavailable | RemoteFailure:
         if word == DEADLINE:
             return BusUnavailable("deadline")
-        return BusUnavailable(word) if word == UNAVAILABLE else RemoteFailure(self._command_type, word)
-
-    def _read(self, body: bytes) -> ReplyT:
-        try:
-            reply: Any = self._reply_type.from_wire(body)
-        except ValidationError as error:
-            raise RemoteFailure(
-                self._command_type, f"unreadable reply: {error.error_count()} errors"
-            ) from None
-        return reply  # type: ignore[no-any-return]  # its class is `replies` of a Command[ReplyT]
+        return BusUnavailable(word) if word == UNAVAILABLE else RemoteFailure(self.command.type, word)
 
 
 class PendingRequests:
@@ -167,9 +160,14 @@ class PendingRequests:
         if waiting is not None:
             waiting[1].cancel()
 
-    def ended(self, command_type: str, outcome: str, seconds: float) -> None:
-        """Counts a request."""
-        self._metrics.requested(command_type, outcome, seconds)
+    def ended(self, request: PreparedRequest[Any], outcome: str) -> None:
+        """Counts a request that waits no more."""
+        command_type = request.command.type
+        if outcome == "replied":
+            self._metrics.request_seconds(command_type).observe(perf_counter() - request.started)
+        else:
+            self.forget(request.message_id)
+        self._metrics.requests(command_type, outcome).inc()
 
     def end_all(self) -> None:
         """The process stops: whoever still waits is told."""
@@ -182,3 +180,115 @@ class PendingRequests:
         if not future.done():
             future.set_exception(BusUnavailable(reason))
             future.exception()  # it may be that nobody awaits it any more, which is no mistake
+
+
+def reply_command(
+    reply_to: str, correlation: str, fields: Sequence[Argument], body: bytes | None, problem: str
+) -> tuple[Argument, ...]:
+    """The XADD of one reply. It makes no stream: an answer to a process that is gone vanishes."""
+    outcome: tuple[Argument, ...] = ("d", body) if body is not None else ("e", problem)
+    return (
+        "XADD", reply_to, "NOMKSTREAM", "MAXLEN", "~", MOST_REPLIES, "*", *fields, "cid", correlation, *outcome
+    )  # fmt: skip
+
+
+class ReplyTail:
+    """Reads this process's replies on a connection of its own and hands each to whoever waits for it."""
+
+    def __init__(self, topology: Topology, instance: str, deliver: Deliver) -> None:
+        """``deliver`` gets correlation, body and problem of each reply."""
+        self.stream = names.replies(instance)
+        self._deliver = deliver
+        self._cursor: str | bytes = ""
+        self._refresh_on = 0.0
+        self._connected: object = None
+        self._link = RedisLink(
+            topology, self.stream, client_name=f"{instance}:replies", patience=PATIENCE_SECONDS
+        )
+        self._task: asyncio.Task[None] | None = None
+        self.open = asyncio.Event()
+        """Set while the stream exists and is read: requests may be sent."""
+
+    async def start(self) -> None:
+        """Opens the stream if Redis answers; reads until ``stop``, through every outage."""
+        await self._link.start()
+        if self._link.connection is not None:
+            with suppress(StoreUnavailable, CommandError):
+                await self._open(self._link.connection)
+        self._task = watched(self._run(), "bus replies")
+
+    async def stop(self) -> None:
+        """Stops reading. Nothing is lost by it: nobody waits any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        await self._link.stop()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection = self._link.connection
+                if connection is None or not connection.is_open:
+                    connection = await self._link.ready()
+                if connection is not self._connected or loop.time() >= self._refresh_on:
+                    await self._open(connection)
+                answer = await connection.send(
+                    ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self.stream, self._cursor)
+                )
+                if answer:
+                    self._take(answer[0][1])
+                else:
+                    self._refresh_on = 0.0  # quiet: a good time to see that the stream is still there
+            except StoreUnavailable:
+                try:
+                    await self._link.ready()
+                except StoreUnavailable:
+                    self._connected = None
+                    self.open.clear()
+                    await asyncio.sleep(PAUSE_SECONDS)
+            except CommandError as error:
+                self._connected = None
+                self.open.clear()
+                if error.code == "MOVED":
+                    self._link.moved()
+                    continue
+                _log.error("replies_unreadable", reason=str(error))
+                await asyncio.sleep(1.0)
+
+    async def _open(self, connection: RedisConnection) -> None:
+        await self._keep(connection, reconnected=connection is not self._connected)
+        self._connected = connection
+        self._refresh_on = asyncio.get_running_loop().time() + REFRESH_SECONDS
+        self.open.set()
+
+    async def _keep(self, connection: RedisConnection, *, reconnected: bool) -> None:
+        """Makes the stream where it is not, and keeps it from expiring.
+
+        The cursor never passes a reply that may still come: after an outage it is moved back if the stream began anew.
+        """
+        alive = await connection.send(("EXPIRE", self.stream, LIFETIME_SECONDS))
+        if alive and self._cursor and not reconnected:
+            return
+        opening = connection.send(
+            ("XADD", self.stream, "MAXLEN", "~", MOST_REPLIES, "*", "v", "1", "t", "reply.open")
+        )
+        expiring = connection.send(("EXPIRE", self.stream, LIFETIME_SECONDS))
+        # Both at once: neither is left behind with an error that nobody hears.
+        first: bytes = (await asyncio.gather(opening, expiring))[0]
+        if not alive or not self._cursor or _order(first) < _order(self._cursor):
+            self._cursor = first
+
+    def _take(self, entries: Sequence[Sequence[Any]]) -> None:
+        for _, flat in entries:
+            fields = dict(zip(flat[::2], flat[1::2], strict=False))
+            correlation = fields.get(b"cid")
+            if correlation is not None:
+                self._deliver(correlation, fields.get(b"d"), fields.get(b"e"))
+        self._cursor = entries[-1][0]
+
+
+def _order(entry_id: str | bytes) -> tuple[int, int]:
+    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    milliseconds, _, sequence = text.partition("-")
+    return int(milliseconds), int(sequence or 0)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.base import Message
 from shared.contracts.keys import Digest, KeyChanged, KeyId, KeyStatus, KeyView
 from shared.contracts.sessions import PersonalCommand, PersonalReply
@@ -59,20 +60,18 @@ class ReadAccess(PersonalCommand[Access]):
     """Everything that has access to the signed-in person's account."""
 
     type: ClassVar[str] = "access.read"
-    queue: ClassVar[str] = "auth_api"
 
 
 class AccessRevoked(PersonalReply):
     """``done``: everything that the command names is dead: keys, codes and pending requests."""
 
-    outcome: Literal["done", "signed_out", "not_found"] = "signed_out"
+    outcome: Literal["done", "not_found"] = "not_found"
 
 
 class RevokeAccess(PersonalCommand[AccessRevoked]):
     """Take back everything that the person gave to one client; without one, to all, and their own keys too."""
 
     type: ClassVar[str] = "access.revoke"
-    queue: ClassVar[str] = "auth_api"
 
     client_id: str | None = None
 
@@ -87,7 +86,6 @@ class ChangeOwnKey(PersonalCommand[OwnKeyChanged]):
     """Rename, pause, resume, narrow, or expire sooner one of the person's keys; ``None`` leaves a field as it is."""
 
     type: ClassVar[str] = "own-key.change"
-    queue: ClassVar[str] = "auth_api"
 
     key_id: str
     identifier: str | None = None
@@ -100,7 +98,6 @@ class RevokeOwnKey(PersonalCommand[OwnKeyChanged]):
     """Revoke one of the person's keys, dead at every verifier within a second; ``done`` also if it had ended."""
 
     type: ClassVar[str] = "own-key.revoke"
-    queue: ClassVar[str] = "auth_api"
 
     key_id: str
 
@@ -109,9 +106,10 @@ class RotateOwnKey(PersonalCommand[OwnKeyChanged]):
     """Replace one of the person's keys by one that the page has minted; the old one lives a while longer."""
 
     type: ClassVar[str] = "own-key.rotate"
-    queue: ClassVar[str] = "auth_api"
 
     key_id: str
     overlap_seconds: int
     new_key_id: KeyId
     new_digest: Digest
+    later: tuple[MintedDigests, ...] = ()
+    """What to put in its place where that one was the answer to an older rotation; empty from the previous release."""

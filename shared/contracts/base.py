@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -50,17 +50,17 @@ class Command(Message, Generic[ReplyT]):
     queue: ClassVar[str]
     """The service whose command stream carries it."""
     replies: ClassVar[MessageType]
-    """The shape of the answer."""
+    """The shape of the answer: what stands in the brackets."""
     always_passes: ClassVar[bool] = False
     """Whether it takes something back: then it is sent however much waits before it."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **_options: object) -> None:
-        """Takes ``replies`` from the type in brackets: ``class ListKeys(Command[KeyList])``."""
-        base = cls.__mro__[1]
-        arguments = base.__pydantic_generic_metadata__["args"] if issubclass(base, BaseModel) else ()
-        if arguments and isinstance(arguments[0], type):
-            cls.replies = arguments[0]
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Takes the shape of the answer from ``Command[…]``, once for all classes below it."""
+        super().__pydantic_init_subclass__(**kwargs)
+        answered = cls.__pydantic_generic_metadata__["args"]
+        if answered and isinstance(answered[0], type):
+            cls.replies = answered[0]
 
 
 class Event(Message):

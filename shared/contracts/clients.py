@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field
 
 from shared.contracts.base import Command, Message
+from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 """The cause of an attempt that will fail once the overlap ends; the console looks for it."""
+
+OverlapSeconds = Annotated[int, Field(ge=0, le=604_800)]
+"""How long an old secret or key works beside its replacement: at most a week."""
 
 
 class FieldError(Message):
@@ -62,27 +68,19 @@ class ClientView(ClientFields):
         return self.redirect_uris[0] if self.redirect_uris else None
 
 
-class ClientAnswer(Message):
+class ClientAnswer(PersonalReply):
     """The outcome of a console command.
 
-    ``done``: it happened, ``client`` is the new state (also of a deleted one). ``signed_out``: no such session.
-    ``not_found``: unknown, or of another author. ``invalid``: see ``errors``. ``limit``: the author has too many.
+    ``done``: it happened, ``client`` is the new state (also of a deleted one). ``not_found``: unknown, or of another
+    author. ``invalid``: see ``errors``. ``limit``: the author has too many.
     """
 
-    outcome: Literal["done", "signed_out", "not_found", "invalid", "limit"]
+    outcome: Literal["done", "not_found", "invalid", "limit"] = "not_found"
     client: ClientView | None = None
     errors: tuple[FieldError, ...] = ()
 
 
-class _AuthorsCommand(Command[ClientAnswer]):
-    """What the person behind a session asks of the registry."""
-
-    queue: ClassVar[str] = "auth_api"
-
-    session: str
-
-
-class CreateClient(_AuthorsCommand):
+class CreateClient(PersonalCommand[ClientAnswer]):
     """Register a client. ``secret_digest`` is ``None`` for a public one; the page mints the secret."""
 
     type: ClassVar[str] = "client.create"
@@ -91,7 +89,7 @@ class CreateClient(_AuthorsCommand):
     secret_digest: str | None
 
 
-class ReadOwnClient(_AuthorsCommand):
+class ReadOwnClient(PersonalCommand[ClientAnswer]):
     """One client, to its author."""
 
     type: ClassVar[str] = "client.read"
@@ -99,7 +97,7 @@ class ReadOwnClient(_AuthorsCommand):
     client_id: str
 
 
-class UpdateClient(_AuthorsCommand):
+class UpdateClient(PersonalCommand[ClientAnswer]):
     """Replace everything of a client that may change (not id, secret, author, permissions, ``public``)."""
 
     type: ClassVar[str] = "client.update"
@@ -108,7 +106,7 @@ class UpdateClient(_AuthorsCommand):
     fields: ClientFields
 
 
-class ResetClientSecret(_AuthorsCommand):
+class ResetClientSecret(PersonalCommand[ClientAnswer]):
     """Give a client a new secret (its digest); the old one works ``overlap_seconds`` longer."""
 
     type: ClassVar[str] = "client.reset-secret"
@@ -116,10 +114,10 @@ class ResetClientSecret(_AuthorsCommand):
 
     client_id: str
     secret_digest: str
-    overlap_seconds: int = 0
+    overlap_seconds: OverlapSeconds = 0
 
 
-class DeleteClient(_AuthorsCommand):
+class DeleteClient(PersonalCommand[ClientAnswer]):
     """Delete a client; every key, code and pending request of it is dead when this is answered."""
 
     type: ClassVar[str] = "client.delete"
@@ -128,20 +126,16 @@ class DeleteClient(_AuthorsCommand):
     client_id: str
 
 
-class ClientList(Message):
-    """The author's clients, newest first; ``signed_out`` where the session is unknown."""
+class ClientList(PersonalReply):
+    """The author's clients, newest first."""
 
-    signed_out: bool = False
     clients: tuple[ClientView, ...] = ()
 
 
-class ListOwnClients(Command[ClientList]):
+class ListOwnClients(PersonalCommand[ClientList]):
     """The clients that the signed-in person registered."""
 
     type: ClassVar[str] = "client.list"
-    queue: ClassVar[str] = "auth_api"
-
-    session: str
 
 
 class ClientAuthenticated(Message):
@@ -178,18 +172,16 @@ class Attempt(Message):
     request_id: str
 
 
-class AttemptList(Message):
+class AttemptList(PersonalReply):
     """The last 100 attempts, newest first."""
 
-    outcome: Literal["done", "signed_out", "not_found"]
+    outcome: Literal["done", "not_found"] = "not_found"
     attempts: tuple[Attempt, ...] = ()
 
 
-class ListAttempts(Command[AttemptList]):
+class ListAttempts(PersonalCommand[AttemptList]):
     """The attempts of one client, to its author."""
 
     type: ClassVar[str] = "client.attempts"
-    queue: ClassVar[str] = "auth_api"
 
-    session: str
     client_id: str

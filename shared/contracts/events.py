@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from shared.contracts.base import Event
 
+RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected"]
+
 
 class KeysInvalidated(Event):
     """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
@@ -27,4 +29,4 @@ class GrantRevoked(Event):
     user_id: int | None
     client_id: str | None
     before: int
-    reason: Literal["client_deleted", "user_disabled", "app_disconnected"]
+    reason: RevocationReason

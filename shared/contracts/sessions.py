@@ -30,6 +30,8 @@ class PersonalCommand(Command[PersonalReplyT]):
     is its answer to a session that is over.
     """
 
+    queue: ClassVar[str] = "auth_api"
+
     session: str
 
 
@@ -41,7 +43,6 @@ class ReadSession(PersonalCommand[SessionState]):
     """Ask who is signed in with this session."""
 
     type: ClassVar[str] = "session.read"
-    queue: ClassVar[str] = "auth_api"
 
 
 class EndSession(Command[Done]):

@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
+import structlog
+
+from shared.clock import Clock
 from shared.errors import StoreUnavailable
 from shared.redis.checks import ServerChecks
 from shared.redis.connection import Argument, RedisConnection, pack
@@ -19,6 +23,12 @@ from shared.redis.url import RedisAddress, parse_redis_url
 
 PATIENCE_SECONDS: Final = 1.25
 """A server that owes an answer for so long counts as gone; with connecting, every call ends within 3 s."""
+MEASURE_SECONDS: Final = 5.0
+PAUSE_SECONDS: Final = 0.5
+EXACT_SECONDS: Final = 0.1
+"""An answer that took longer (Redis was stopped, or we were) says too little about when it was given."""
+
+_log = structlog.get_logger("latchkey.bus")
 
 
 class CoalescingRedis:
@@ -140,7 +150,8 @@ class CoalescingRedis:
             StoreUnavailable: there is none now.
         """
         if self._only is not None:
-            return await self._only.ready()
+            connection = self._only.connection
+            return connection if connection is not None and connection.is_open else await self._only.ready()
         link = self._link_to(await self._topology.locate(key))
         try:
             return await link.ready()
@@ -178,3 +189,44 @@ class CoalescingRedis:
         )
         link.on_redirect = self._topology.suspect
         return link
+
+
+class RedisTime:
+    """The time by which deadlines are told: that of Redis, so that the clocks of two machines need not agree.
+
+    What Redis said last, and the time since then on a clock that is never set.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """``clock`` is believed until Redis has been asked."""
+        self._clock = clock
+        self._told: float | None = None
+
+    def now(self) -> int:
+        """Unix milliseconds by the clock of Redis."""
+        if self._told is None:
+            return self._clock.now()
+        return int(self._told + monotonic() * 1000)
+
+    async def measure(self, redis: CoalescingRedis) -> None:
+        """Asks Redis once. Raises ``StoreUnavailable``."""
+        before = monotonic()
+        answer: list[Any] = await redis.execute("TIME")
+        after = monotonic()
+        if self._told is not None and after - before > EXACT_SECONDS:
+            return
+        here = (before + after) / 2
+        self._told = int(answer[0]) * 1000 + int(answer[1]) / 1000 - here * 1000
+
+    async def run(self, redis: CoalescingRedis) -> None:
+        """Asks every few seconds until cancelled."""
+        while True:
+            try:
+                await self.measure(redis)
+            except StoreUnavailable:
+                await asyncio.sleep(PAUSE_SECONDS)
+            except CommandError as error:
+                _log.warning("redis_time_unknown", reason=str(error))
+                return
+            else:
+                await asyncio.sleep(MEASURE_SECONDS)

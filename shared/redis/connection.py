@@ -37,6 +37,8 @@ class RedisConnection(asyncio.Protocol):
         """``patience``: seconds without any reply after which a server that owes one counts as gone."""
         self.closed: asyncio.Future[str] = loop.create_future()
         """Has the reason, once it is."""
+        self.is_open = True
+        """Whether commands may be sent."""
         self.on_redirect: Callable[[], None] | None = None
         """Told when a node of a cluster says that a key is elsewhere."""
         self._loop = loop
@@ -78,11 +80,6 @@ class RedisConnection(asyncio.Protocol):
         self._end(type(exc).__name__ if exc else "connection closed")
 
     # What we call.
-
-    @property
-    def is_open(self) -> bool:
-        """Whether commands may be sent."""
-        return not self.closed.done()
 
     def send(self, command: Sequence[Argument]) -> Sink:
         """Queues a command for the next write; the future gets its reply or ``StoreUnavailable``."""
@@ -138,6 +135,7 @@ class RedisConnection(asyncio.Protocol):
     def _end(self, reason: str) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
+        self.is_open = False
         if not self.closed.done():
             self.closed.set_result(reason)
         sinks, self._sinks = self._sinks, deque()

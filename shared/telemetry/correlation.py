@@ -13,10 +13,5 @@ trace: Final[ContextVar[tuple[str, str]]] = ContextVar("latchkey_trace", default
 """W3C ``traceparent`` and ``tracestate``."""
 
 # Unique without asking the kernel for randomness each time; an id is a name, not a secret.
-_BOOT: Final = secrets.token_hex(6)
-_NUMBERS: Final = count(1)
-
-
-def new_request_id() -> str:
-    """A name for a request that came without one."""
-    return f"{_BOOT}{next(_NUMBERS):08x}"
+new_request_id: Final = map(f"{secrets.token_hex(6)}{{:08x}}".format, count(1)).__next__
+"""A name for a request that came without one."""

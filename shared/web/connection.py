@@ -1,23 +1,40 @@
-"""One connection of a client: a time limit for heads and for taking answers, a longest life, errors that tell nothing."""
+"""One connection of a client: limits of time and life, and the requests that are refused before routing.
+
+Those are what aiohttp would answer in its own voice, or too kindly, or not at all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 
-from shared.web.request_guard import plain_answer
+from shared.telemetry.correlation import new_request_id
 
 HEAD_SECONDS: Final = 10.0
 """A connection whose request head is not whole by then is dropped; aiohttp itself waits for its keep-alive time."""
 TAKING_SECONDS: Final = 20.0
 """A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
+
+_SPOKEN: Final = (HttpVersion11, HttpVersion10)
+_HEADERS: Final = {
+    "Server": "Latchkey",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+Refusal = tuple[int, str]
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_UNSPOKEN: Final = 400, "Only HTTP/1.1 and HTTP/1.0 are spoken here."
 
 _log = structlog.get_logger("latchkey.server")
 
@@ -33,7 +50,7 @@ class Lifetime:
 class LimitedConnection(web.RequestHandler):
     """aiohttp's handler of a connection, with limits; of aiohttp's it uses public names only."""
 
-    __slots__ = ("_clock", "_connected_on", "_head_since", "_head_timer", "_lifetime", "_serving")
+    __slots__ = ("_clock", "_connected_on", "_head_since", "_head_timer", "_lifetime", "_serving", "unspoken")
 
     def __init__(self, server: web.Server, lifetime: Lifetime, **options: Any) -> None:
         """``options`` are those of aiohttp's ``RequestHandler``."""
@@ -41,6 +58,8 @@ class LimitedConnection(web.RequestHandler):
         super().__init__(server, loop=self._clock, **options)
         self._lifetime = lifetime
         self._serving = False
+        self.unspoken = False
+        """Whether a request came in a version of HTTP that is not spoken here."""
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,7 +82,7 @@ class LimitedConnection(web.RequestHandler):
         super().data_received(data)
 
     def head_received(self) -> None:
-        """The head of a request is whole; ``request_guard.guarded`` says so."""
+        """The head of a request is whole; ``guarded`` says so."""
         self._serving = True
         self._head_since = inf
 
@@ -122,3 +141,62 @@ def _limit_taking(transport: asyncio.BaseTransport) -> None:
         return
     if connection.family in (socket.AF_INET, socket.AF_INET6):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(TAKING_SECONDS * 1000))
+
+
+def refusal_of(request: web.BaseRequest) -> Refusal | None:
+    """The status and the text with which a request is turned away whatever it asks for; None for a sound one."""
+    headers = request.headers
+    # aiohttp names itself in its 417, and stumbles over one that is no UTF-8 (RFC 9110 §10.1.1).
+    if headers.get(hdrs.EXPECT, "100-continue").lower() not in ("100-continue", ""):
+        return 417, "The one expectation understood is 100-continue."
+    # Who goes by the last coding alone may cut the messages elsewhere than the proxy in front (RFC 9112 §6.1).
+    if hdrs.TRANSFER_ENCODING in headers and _codings(request) != "chunked":
+        return 400, "The one transfer coding understood is chunked."
+    return None
+
+
+def _codings(request: web.BaseRequest) -> str:
+    return ",".join(request.headers.getall(hdrs.TRANSFER_ENCODING)).strip().lower()
+
+
+def plain_answer(status: int, text: str) -> web.Response:
+    """The last answer on a connection, to what no edge has seen."""
+    headers = {**_HEADERS, "X-Request-ID": new_request_id()}
+    response = web.Response(status=status, text=f"{text}\n", headers=headers)
+    response.force_close()
+    return response
+
+
+def guarded(handle: Handle) -> Handle:
+    """A server's handler that turns away, without routing, what is unsound whatever it asks for."""
+
+    async def guard(request: web.BaseRequest) -> web.StreamResponse:
+        protocol: Any = request.protocol
+        protocol.head_received()
+        refusal = _UNSPOKEN if protocol.unspoken else refusal_of(request)
+        if refusal is None:
+            return await handle(request)
+        _log.info("request_refused_before_routing", status=refusal[0], reason=refusal[1])
+        return plain_answer(*refusal)
+
+    return guard
+
+
+def made_soundly(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """A request factory that takes any absolute form: the host in it is not believed, so it need not be one either.
+
+    aiohttp reads the host first of all, and where it is none (``http://xn--a/``) leaves the connection open for good.
+    A version that is not spoken here is noted on the connection, and answered in one that is.
+    """
+
+    def make(message: RawRequestMessage, payload: Any, protocol: Any, *others: Any) -> web.BaseRequest:
+        if message.version not in _SPOKEN:
+            protocol.unspoken = True
+            message = message._replace(version=HttpVersion11)
+        try:
+            return make_request(message, payload, protocol, *others)
+        except ValueError:
+            relative = message._replace(url=message.url.relative())
+            return make_request(relative, payload, protocol, *others)
+
+    return make

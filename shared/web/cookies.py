@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from http.cookies import CookieError
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,11 @@ if TYPE_CHECKING:  # the commands on accounts know of sessions and not of HTTP
 
 SESSION_SECONDS: Final = 90 * 24 * 3600
 """The absolute lifetime of a session; the idle one is kept on the server."""
+LONGEST_TYPED: Final = 60
+"""Characters of a typed username that is kept; no username has as many, and what is longer is typed anew."""
+TYPED_SECONDS: Final = 60
 _VALUE: Final = re.compile(r"[0-9A-Za-z]{43}")
+_TYPED: Final = re.compile(r"[0-9A-Za-z_-]{1,320}", re.ASCII)
 
 
 def cookie_name(settings: Settings, noun: str) -> str:
@@ -61,3 +66,30 @@ def set_session_cookie(response: web.StreamResponse, settings: Settings, session
 def clear_session_cookie(response: web.StreamResponse, settings: Settings) -> None:
     """Makes the browser forget its session."""
     set_cookie(response, settings, session_cookie_name(settings), "", 0)
+
+
+def keep_typed_username(response: web.StreamResponse, settings: Settings, username: str) -> None:
+    """Hands the browser the username that somebody typed into a form that was refused, for the page that comes back.
+
+    An address would keep it in the history and in the logs of proxies; the password is not kept at all.
+    """
+    if 0 < len(username) <= LONGEST_TYPED:
+        value = base64.urlsafe_b64encode(username.encode()).decode().rstrip("=")
+        set_cookie(response, settings, cookie_name(settings, "typed"), value, TYPED_SECONDS)
+
+
+def read_typed_username(request: web.Request, settings: Settings) -> str:
+    """The username that was typed, or nothing; it comes from the browser and is shown only there."""
+    value = read_cookie(request, cookie_name(settings, "typed"))
+    if not _TYPED.fullmatch(value):
+        return ""
+    try:
+        username = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode()
+    except ValueError:
+        return ""
+    return username if len(username) <= LONGEST_TYPED and username.isprintable() else ""
+
+
+def forget_typed_username(response: web.StreamResponse, settings: Settings) -> None:
+    """Makes the browser forget it: a page shows it once."""
+    set_cookie(response, settings, cookie_name(settings, "typed"), "", 0)

@@ -1,4 +1,4 @@
-"""Errors as data: what went wrong with a request, whoever tells it."""
+"""Errors as data: what went wrong with a request, whatever shape reports it."""
 
 from __future__ import annotations
 

@@ -19,9 +19,8 @@ from aiohttp import web
 
 from shared.process import exit_code
 from shared.web.accept_backlog import listen, open_doors, stop_listening
-from shared.web.connection import Lifetime, LimitedConnection
+from shared.web.connection import Lifetime, LimitedConnection, guarded, made_soundly
 from shared.web.health import READINESS
-from shared.web.request_guard import guarded, made_soundly
 
 KEEPALIVE_SECONDS: Final = 75.0
 DRAIN_SECONDS: Final = 20.0

@@ -1,4 +1,4 @@
-"""The shapes in which a failure is told: problem documents, and the errors of OAuth."""
+"""The shapes in which a failure is reported: problem documents, and the errors of OAuth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from shared.web.failures import Failure
 
 Surface = Callable[[web.Request, Failure], web.StreamResponse]
-"""Tells a failure in the shape that the callers of a path expect."""
+"""Renders a failure in the shape that the callers of a path expect."""
 
 
 def problem_surface(_request: web.Request, failure: Failure) -> web.Response:

@@ -9,10 +9,10 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.metrics import AuthMetrics
+from services.auth_api.resources import make_resources
 from services.key_issuer.verification import IssuerMetrics
-from shared.bus.metrics import BusMetrics
-from shared.telemetry.metrics import Metrics
+from shared.clock import SystemClock
+from shared.settings import load_settings
 from shared.web.health import add_health
 
 GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
@@ -20,10 +20,10 @@ GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 
 def _sample_names() -> set[str]:
     """Every name under which a sample of ours can appear."""
-    metrics = Metrics("any")
-    BusMetrics(metrics)
+    metrics = make_resources(
+        load_settings({"LATCHKEY_REDIS_URL": "redis://127.0.0.1"}), SystemClock()
+    ).metrics
     IssuerMetrics(metrics)
-    AuthMetrics(metrics)
     add_health(web.Application(), metrics, {})
     return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
 

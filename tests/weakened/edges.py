@@ -46,15 +46,15 @@ EDGES: Final[tuple[Weakening, ...]] = (
         44,
         "a template need not parse as its file name promises",
         _FILES,
-        rewritten_call("template_problem", "format_problem", "None"),
+        rewritten_call("template_problem", "_format_problem", "None"),
         picking="keeps_the_promise",
     ),
     weaken(
         45,
         "each press of Create key makes one",
         _CONSENT,
-        rewritten_call("create_file_key", "digest_of", "digest_of(repr(command.key))"),
-        keyword("create_file_key", "decision", "None"),
+        rewritten_call("order_file_key", "digest_of", "digest_of(repr(key))"),
+        keyword("order_file_key", "decision", "None"),
     ),
     weaken(
         45, "reading the keys makes one", "auth_api/test_keys.py", before("list_keys@create_key", _KEY_MADE)

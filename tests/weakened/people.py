@@ -69,6 +69,7 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         rewritten_call(
             "decide_request", "append_parameters", "append_parameters(form.one('redirect_uri') or _1, _2)"
         ),
+        picking="follows_the_server",
     ),
     weaken(
         27,

@@ -36,13 +36,7 @@ EXCHANGE: Final[tuple[Weakening, ...]] = (
     ),
     weaken(
         2,
-        "the state of a code is not compared when it is redeemed",
-        _REDEEMING,
-        result("_usual@exchange_code", _WITHOUT.format("state")),
-    ),
-    weaken(
-        2,
-        "the script that spends a code compares nothing",
+        "the script that spends a code does not look whether it is spent, nor at anything else",
         _CODES,
         without_line("REDEEM", "refused('different')"),
         picking="not_good",
@@ -232,12 +226,14 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         ),
     ),
     weaken(21, "any text is a scope", "oauth/test_scope.py", never("parse_scope", "_GRAMMAR")),
-    weaken(21, "every response_type is taken for code", _ENDPOINT, never("_response_type_is_code", "code")),
+    weaken(
+        21, "every response_type is taken for code", _ENDPOINT, never("_refuse_unsupported", "response_type")
+    ),
     weaken(
         22,
         "a success names no issuer",
         _REQUEST,
-        result("accepted@declined", "tuple(pair for pair in _ if pair[0] != 'iss')"),
+        result("authorization_response", "tuple(pair for pair in _ if pair[0] != 'iss')"),
     ),
     weaken(
         23,

@@ -10,19 +10,19 @@ from typing import Final
 from shared.errors import StoreUnavailable
 
 MOST_WAITING: Final = 48
-"""For one key; whoever comes later is told to come back."""
+"""For one key; later callers are refused."""
 
 
-class Turns:
-    """Queues by key, for this process; a key that nobody uses costs nothing."""
+class KeyedLock:
+    """A lock for each key, of this process; a key that is not in use costs nothing."""
 
     def __init__(self) -> None:
-        """Nobody waits."""
+        """No key is in use."""
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def taken(self, key: str) -> AsyncIterator[None]:
-        """Waits for the turn of this key and keeps it.
+    async def acquire(self, key: str) -> AsyncIterator[None]:
+        """Waits for the lock of this key and holds it.
 
         Raises:
             StoreUnavailable: too many wait for it already.

@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.auth_api.accounts.keyed_lock import Turns
 from shared.errors import StoreUnavailable
 
 SHORTEST_PASSWORD: Final = 8
@@ -45,8 +44,6 @@ class PasswordHasher:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._taken = 0
         self._nobodys_hash: str | None = None
-        self.turns = Turns()
-        """One guess at a time for each account: parallel ones would all pass its limit before any is counted."""
 
     @property
     def jobs(self) -> int:

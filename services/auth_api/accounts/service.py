@@ -1,4 +1,8 @@
-"""Accounts: signing up, checking a password, and the operator's switches."""
+"""Accounts: signing up and checking a password.
+
+Everything here raises ``StoreUnavailable`` where PostgreSQL or Redis does not answer, or too many passwords are being
+hashed right now.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Final
 
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from services.auth_api.db.repository import named_conflicts, write_audit
-from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit, check, note_failure, take
+from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import keyed_digest
@@ -53,11 +57,9 @@ async def sign_up(resources: Resources, username: str, password: str, peer: str)
     Raises:
         Throttled: the peer has signed up too often in this hour.
         UsernameTakenError: the name is taken, ignoring case.
-        PasswordsBusy: too many passwords are being hashed right now.
-        StoreUnavailable: PostgreSQL or Redis does not answer.
     """
     limit = resources.settings.sign_up_limit
-    await take(resources, Limit("sign-up", burst=limit, interval_ms=_HOUR_MS // limit), peer)
+    await resources.limiter.take(Limit("sign-up", burst=limit, interval_ms=_HOUR_MS // limit), peer)
     account = await create_account(resources, username, password, actor="sign-up")
     await _become_familiar(resources, username.lower(), peer)
     return account
@@ -68,17 +70,13 @@ async def create_account(resources: Resources, username: str, password: str, *, 
 
     Raises:
         UsernameTakenError: the name is taken, ignoring case.
-        PasswordsBusy: too many passwords are being hashed right now.
-        StoreUnavailable: PostgreSQL does not answer.
     """
     password_hash = await resources.passwords.hash(password)
     now, database = resources.clock.now(), resources.database
     async with database.transaction() as connection:
         with named_conflicts():
             user_id = await connection.fetchval(database.sql["insert_user"], username, password_hash, now)
-        await write_audit(
-            database, connection, now=now, actor=actor, action="user.created", subject=f"user:{user_id}"
-        )
+        await write_audit(database, connection, now, actor, "user.created", f"user:{user_id}")
     return Account(user_id, username, 0)
 
 
@@ -87,32 +85,27 @@ async def sign_in(resources: Resources, username: str, password: str, peer: str)
 
     Raises:
         Throttled: this username or this peer has been wrong too often, whether or not this try is right.
-        PasswordsBusy: too many passwords are being hashed right now.
-        StoreUnavailable: PostgreSQL or Redis does not answer.
     """
     if not resources.settings.throttle:
         return await _verified(resources, username, password)
     name = username.lower()
     # Where the person has signed in before, only failures made there count against them.
     counted = f"{name} {peer}" if await _is_familiar(resources, name, peer) else name
-    async with resources.passwords.turns.taken(counted):
-        await check(resources, SIGN_IN_ACCOUNT, counted)
-        await check(resources, SIGN_IN_PEER, peer)
+    limiter = resources.limiter
+    async with resources.sign_ins.acquire(counted):
+        await limiter.check(SIGN_IN_ACCOUNT, counted)
+        await limiter.check(SIGN_IN_PEER, peer)
         account = await _verified(resources, username, password)
         if account is None:
-            await note_failure(resources, SIGN_IN_ACCOUNT, counted)
-            await note_failure(resources, SIGN_IN_PEER, peer)
+            await limiter.note_failure(SIGN_IN_ACCOUNT, counted)
+            await limiter.note_failure(SIGN_IN_PEER, peer)
             return None
     await _become_familiar(resources, name, peer)
     return account
 
 
 async def find_active_user(resources: Resources, user_id: int) -> Account | None:
-    """The account with this id unless it is unknown or disabled.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """The account with this id unless it is unknown or disabled."""
     row = await resources.database.fetchrow("find_user", user_id)
     if row is None or row["disabled_on"] is not None:
         return None

@@ -1,12 +1,14 @@
-"""Authenticating clients: the one door before the token, revocation, pushed-request and introspection endpoints."""
+"""Authenticating clients: the one door before the token, revocation, pushed-request and introspection endpoints.
+
+Everything here raises ``StoreUnavailable`` where the client or the count of its failures cannot be read.
+"""
 
 from __future__ import annotations
 
-from services.auth_api.clients.cache import find_client
 from services.auth_api.clients.model import Client
 from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
 from services.auth_api.oauth.errors import OAuthError, invalid_client
-from services.auth_api.rate_limit import CLIENT_PEER, Throttled, check, note_failure
+from services.auth_api.rate_limit import CLIENT_PEER, Throttled
 from services.auth_api.resources import Resources
 from shared.contracts.clients import OVERLAP_USED, AuthenticateClient, ClientAuthenticated
 from shared.secret_tokens import digest_of, same_digest
@@ -30,27 +32,26 @@ async def authenticate_client(
     Raises:
         OAuthError: ``invalid_client``; counted against this client and peer together.
         Throttled: they have failed too often.
-        StoreUnavailable: the client or the count cannot be read.
     """
     key = limit_key(credentials.client_id, peer)
     if not limited_later:
-        await check(resources, CLIENT_PEER, key)
-    client = await find_client(resources, credentials.client_id)
+        await resources.limiter.check(CLIENT_PEER, key)
+    client = await resources.clients.find(credentials.client_id)
     try:
         proven = _proven(resources, client, credentials)
     except OAuthError as error:
         if limited_later:
-            await check(resources, CLIENT_PEER, key)
-        await note_failure(resources, CLIENT_PEER, key)
+            await resources.limiter.check(CLIENT_PEER, key)
+        await resources.limiter.note_failure(CLIENT_PEER, key)
         if client is not None:
-            resources.attempts.note(
+            resources.activity_log.note(
                 client.client_id, step, error.cause, error=error.code, request_id=request_id
             )
         raise
     if proven.old_secret_digest and same_digest(
         digest_of(credentials.secret or ""), proven.old_secret_digest
     ):
-        resources.attempts.note(proven.client_id, step, OVERLAP_USED, request_id=request_id)
+        resources.activity_log.note(proven.client_id, step, OVERLAP_USED, request_id=request_id)
     return proven
 
 
@@ -60,12 +61,11 @@ async def name_client(resources: Resources, client_id: str, *, peer: str) -> Cli
     Raises:
         OAuthError: ``invalid_client``.
         Throttled: this id and peer have failed too often.
-        StoreUnavailable: the client or the count cannot be read.
     """
-    await check(resources, CLIENT_PEER, limit_key(client_id, peer))
-    client = await find_client(resources, client_id)
+    await resources.limiter.check(CLIENT_PEER, limit_key(client_id, peer))
+    client = await resources.clients.find(client_id)
     if client is None:
-        await note_failure(resources, CLIENT_PEER, limit_key(client_id, peer))
+        await resources.limiter.note_failure(CLIENT_PEER, limit_key(client_id, peer))
         raise invalid_client("unknown client")
     return client
 
@@ -75,25 +75,22 @@ async def authenticate_digest(resources: Resources, command: AuthenticateClient)
 
     Failures count as at the token endpoint, so that neither is a way around the other's limit. Unknown, public and
     wrong are the same answer.
-
-    Raises:
-        StoreUnavailable: the client or the count cannot be read.
     """
     key = limit_key(command.client_id, command.peer)
     try:
-        await check(resources, CLIENT_PEER, key)
+        await resources.limiter.check(CLIENT_PEER, key)
     except Throttled as throttled:
         return ClientAuthenticated(authenticated=False, retry_after=throttled.retry_after)
-    client = await find_client(resources, command.client_id)
+    client = await resources.clients.find(command.client_id)
     right = _matches(resources, client, command.secret_digest)
     if not right:
-        await note_failure(resources, CLIENT_PEER, key)
+        await resources.limiter.note_failure(CLIENT_PEER, key)
     return ClientAuthenticated(authenticated=right)
 
 
 async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> None:
     """Counts a code that is unknown, foreign or wrongly bound against this client and peer together."""
-    await note_failure(resources, CLIENT_PEER, limit_key(client_id, peer))
+    await resources.limiter.note_failure(CLIENT_PEER, limit_key(client_id, peer))
 
 
 def limit_key(client_id: str, peer: str) -> str:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from services.auth_api.clients.model import Client
-from services.auth_api.db.repository import client_of
-from services.auth_api.resources import Resources
+from services.auth_api.clients.model import Client, client_of
 from shared.clock import Clock
 from shared.database import Database
 
@@ -32,35 +30,37 @@ class _Known:
     """Whether anybody has asked for it since it was read: then it is read again with the next one that is."""
 
 
-class ClientDirectory:
+class ClientCache:
     """Clients by id. What was read counts for ``FRESH_SECONDS`` from before the read began; unknown ids too.
 
     A look-up that has to read reads all that is in use again, in one query: many busy clients cost what one costs.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        """An empty directory over schema ``auth``."""
+        """An empty cache over schema ``auth``."""
         self._database = database
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._reading: dict[str, asyncio.Task[dict[str, Client]]] = {}
 
     async def find(self, client_id: str) -> Client | None:
-        """The client, at most a second old.
+        """The registered client with this id, at most a second old, or ``None``.
 
         Raises:
-            StoreUnavailable: it is in no cache and PostgreSQL does not answer.
+            StoreUnavailable: it is not known and PostgreSQL does not answer.
         """
         known = self._known.get(client_id)
         if known is not None and self._clock.monotonic() < known.fresh_until:
             known.used = True
             return known.client
+        if not is_client_id(client_id):
+            return None
         task = self._reading.get(client_id) or self._begin(client_id)
         # One caller that gives up must not take the answer from the others.
         found = await asyncio.shield(task)
         return found.get(client_id)
 
-    def forget(self, client_id: str) -> None:
+    def invalidate(self, client_id: str) -> None:
         """Drops what is known of a client that this process has just changed, also what is being read."""
         self._known.pop(client_id, None)
         self._reading.pop(client_id, None)
@@ -105,12 +105,3 @@ class ClientDirectory:
 def is_client_id(text: str) -> bool:
     """Whether this could be a client's id; nothing else reaches a query (a NUL would make it fail)."""
     return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()
-
-
-async def find_client(resources: Resources, client_id: str) -> Client | None:
-    """The registered client with this id, at most a second old, or ``None``.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
-    return await resources.clients.find(client_id) if is_client_id(client_id) else None

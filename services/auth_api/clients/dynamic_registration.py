@@ -9,7 +9,7 @@ from services.auth_api.clients.registry import create_client
 from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.oauth.client_registration import Registration
 from services.auth_api.oauth.errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
-from services.auth_api.rate_limit import Limit, take
+from services.auth_api.rate_limit import Limit
 from services.auth_api.resources import Resources
 from shared.contracts.clients import ClientFields
 
@@ -37,7 +37,7 @@ async def register_client(
     for error in check_client_fields(tidied(fields), resources.catalogue):
         code = INVALID_REDIRECT_URI if error.field.startswith("redirectUris") else INVALID_CLIENT_METADATA
         raise OAuthError(code, f"{_NAMES.get(error.field, error.field)} {error.detail}.")
-    await take(resources, PER_PEER, peer)
+    await resources.limiter.take(PER_PEER, peer)
     return await create_client(resources, OPERATOR, fields, secret_digest, self_registered=True)
 
 

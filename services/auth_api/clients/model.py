@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Final
 
+import asyncpg
 import orjson
 from pydantic import Field
 
@@ -13,6 +14,10 @@ from shared.secret_tokens import digest_of
 
 OPERATOR: Final = 0
 """``author`` of a client that belongs to the site's operator and to no account; account ids begin at 1."""
+OPERATOR_NAME: Final = "the operator of this site"
+"""Who a client without an author belongs to, in words for the consent page."""
+UNKNOWN_NAME: Final = "nobody known: the app registered itself"
+"""The same for a client that a program registered (RFC 7591)."""
 
 
 class Client(ClientView):
@@ -40,3 +45,10 @@ class Client(ClientView):
     def to_view(self) -> ClientView:
         """What pages and other services may see of it: no digest."""
         return ClientView.model_validate({name: getattr(self, name) for name in ClientView.model_fields})
+
+
+def client_of(row: asyncpg.Record) -> Client:
+    """A row of ``clients`` with its ``author_name``; columns that a newer migration added are left out."""
+    author = OPERATOR if row["author_id"] is None else row["author_id"]
+    author_name = row["author_name"] or (UNKNOWN_NAME if row["self_registered"] else OPERATOR_NAME)
+    return Client.model_validate({**row, "author": author, "author_name": author_name}, extra="ignore")

@@ -1,29 +1,30 @@
-"""The client registry: registering, changing, a new secret, and a deletion that takes everything with it."""
+"""The client registry: registering, changing, a new secret, and a deletion that takes everything with it.
+
+Everything here raises ``StoreUnavailable`` where PostgreSQL does not answer, and ``UnknownClientError`` for a client that is
+unknown or another author's. ``author_id`` is an account. What is durable is so when a function returns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import orjson
 
-from services.auth_api import revocation
 from services.auth_api.clients.cache import is_client_id
-from services.auth_api.clients.model import OPERATOR, Client
+from services.auth_api.clients.model import OPERATOR, Client, client_of
 from services.auth_api.clients.validation import check_client_fields, tidied
-from services.auth_api.db.repository import client_of, insert_client, write_audit, write_event
+from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
+from services.auth_api.revocation import record_revocation, revoke_grant
 from shared.api_key import mint_client_id
-from shared.contracts.clients import ClientFields, FieldError
+from shared.contracts.clients import Attempt, ClientFields, FieldError
 from shared.contracts.events import GrantRevoked
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
     from services.auth_api.db.repository import Connection
-
-LONGEST_OVERLAP: Final = 604_800
-"""Seconds that an old secret may go on working: a week."""
 
 
 class WrongFieldsError(Exception):
@@ -64,16 +65,16 @@ async def create_client(
     client_id: str | None = None,
     self_registered: bool = False,
 ) -> Client:
-    """Registers a client; durable when it returns. ``author_id`` is an account or ``OPERATOR``.
+    """Registers a client of an account or of the ``OPERATOR``.
 
-    ``self_registered``: by a program, so that neither an author nor the operator vouches for it. Only the digest of the secret comes here: whoever shows it mints it.
+    ``self_registered``: by a program, so that neither an author nor the operator vouches for it. Only the digest of the
+    secret comes here: whoever shows it mints it.
 
     Raises:
         WrongFieldsError: a field breaks a rule.
         TooManyClientsError: ``CLIENTS_PER_USER`` are registered already.
         ClientIdTakenError: the chosen id exists.
         UnknownAuthorError: the author's account was disabled meanwhile.
-        StoreUnavailable: PostgreSQL does not answer.
     """
     client = Client(
         client_id=client_id or mint_client_id(resources.settings.key_prefix),
@@ -82,50 +83,48 @@ async def create_client(
         created_on=resources.clock.now(),
         by_operator=author_id == OPERATOR and not self_registered,
         self_registered=self_registered,
-        secret_digest=None if fields.public else secret_digest,
         **_checked(fields, resources.catalogue).model_dump(),
     )
+    row = client.model_dump() | {
+        "author_id": None if author_id == OPERATOR else author_id,
+        "secret_digest": None if fields.public else secret_digest,
+    }
     async with resources.database.transaction() as connection:
         if author_id != OPERATOR:
             await _require_room(resources, connection, author_id)
-        await insert_client(resources.database, connection, client)
+        with named_conflicts():
+            await connection.execute(resources.database.sql["insert_client"], orjson.dumps(row).decode())
         actor = "registration" if self_registered else _actor(author_id)
         created = await _noted(resources, connection, actor, "client.created", client.client_id)
-    resources.clients.forget(created.client_id)
+    resources.clients.invalidate(created.client_id)
     return created
 
 
 async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client, ...]:
-    """The clients that an account registered, newest first.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """The clients that an account registered, newest first."""
     return tuple(map(client_of, await resources.database.fetch("list_clients_of", author_id)))
 
 
 async def read_client(resources: Resources, client_id: str) -> Client:
-    """One client as it is now, past the cache: whoever has just changed it sees the change.
-
-    Raises:
-        UnknownClientError: there is none.
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """One client as it is now, past the cache: whoever has just changed it sees the change."""
     known = is_client_id(client_id)
     return _found(await resources.database.fetchrow("find_client", client_id) if known else None)
 
 
 async def read_own_client(resources: Resources, author_id: int, client_id: str) -> Client:
-    """One client as it is now, to its author.
-
-    Raises:
-        UnknownClientError: unknown, or another author's.
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """One client as it is now, to its author."""
     client = await read_client(resources, client_id)
     if client.author != author_id:
         raise UnknownClientError
     return client
+
+
+async def read_attempts(resources: Resources, author_id: int, client_id: str) -> tuple[Attempt, ...]:
+    """The last attempts of an author's client, newest first; Redis has to answer too."""
+    client = await resources.clients.find(client_id)
+    if client is None or client.author != author_id:
+        raise UnknownClientError
+    return await resources.activity_log.read(client_id)
 
 
 async def update_client(
@@ -137,8 +136,6 @@ async def update_client(
 
     Raises:
         WrongFieldsError: the client as it would be breaks a rule.
-        UnknownClientError: unknown, or another author's.
-        StoreUnavailable: PostgreSQL does not answer.
     """
     async with resources.database.transaction() as connection:
         client = await _locked(resources, connection, author_id, client_id)
@@ -149,7 +146,7 @@ async def update_client(
         row = orjson.dumps(fields.model_dump()).decode()
         await connection.execute(resources.database.sql["update_client"], client_id, row)
         changed = await _noted(resources, connection, _actor(author_id), "client.changed", client_id)
-    resources.clients.forget(client_id)
+    resources.clients.invalidate(client_id)
     return changed
 
 
@@ -162,8 +159,6 @@ async def reset_secret(
 
     Raises:
         PublicClientError: it has no secret.
-        UnknownClientError: unknown, or another author's.
-        StoreUnavailable: PostgreSQL does not answer.
     """
     until = resources.clock.now() + overlap_seconds * 1000 if overlap_seconds else None
     async with resources.database.transaction() as connection:
@@ -175,51 +170,45 @@ async def reset_secret(
         query = resources.database.sql["reset_client_secret"]
         await connection.execute(query, client_id, secret_digest, until)
         reset = await _noted(resources, connection, _actor(author_id), "client.secret-reset", client_id)
-    resources.clients.forget(client_id)
+    resources.clients.invalidate(client_id)
     return reset
 
 
 async def delete_client(resources: Resources, author_id: int | None, client_id: str) -> Client | None:
     """Deletes a client; every key, code and pending request of it is dead when this returns.
 
-    The deletion and the event that ends the keys are one transaction: if the issuer cannot be reached this raises,
-    but the keys end as soon as it can, and a retry finds what is left to do (then there is no client to return).
-    ``author_id`` is ``None`` for the operator, who may delete any.
-
-    Raises:
-        UnknownClientError: unknown, or another author's.
-        StoreUnavailable: a store or the issuer does not answer.
+    The deletion and the event that ends the keys are one transaction: if the issuer cannot be reached this raises
+    ``StoreUnavailable``, but the keys end as soon as it can, and a retry finds what is left to do (then there is no
+    client to return). ``author_id`` is ``None`` for the operator, who may delete any.
     """
     if not is_client_id(client_id):
         raise UnknownClientError
-    database, now = resources.database, resources.clock.now()
-    ended = None
+    database = resources.database
     async with database.transaction() as connection:
         row = await connection.fetchrow(database.sql["lock_own_client"], client_id, author_id)
         if row is None:
             ending = await connection.fetchrow(database.sql["find_ending_client"], client_id, author_id)
             if ending is None:
                 raise UnknownClientError
-            before = ending["before"]
-        else:
-            ended = client_of(row)
-            last = await connection.fetchval(database.sql["delete_client"], client_id)
-            # A consent that another process dated later than this one's clock ends too.
-            before = max(now, last or 0)
-            event = GrantRevoked(user_id=None, client_id=client_id, before=before, reason="client_deleted")
-            author = row["author_id"]
-            await connection.execute(
-                database.sql["insert_ending_client"], client_id, author, ended.name, before
+            revoked = GrantRevoked(
+                user_id=None, client_id=client_id, before=ending["before"], reason="client_deleted"
             )
-            await write_event(database, connection, event, now)
+        else:
+            revoked = await record_revocation(
+                resources,
+                connection,
+                "client_deleted",
+                user_id=None,
+                client_id=client_id,
+                last_granted_on=await connection.fetchval(database.sql["delete_client"], client_id),
+            )
+            query = database.sql["insert_ending_client"]
+            await connection.execute(query, client_id, row["author_id"], row["name"], revoked.before)
             await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
-    resources.outbox.kick()
-    resources.clients.forget(client_id)
-    await revocation.revoke_grant(
-        resources, user_id=None, client_id=client_id, before=before, reason="client_deleted"
-    )
-    await database.execute("forget_ending_client", client_id, before)
-    return ended
+    resources.clients.invalidate(client_id)
+    await revoke_grant(resources, revoked)
+    await database.execute("forget_ending_client", client_id, revoked.before)
+    return None if row is None else client_of(row)
 
 
 def _checked(fields: ClientFields, permissions: Collection[str]) -> ClientFields:
@@ -258,14 +247,8 @@ def _actor(author_id: int | None) -> str:
 async def _note(
     resources: Resources, connection: Connection, actor: str, action: str, client_id: str
 ) -> None:
-    await write_audit(
-        resources.database,
-        connection,
-        now=resources.clock.now(),
-        actor=actor,
-        action=action,
-        subject=f"client:{client_id}",
-    )
+    now = resources.clock.now()
+    await write_audit(resources.database, connection, now, actor, action, f"client:{client_id}")
 
 
 async def _noted(

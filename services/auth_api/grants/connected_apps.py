@@ -1,26 +1,23 @@
-"""Connected apps: the clients that hold a live key or a standing grant of a person, and taking back what they hold."""
+"""Connected apps: the clients that hold a live key or a standing grant of a person, and taking back what they hold.
+
+Everything here raises ``StoreUnavailable`` where a store or the issuer does not answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
-from services.auth_api import revocation
-from services.auth_api.clients.cache import find_client
-from services.auth_api.clients.model import Client
-from services.auth_api.db.repository import client_of, write_audit, write_event
+from services.auth_api.clients.model import Client, client_of
+from services.auth_api.db.repository import write_audit
 from services.auth_api.grants.store import Grant, list_grants
 from services.auth_api.resources import Resources
+from services.auth_api.revocation import record_revocation, revoke_grant
 from shared.contracts.access import ConnectedApp
-from shared.contracts.events import GrantRevoked
 from shared.contracts.keys import ClientUsage, SummarizeUsage
 
 
 async def list_apps(resources: Resources, user_id: int) -> tuple[ConnectedApp, ...]:
-    """The person's connected apps, last granted first.
-
-    Raises:
-        StoreUnavailable: PostgreSQL or the issuer does not answer.
-    """
+    """The person's connected apps, last granted first."""
     grants, usage = await asyncio.gather(
         list_grants(resources, user_id), resources.bus.request(SummarizeUsage(user_id=user_id))
     )
@@ -38,12 +35,8 @@ async def list_apps(resources: Resources, user_id: int) -> tuple[ConnectedApp, .
 
 
 async def disconnect_app(resources: Resources, user_id: int, client_id: str) -> bool:
-    """Takes back everything that the person gave to a client; whether there is such a client.
-
-    Raises:
-        StoreUnavailable: as ``revoke_access``.
-    """
-    if await find_client(resources, client_id) is None:
+    """Takes back everything that the person gave to a client; whether there is such a client."""
+    if await resources.clients.find(client_id) is None:
         return False
     await revoke_access(resources, user_id, client_id)
     return True
@@ -54,24 +47,20 @@ async def revoke_access(resources: Resources, user_id: int, client_id: str | Non
 
     Every key, code and pending request of it is dead when this returns; so it is after a retry of one that failed
     half-way, whose transaction also ends them without it.
-
-    Raises:
-        StoreUnavailable: a store or the issuer does not answer.
     """
-    database, now = resources.database, resources.clock.now()
+    database, actor = resources.database, f"user:{user_id}"
     async with database.transaction() as connection:
-        granted_on = await connection.fetchval(database.sql["delete_grants"], user_id, client_id)
-        # A consent that another process dated later than this one's clock ends too.
-        before = max(now, granted_on or 0)
-        event = GrantRevoked(user_id=user_id, client_id=client_id, before=before, reason="app_disconnected")
-        await write_event(database, connection, event, now)
-        actor = f"user:{user_id}"
+        revoked = await record_revocation(
+            resources,
+            connection,
+            "app_disconnected",
+            user_id=user_id,
+            client_id=client_id,
+            last_granted_on=await connection.fetchval(database.sql["delete_grants"], user_id, client_id),
+        )
         subject = actor if client_id is None else f"client:{client_id}"
-        await write_audit(database, connection, now=now, actor=actor, action="grant.ended", subject=subject)
-    resources.outbox.kick()
-    await revocation.revoke_grant(
-        resources, user_id=user_id, client_id=client_id, before=before, reason="app_disconnected"
-    )
+        await write_audit(database, connection, resources.clock.now(), actor, "grant.ended", subject)
+    await revoke_grant(resources, revoked)
 
 
 def _app(client: Client, grant: Grant | None, usage: ClientUsage | None) -> ConnectedApp:

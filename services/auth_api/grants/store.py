@@ -1,4 +1,7 @@
-"""Standing grants: what a person has consented to, per client."""
+"""Standing grants: what a person has consented to, per client.
+
+Everything here raises ``StoreUnavailable`` where PostgreSQL does not answer; then nothing may be given.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,7 @@ class Grant:
 
 
 async def find_grant(resources: Resources, user_id: int, client_id: str) -> Grant | None:
-    """The standing consent, or ``None``.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """The standing consent, or ``None``."""
     row = await resources.database.fetchrow("find_grant", user_id, client_id)
     if row is None:
         return None
@@ -33,21 +32,13 @@ async def find_grant(resources: Resources, user_id: int, client_id: str) -> Gran
 
 
 async def count_people(resources: Resources, client_id: str) -> int:
-    """How many people have a standing consent to a client, at most ``MOST_COUNTED``.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """How many people have a standing consent to a client, at most ``MOST_COUNTED``."""
     counted: int = await resources.database.fetchval("count_grants", client_id, MOST_COUNTED)
     return counted
 
 
 async def list_grants(resources: Resources, user_id: int) -> tuple[Grant, ...]:
-    """A person's standing consents, last granted first.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer.
-    """
+    """A person's standing consents, last granted first."""
     rows = await resources.database.fetch("list_grants", user_id)
     return tuple(
         Grant(row["client_id"], tuple(row["permissions"]), row["first_granted_on"], row["granted_on"])
@@ -64,7 +55,6 @@ async def record_grant(
 
     Raises:
         ClientGoneError: the client was deleted meanwhile.
-        StoreUnavailable: PostgreSQL does not answer; nothing may be given.
     """
     database = resources.database
     async with database.transaction() as connection:
@@ -74,11 +64,6 @@ async def record_grant(
             )
         if recorded is not None:
             await write_audit(
-                database,
-                connection,
-                now=now,
-                actor=f"user:{user_id}",
-                action="grant.given",
-                subject=f"client:{client_id}",
+                database, connection, now, f"user:{user_id}", "grant.given", f"client:{client_id}"
             )
     return recorded is not None

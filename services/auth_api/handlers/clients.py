@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from services.auth_api.clients.model import Client
 from services.auth_api.clients.registry import (
-    LONGEST_OVERLAP,
     PublicClientError,
     TooManyClientsError,
     UnknownAuthorError,
@@ -20,6 +19,7 @@ from services.auth_api.clients.registry import (
     create_client,
     delete_client,
     list_own_clients,
+    read_attempts,
     read_client,
     reset_secret,
     update_client,
@@ -28,7 +28,7 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import ClientDocument, PublicClientDocument
 from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
-from shared.contracts.clients import ClientFields, ClientTexts, FieldError
+from shared.contracts.clients import ClientFields, ClientTexts, FieldError, OverlapSeconds
 from shared.documents import Body
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, read_json, refused_fields
@@ -76,7 +76,7 @@ class ClientChanges(_ClientBody):
 class SecretReset(Body):
     """The body of a secret's reset."""
 
-    overlap_seconds: int = Field(default=0, ge=0, le=LONGEST_OVERLAP)
+    overlap_seconds: OverlapSeconds = 0
 
 
 async def create(request: web.Request) -> web.Response:
@@ -136,6 +136,14 @@ async def delete(request: web.Request) -> web.Response:
     with _refusals():
         await delete_client(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
+
+
+async def list_attempts(request: web.Request) -> web.Response:
+    """GET attempts: 200 with the last 100, newest first; 404 for anybody but the author."""
+    user = await signed_in(request)
+    with _refusals():
+        attempts = await read_attempts(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
+    return json_response([attempt.model_dump(by_alias=True) for attempt in attempts])
 
 
 @contextmanager

@@ -13,19 +13,18 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     json_answer,
-    note_refusal,
+    note,
     oauth_endpoint,
     read_parameters,
+    refusals_noted,
 )
-from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
+from services.auth_api.oauth.authorization_request import check_permissions
 from services.auth_api.oauth.client_authentication import read_credentials
 from services.auth_api.oauth.device import KNOWN
-from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.resources import Resources
-from shared.web.edge import request_id_of
-from shared.web.peer import peer_of
+from shared.web.edge import peer_of
 
 _STEP: Final = "device"
 
@@ -36,15 +35,10 @@ async def start(request: web.Request) -> web.StreamResponse:
     resources = request.app[RESOURCES]
     parameters = await read_parameters(request, KNOWN)
     client = await _client(request, parameters)
-    try:
+    with refusals_noted(request, client, _STEP):
         permissions = _permissions(resources, parameters, client)
-    except OAuthError as error:
-        note_refusal(resources, client, _STEP, error, request)
-        raise
     response = await start_device(resources, client, permissions)
-    resources.attempts.note(
-        client.client_id, _STEP, "a device code was given", request_id=request_id_of(request)
-    )
+    note(request, client, _STEP, "a device code was given")
     return json_answer(response)
 
 
@@ -58,5 +52,5 @@ async def _client(request: web.Request, parameters: Parameters) -> Client:
 
 def _permissions(resources: Resources, parameters: Parameters, client: Client) -> tuple[str, ...]:
     permissions = narrow(parse_scope(parameters.get("scope")), client.requested_permissions)
-    asked = AuthorizationRequest(client.client_id, None, permissions)
-    return check_permissions(asked, client.requested_permissions, resources.catalogue).permissions
+    check_permissions(permissions, client.requested_permissions, resources.catalogue)
+    return permissions

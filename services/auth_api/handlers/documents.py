@@ -1,10 +1,10 @@
-"""The documents that auth_api answers with, as the description of the interface tells them."""
+"""The documents that auth_api answers with: people, clients and keys as programs see them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.contracts.clients import ClientTexts
 from shared.contracts.keys import KeyStatus
@@ -90,78 +90,3 @@ class NewKeyDocument(KeyDocument):
 
     token: str
     file: KeyFile | None = None
-
-
-class TokenDocument(BaseModel):
-    """The key (RFC 6749 §5.1); a JSON request is answered with ``success``, ``description`` and ``body`` besides."""
-
-    access_token: str
-    token_type: Literal["Bearer"]
-    scope: str
-    user_id: int = Field(alias="userID")
-    identifier: str
-    permissions: dict[str, bool]
-    from_api_client: str = Field(alias="fromAPIClient")
-    key_id: str = Field(alias="keyID")
-    expires_in: int | None = None
-
-
-class PushedRequestDocument(BaseModel):
-    """RFC 9126 §2.2."""
-
-    request_uri: str
-    expires_in: int
-
-
-class DeviceDocument(BaseModel):
-    """RFC 8628 §3.2."""
-
-    device_code: str
-    user_code: str
-    verification_uri: str
-    verification_uri_complete: str
-    expires_in: int
-    interval: int
-
-
-class TokenForm(BaseModel):
-    """RFC 6749 §4.1.3 and RFC 8628 §3.4."""
-
-    grant_type: str
-    code: str | None = None
-    redirect_uri: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-    code_verifier: str | None = None
-    device_code: str | None = None
-
-
-class RevocationForm(BaseModel):
-    """RFC 7009 §2.1."""
-
-    token: str
-    token_type_hint: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-
-
-class PushedRequestForm(BaseModel):
-    """RFC 9126 §2.1: what the authorization endpoint takes, and the client's authentication."""
-
-    response_type: str
-    client_id: str | None = None
-    client_secret: str | None = None
-    redirect_uri: str | None = None
-    scope: str | None = None
-    state: str | None = None
-    context: str | None = None
-    code_challenge: str | None = None
-    code_challenge_method: str | None = None
-
-
-class DeviceForm(BaseModel):
-    """RFC 8628 §3.1."""
-
-    client_id: str | None = None
-    client_secret: str | None = None
-    scope: str | None = None

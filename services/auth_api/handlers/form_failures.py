@@ -12,11 +12,11 @@ from aiohttp import web
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
 from shared.return_to import HOME, sign_target
+from shared.web.cookies import keep_typed_username
 from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
 from shared.web.surfaces import problem_surface
-from shared.web.typed_username import keep_typed_username
 
 _PAGES: Final[Mapping[str, str]] = {"/api/v1/session": "/login", "/api/v1/users": "/sign-up"}
 _WORDS: Final[Mapping[int, str]] = {

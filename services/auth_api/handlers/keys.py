@@ -9,27 +9,25 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import Field
 
+from services.auth_api.authorize.client_file_flow import KeyFile, create_key_file
 from services.auth_api.clients.validation import permission_errors
-from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
-    KeyFile,
     NewKey,
     change_key,
     create_key,
-    create_key_file,
     list_keys,
     revoke_key,
     rotate_key,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
-from shared.api_key import KID_LENGTH
-from shared.contracts.clients import FieldError
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
+from shared.api_key import KID_LENGTH, derive_replacements
+from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, public_name
@@ -39,7 +37,6 @@ from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
 LONGEST_LIFE: Final = 10 * 366 * 24 * 3600
-LONGEST_OVERLAP: Final = 604_800
 LATEST: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6)."""
 
@@ -74,7 +71,7 @@ class KeyChanges(Body):
 class Rotation(Body):
     """The body of a rotation."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = 0
+    overlap_seconds: OverlapSeconds = 0
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -94,7 +91,7 @@ async def create(request: web.Request) -> web.Response:
             new, file = await _for_client(resources, user, validated(NewKeyFile, given))
         else:
             new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
-    except (ConsentWithdrawnError, ClientGoneError):
+    except ConsentWithdrawnError:
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
     return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})
 
@@ -135,10 +132,14 @@ async def rotate(request: web.Request) -> web.Response:
         retry = read_idempotency_key(request.headers.getall(HEADER, []))
     except OAuthError as error:
         raise Problem(400, error.description) from None
-    changed, new = await rotate_key(request.app[RESOURCES], user.user_id, key_id, body.overlap_seconds, retry)
-    _done(changed)
-    assert new is not None
-    return json_response(_new_document(new), 200, {"Pragma": "no-cache"})
+    resources = request.app[RESOURCES]
+    settings = resources.settings
+    replacements = derive_replacements(
+        settings.secret, settings.key_prefix, settings.public_url, key_id, retry or ""
+    )
+    view = _done(await rotate_key(resources, user.user_id, key_id, body.overlap_seconds, replacements))
+    token = next(minted.token for minted in replacements if minted.key_id == view.key_id)
+    return json_response(_new_document(NewKey(view, token)), 200, {"Pragma": "no-cache"})
 
 
 def _document(key: KeyView) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Final
 
@@ -17,7 +18,6 @@ from services.auth_api.oauth.client_authentication import CHALLENGE, read_creden
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token import enveloped_error
-from services.auth_api.resources import Resources
 from shared.web.body import (
     FORM,
     JSON,
@@ -27,10 +27,9 @@ from shared.web.body import (
     read_body,
     require_media_type,
 )
-from shared.web.edge import request_id_of
+from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Failure, Problem
-from shared.web.peer import peer_of
-from shared.web.surfaces import oauth_error_body
+from shared.web.surfaces import oauth_error_body, oauth_surface
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1: what holds a key, or might have, is kept by nobody on the way."""
@@ -72,20 +71,19 @@ def problem_of(error: OAuthError) -> Problem:
     return Problem(error.status, error.description, code=error.code, headers=headers)
 
 
-def oauth_failure(_request: web.Request, failure: Failure) -> web.Response:
-    """RFC 6749 §5.2 JSON, never cached."""
-    return _told(oauth_error_body(failure), failure, {})
-
-
-def open_failure(_request: web.Request, failure: Failure) -> web.Response:
-    """The same at the endpoints that pages of other sites may call."""
-    return _told(oauth_error_body(failure), failure, CROSS_ORIGIN)
+def open_failure(request: web.Request, failure: Failure) -> web.Response:
+    """An error as OAuth tells it, at the endpoints that pages of other sites may call."""
+    response = oauth_surface(request, failure)
+    response.headers.update(CROSS_ORIGIN)
+    return response
 
 
 def token_failure(request: web.Request, failure: Failure) -> web.Response:
     """The same at the token endpoint: with the envelope's members where a JSON body was sent."""
-    body = oauth_error_body(failure)
-    return _told(enveloped_error(body) if is_json(request) else body, failure, CROSS_ORIGIN)
+    response = open_failure(request, failure)
+    if is_json(request):
+        response.body = orjson.dumps(enveloped_error(oauth_error_body(failure)))
+    return response
 
 
 def is_json(request: web.Request) -> bool:
@@ -158,13 +156,20 @@ async def authenticated_client(
     )
 
 
-def note_refusal(
-    resources: Resources, client: Client, step: str, error: OAuthError, request: web.Request
-) -> None:
-    """Tells the client's author what happened, with the exact cause."""
-    resources.attempts.note(
-        client.client_id, step, error.cause, error=error.code, request_id=request_id_of(request)
-    )
+@contextmanager
+def refusals_noted(request: web.Request, client: Client, step: str) -> Iterator[None]:
+    """Writes what is refused inside into the client's activity log, with the exact cause."""
+    try:
+        yield
+    except OAuthError as error:
+        note(request, client, step, error.cause, error.code)
+        raise
+
+
+def note(request: web.Request, client: Client, step: str, cause: str, error: str | None = None) -> None:
+    """Writes into the client's activity log what became of a request; ``error`` is ``None`` where all was well."""
+    log = request.app[RESOURCES].activity_log
+    log.note(client.client_id, step, cause, error=error, request_id=request_id_of(request))
 
 
 def _refuse_query(request: web.Request, known: frozenset[str]) -> None:
@@ -173,12 +178,3 @@ def _refuse_query(request: web.Request, known: frozenset[str]) -> None:
         for name, _ in query_pairs(request):
             if name in known:
                 raise invalid_request(f"{name} must be in the body, not in the query string.")
-
-
-def _told(body: dict[str, object], failure: Failure, headers: dict[str, str]) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(body),
-        status=failure.status,
-        headers={**NO_STORE, **headers, **failure.headers},
-        content_type=JSON,
-    )

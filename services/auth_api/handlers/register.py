@@ -11,7 +11,7 @@ from services.auth_api.oauth.client_registration import read_registration, regis
 from shared.api_key import mint_client_secret
 from shared.secret_tokens import digest_of
 from shared.web.body import read_json_object
-from shared.web.peer import peer_of
+from shared.web.edge import peer_of
 
 
 @oauth_endpoint

@@ -15,8 +15,8 @@ from services.auth_api.sessions.service import end_session, start_session
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response
 from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie
+from shared.web.edge import peer_of
 from shared.web.origin import refuse_foreign_origin, require_same_origin
-from shared.web.peer import peer_of
 from shared.web.redirects import see_other
 
 

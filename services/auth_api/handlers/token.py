@@ -13,19 +13,17 @@ from services.auth_api.handlers.oauth_edge import (
     authenticated_client,
     is_json,
     json_answer,
-    note_refusal,
+    note,
     oauth_endpoint,
     read_parameters,
+    refusals_noted,
 )
-from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_token_request, token_response
-from services.auth_api.resources import Resources
 from services.auth_api.token.exchange import exchange_code, new_exchange
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.errors import StoreUnavailable
-from shared.web.edge import request_id_of
-from shared.web.peer import peer_of
+from shared.web.edge import peer_of
 
 ANSWER_SECONDS: Final = 3.4
 """By then the answer is known, whatever hangs; a 503 is on its way within 4 s."""
@@ -42,14 +40,13 @@ async def token(request: web.Request) -> web.StreamResponse:
         parameters.require("grant_type")
         client = await authenticated_client(request, parameters, _STEP, limited_later=True)
         try:
-            issued = await _exchange(request, parameters, client, give_up_on)
-        except OAuthError as error:
-            note_refusal(resources, client, _STEP, error, request)
-            raise
+            with refusals_noted(request, client, _STEP):
+                issued = await _exchange(request, parameters, client, give_up_on)
         except StoreUnavailable as error:
-            _note_outage(resources, client, error, request)
+            cause = f"temporarily unavailable ({error.store}); the code can be redeemed again"
+            note(request, client, _STEP, cause, "temporarily_unavailable")
             raise
-    resources.attempts.note(client.client_id, _STEP, "a key was issued", request_id=request_id_of(request))
+    note(request, client, _STEP, "a key was issued")
     body = token_response(issued)
     return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)
 
@@ -68,13 +65,3 @@ async def _exchange(
         idempotency_key=idempotency_key,
     )
     return await exchange_code(resources, exchange)
-
-
-def _note_outage(resources: Resources, client: Client, error: StoreUnavailable, request: web.Request) -> None:
-    resources.attempts.note(
-        client.client_id,
-        _STEP,
-        f"temporarily unavailable ({error.store}); the code can be redeemed again",
-        error="temporarily_unavailable",
-        request_id=request_id_of(request),
-    )

@@ -1,4 +1,8 @@
-"""A person's access list and keys as the pages ask for them: whose session it is has been found out already."""
+"""A person's access list and keys as the pages ask for them: whose session it is has been found out already.
+
+Everything here raises ``StoreUnavailable`` where a store or the issuer does not answer; whether a change was made is then
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 from typing import Final
 
 from services.auth_api.grants.connected_apps import disconnect_app, list_apps, revoke_access
-from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key
+from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key, rotate_key
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
     LIVE,
@@ -20,7 +24,8 @@ from shared.contracts.access import (
     RevokeOwnKey,
     RotateOwnKey,
 )
-from shared.contracts.keys import ChangeKey, KeyChanged, KeyView, RotateKey
+from shared.contracts.authorization import MintedDigests
+from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 
 LARGEST_ACCESS: Final = 60_000
@@ -28,21 +33,13 @@ LARGEST_ACCESS: Final = 60_000
 
 
 async def read_access(resources: Resources, user: SessionUser, _command: ReadAccess) -> Access:
-    """What has access to the person's account.
-
-    Raises:
-        StoreUnavailable: PostgreSQL or the issuer does not answer.
-    """
+    """What has access to the person's account."""
     apps, keys = await asyncio.gather(list_apps(resources, user.user_id), list_keys(resources, user.user_id))
     return Access(apps=apps, keys=_fitting(apps, keys))
 
 
 async def revoke_own_access(resources: Resources, user: SessionUser, command: RevokeAccess) -> AccessRevoked:
-    """Takes back what the person gave to one client, or everything.
-
-    Raises:
-        StoreUnavailable: as ``revoke_access``.
-    """
+    """Takes back what the person gave to one client, or everything."""
     if command.client_id is None:
         await revoke_access(resources, user.user_id)
     elif not await disconnect_app(resources, user.user_id, command.client_id):
@@ -51,26 +48,26 @@ async def revoke_own_access(resources: Resources, user: SessionUser, command: Re
 
 
 async def change_own_key(resources: Resources, user: SessionUser, command: ChangeOwnKey) -> OwnKeyChanged:
-    """Turns a key of the person down, or renames it.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
-    """
+    """Turns a key of the person down, or renames it."""
     change = ChangeKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
     return OwnKeyChanged(changed=await change_key(resources, change))
 
 
 async def revoke_own_key(resources: Resources, user: SessionUser, command: RevokeOwnKey) -> OwnKeyChanged:
-    """Ends a key of the person; unavailability as in ``change_own_key``."""
+    """Ends a key of the person."""
     found = await revoke_key(resources, user.user_id, command.key_id)
     return OwnKeyChanged(changed=KeyChanged(outcome="done" if found else "not_found"))
 
 
 async def rotate_own_key(resources: Resources, user: SessionUser, command: RotateOwnKey) -> OwnKeyChanged:
-    """Puts the key that the page has minted in the place of another one; unavailability as in ``change_own_key``."""
-    rotation = RotateKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
-    changed = await resources.bus.request(rotation)
-    return OwnKeyChanged(changed=changed)
+    """Puts a key that the page has minted in the place of another one."""
+    first = MintedDigests(key_id=command.new_key_id, digest=command.new_digest)
+    replacements = (first, *command.later)
+    return OwnKeyChanged(
+        changed=await rotate_key(
+            resources, user.user_id, command.key_id, command.overlap_seconds, replacements
+        )
+    )
 
 
 def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:

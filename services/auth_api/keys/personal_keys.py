@@ -1,15 +1,18 @@
-"""A person's keys: made here at the edge, kept by key_issuer; only digests go there."""
+"""A person's keys: made here at the edge, kept by key_issuer; only digests go there.
+
+Everything here raises ``StoreUnavailable`` where a store or the issuer does not answer: then there is no new live key, and
+whether a change was made is unknown; the same request may be sent again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.clients.cache import find_client
-from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
-from services.auth_api.token.idempotency import derive_key
 from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
     ChangeKey,
     IssueKey,
@@ -20,12 +23,9 @@ from shared.contracts.keys import (
     RotateKey,
 )
 from shared.contracts.sessions import SessionUser
-from shared.key_file import render_key_file
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new key."""
-_GENERATIONS: Final = 8
-"""How often one key may be rotated: its overlap with a replacement may be followed by another replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,12 @@ class NewKey:
     token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """The file that a client's template makes of a new key."""
-
-    filename: str
-    content: str = field(repr=False)
-
-
 class ConsentWithdrawnError(Exception):
     """The account was disabled, or the app disconnected or deleted, while the key was being made; there is none."""
 
 
 async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
-    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
+    """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200."""
     reply = await resources.bus.request(ListKeys(user_id=user_id))
     return reply.keys
 
@@ -70,132 +58,64 @@ async def create_key(
 
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
-        StoreUnavailable: the issuer does not answer; there is no live key.
     """
-    now = resources.clock.now()
-    return await _issue(
-        resources,
-        user,
-        client_id=None,
-        identifier=identifier,
-        permissions=permissions,
-        expires_on=None if expires_in is None else now + expires_in * 1000,
-        now=now,
-    )
-
-
-async def create_key_file(
-    resources: Resources, user: SessionUser, client_id: str
-) -> tuple[NewKey, KeyFile] | None:
-    """Makes what the Client File Flow makes: a key for a client with the permissions it requests, and its file.
-
-    ``None``: there is no such client.
-
-    Raises:
-        ConsentWithdrawnError: account, app or client ended meanwhile.
-        ClientGoneError: the client was deleted meanwhile.
-        StoreUnavailable: PostgreSQL or the issuer does not answer; there is no live key.
-    """
-    client = await find_client(resources, client_id)
-    if client is None:
-        return None
-    now = resources.clock.now()
-    if not await record_grant(resources, user.user_id, client_id, client.requested_permissions, now):
-        raise ConsentWithdrawnError
-    new = await _issue(
-        resources,
-        user,
-        client_id=client_id,
-        identifier=client.name,
-        permissions=client.requested_permissions,
-        expires_on=None,
-        now=now,
-    )
-    filename, content = render_key_file(
-        client.api_key_format, client.api_key_filename, client.name, new.token
-    )
-    return new, KeyFile(filename, content)
-
-
-async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
-    """Renames, pauses, resumes, narrows a key, or lets it expire sooner.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; whether the change was made is unknown.
-    """
-    return await resources.bus.request(change)
-
-
-async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
-    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer.
-    """
-    command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
-    return (await resources.bus.request(command)).found > 0
-
-
-async def rotate_key(
-    resources: Resources, user_id: int, key_id: str, overlap_seconds: int, idempotency_key: str | None = None
-) -> tuple[KeyChanged, NewKey | None]:
-    """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
-
-    The new key follows from the old one and the ``Idempotency-Key``, so that a retry after a lost answer gives the same
-    one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets another.
-
-    Raises:
-        StoreUnavailable: the issuer does not answer; the same request may be sent again.
-    """
-    changed = KeyChanged(outcome="not_found")
-    for generation in range(_GENERATIONS):
-        minted = derive_key(resources.settings, "rotation", key_id, idempotency_key or "", str(generation))
-        changed = await resources.bus.request(
-            RotateKey(
-                key_id=key_id,
-                user_id=user_id,
-                overlap_seconds=overlap_seconds,
-                new_key_id=minted.key_id,
-                new_digest=minted.digest,
-            )
-        )
-        if changed.outcome != "done" or changed.key is None:
-            return changed, None
-        young = changed.key.created_on > resources.clock.now() - RETRY_MS
-        if young and changed.key.status not in ("revoked", "expired"):
-            return changed, NewKey(changed.key, minted.token)
-    return changed.model_copy(update={"outcome": "conflict", "key": None}), None
-
-
-def _mint(resources: Resources) -> MintedKey:
-    return mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
-
-
-async def _issue(
-    resources: Resources,
-    user: SessionUser,
-    *,
-    client_id: str | None,
-    identifier: str,
-    permissions: tuple[str, ...],
-    expires_on: int | None,
-    now: int,
-) -> NewKey:
-    minted = _mint(resources)
+    now, settings = resources.clock.now(), resources.settings
+    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
     command = IssueKey(
         key_id=minted.key_id,
         digest=minted.digest,
         code_digest=None,
         user_id=user.user_id,
         username=user.username,
-        client_id=client_id,
+        client_id=None,
         identifier=identifier,
         permissions=permissions,
-        expires_on=expires_on,
+        expires_on=None if expires_in is None else now + expires_in * 1000,
         consented_on=now,
-        origin="personal" if client_id is None else "file",
+        origin="personal",
     )
     reply = await resources.bus.request(command)
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
     return NewKey(reply.key, minted.token)
+
+
+async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
+    """Renames, pauses, resumes, narrows a key, or lets it expire sooner."""
+    return await resources.bus.request(change)
+
+
+async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
+    """Revokes a key of this person, dead at every verifier within a second; whether there is such a key."""
+    command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
+    return (await resources.bus.request(command)).found > 0
+
+
+async def rotate_key(
+    resources: Resources,
+    user_id: int,
+    key_id: str,
+    overlap_seconds: int,
+    replacements: Iterable[MintedKey | MintedDigests],
+) -> KeyChanged:
+    """Makes a new key in the same grant; the old one lives at most ``overlap_seconds`` longer.
+
+    ``replacements`` are derived from the old key and the request (``derive_replacements``), so that a retry after a lost
+    answer gives the same one for ``RETRY_MS``. Later, or where that one has ended, an old key that still lives gets the
+    next.
+    """
+    for minted in replacements:
+        rotation = RotateKey(
+            key_id=key_id,
+            user_id=user_id,
+            overlap_seconds=overlap_seconds,
+            new_key_id=minted.key_id,
+            new_digest=minted.digest,
+        )
+        changed = await resources.bus.request(rotation)
+        if changed.outcome != "done" or changed.key is None:
+            return changed
+        young = changed.key.created_on > resources.clock.now() - RETRY_MS
+        if young and changed.key.status not in ("revoked", "expired"):
+            return changed
+    return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")

@@ -1,4 +1,8 @@
-"""Sessions: who is signed in, kept in Redis under the digest of the cookie and checked against the account."""
+"""Sessions: who is signed in, kept in Redis under the digest of the cookie and checked against the account.
+
+Everything here raises ``StoreUnavailable`` where Redis or PostgreSQL does not answer: then nothing is known, not even
+that a session ended.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,6 @@ async def start_session(resources: Resources, account: Account, replaced: str | 
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
     (session fixation).
-
-    Raises:
-        StoreUnavailable: Redis does not answer; nobody is signed in.
     """
     session_id = random_base62(ID_LENGTH)
     now = resources.clock.now()
@@ -43,9 +44,6 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
     """The person signed in with the session whose id has this digest, or ``None``.
 
     Unknown, ended, too old, of a disabled account, or made before the password changed: all the same.
-
-    Raises:
-        StoreUnavailable: Redis or PostgreSQL does not answer: then nothing is known, not even that it ended.
     """
     redis, name = resources.bus.redis, _name(cookie_digest)
     record, seconds_left = await asyncio.gather(redis.execute("GET", name), redis.execute("TTL", name))
@@ -65,11 +63,7 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
 
 
 async def end_session(resources: Resources, cookie_digest: str) -> None:
-    """Signs out: dead on the server when it returns; also when there was no such session.
-
-    Raises:
-        StoreUnavailable: Redis does not answer; the session may still be alive.
-    """
+    """Signs out: dead on the server when it returns; also when there was no such session."""
     await resources.bus.redis.execute("DEL", _name(cookie_digest))
 
 

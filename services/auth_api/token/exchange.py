@@ -28,7 +28,6 @@ from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import (
     FirstRequest,
     check_retry,
-    derive_key,
     find_first,
     fingerprint_of,
     note_done,
@@ -43,7 +42,7 @@ from services.auth_api.token.redeem import (
     revoke_forgotten,
     revoke_replayed,
 )
-from shared.api_key import USER_KEY, MintedKey, mint_key
+from shared.api_key import USER_KEY, MintedKey, derive_key, mint_key
 from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.secret_tokens import digest_of
@@ -150,7 +149,15 @@ def _mint(resources: Resources, exchange: Exchange, abandoned: str) -> MintedKey
     settings = resources.settings
     if exchange.idempotency_key is None:
         return mint_key(settings.key_prefix, USER_KEY, settings.public_url)
-    return derive_key(settings, exchange.request.code, exchange.idempotency_key, abandoned)
+    # A key that was given up never lives, so the next one must be another.
+    return derive_key(
+        settings.secret,
+        settings.key_prefix,
+        settings.public_url,
+        exchange.request.code,
+        exchange.idempotency_key,
+        abandoned,
+    )
 
 
 def _order(exchange: Exchange, minted: MintedKey, remembered: Remembered | None) -> KeyOrder:

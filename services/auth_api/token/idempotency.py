@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from services.auth_api.codes import scripts
 from services.auth_api.codes.store import SLOT
-from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.token import TokenRequest
 from services.auth_api.resources import Resources
-from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.secret_tokens import keyed_digest
 from shared.settings import Settings
 
+HEADER: Final = "Idempotency-Key"
 CONFLICT: Final = 409
 UNPROCESSABLE: Final = 422
+
+_BARE: Final = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]{0,254}")
+_QUOTED: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,23 @@ class FirstRequest:
     """Unix milliseconds by the clock of Redis; until then the first request may still be running."""
     done: bool
     """It was answered."""
+
+
+def read_idempotency_key(headers: Sequence[str]) -> str | None:
+    """The key, or ``None`` where no header was sent. ``"abc"`` and ``abc`` are the same key.
+
+    Bare or quoted: draft-ietf-httpapi-idempotency-key-header §2.1.
+
+    Raises:
+        OAuthError: ``invalid_request``.
+    """
+    if not headers:
+        return None
+    text = headers[0].strip(" \t")
+    quoted = _QUOTED.fullmatch(text)
+    if len(headers) > 1 or (quoted is None and not _BARE.fullmatch(text)):
+        raise invalid_request(f"{HEADER} must be sent once, with 1 to 255 visible ASCII characters.")
+    return quoted[1] if quoted else text
 
 
 def retry_key_of(settings: Settings, client_id: str, header: str) -> str:
@@ -54,22 +74,8 @@ def fingerprint_of(settings: Settings, client_id: str, request: TokenRequest) ->
     )
 
 
-def derive_key(settings: Settings, *parts: str) -> MintedKey:
-    """The key that these parts give: unguessable without the server's secret, the same every time.
-
-    For an exchange: the code, the header, and the keys that were given up before. A given up key never lives, so the next
-    one must be another.
-    """
-    seed = bytes.fromhex(keyed_digest(settings.secret, "derived-key", *parts))
-    return mint_key(settings.key_prefix, USER_KEY, settings.public_url, _stream_of(seed))
-
-
 async def find_first(resources: Resources, retry_key: str) -> FirstRequest | None:
-    """The first request of a retry, or ``None`` where there was none within 60 s.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+    """The first request of a retry, or ``None`` where there was none within 60 s."""
     found = await resources.bus.redis.execute(
         "HMGET", retry_key, "fingerprint", "abandoned", "message", "deadline", "done"
     )
@@ -111,18 +117,3 @@ def still_running() -> OAuthError:
         cause="a request with the same Idempotency-Key was still running",
         status=CONFLICT,
     )
-
-
-def _stream_of(seed: bytes) -> Callable[[int], bytes]:
-    """An endless pseudo-random stream (HMAC-SHA256 in counter mode), read piece by piece."""
-    buffer, counter = b"", 0
-
-    def take(count: int) -> bytes:
-        nonlocal buffer, counter
-        while len(buffer) < count:
-            buffer += hmac.new(seed, counter.to_bytes(8, "big"), sha256).digest()
-            counter += 1
-        taken, buffer = buffer[:count], buffer[count:]
-        return taken
-
-    return take

@@ -11,8 +11,9 @@ from services.auth_api.clients.model import Client
 from services.auth_api.codes.store import Attempt, Found, Remembered
 from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, Redemption, unknown_code
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.rate_limit import CLIENT_PEER, Throttled, name_of
+from services.auth_api.rate_limit import CLIENT_PEER
 from services.auth_api.resources import Resources
+from shared import failpoints
 from shared.bus import RemoteFailure
 from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, KeyOrigin, OrderKey, RevokeCode
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -93,13 +94,14 @@ async def redeem(
         found = await resources.codes.redeem(
             attempt,
             expected,
-            failures_key=name_of(resources, CLIENT_PEER, order.requester),
-            paid_off_by=CLIENT_PEER.paid_off_by(resources),
+            failures_key=resources.limiter.key_of(CLIENT_PEER, order.requester),
+            paid_off_by=resources.limiter.paid_off_by(CLIENT_PEER),
             stream=prepared.stream,
             fields=prepared.fields,
         )
         if found.record is not None and found.outcome == "spent":
-            await failpoint("auth_api.exchange.redeemed")
+            if failpoints.ARMED:
+                await failpoint("auth_api.exchange.redeemed")
             return found.record, await prepared.reply()
     except BaseException as error:
         prepared.abandon()
@@ -109,7 +111,7 @@ async def redeem(
     if found.outcome == "late":
         raise BusUnavailable("deadline")
     if found.outcome == "throttled":
-        raise Throttled.until(CLIENT_PEER, found.paid_off_on, resources.clock.now())
+        raise resources.limiter.throttled(CLIENT_PEER, found.paid_off_on)
     raise NotRedeemed(found)
 
 

@@ -6,60 +6,47 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.display_names import readable
 from services.consent_ui.forms import read_page_form
-from services.consent_ui.handlers.developer import RESET_FORM, done, own_client
+from services.consent_ui.handlers.developer import RESET_FORM, ClientSecretView, done, own_client
 from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import signed_in
-from services.consent_ui.views.clients import OVERLAPS, ClientDeleteView, client_secret_view
-from services.consent_ui.visitor import Visitor
+from services.consent_ui.session import ask, required_session
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import DeleteClient, ResetClientSecret
 from shared.secret_tokens import digest_of
-from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
 _DELETE_FORM: Final = "delete-client"
-_DELETE_SECONDS: Final = 3.2
 
 
-@signed_in
-async def reset_secret(request: web.Request, visitor: Visitor) -> web.Response:
+async def reset_secret(request: web.Request) -> web.Response:
     """``POST /developer/clients/{clientID}/reset-secret``: the new secret, in this one answer."""
     resources = request.app[RESOURCES]
     form = await read_page_form(request, RESET_FORM, id_field="client_id")
-    overlaps = {str(seconds): seconds for seconds, _ in OVERLAPS}
-    if form.one("overlap") not in overlaps:
-        raise Problem(400, "The form does not say when the old secret ends.")
-    overlap = overlaps[form.one("overlap")]
+    overlap = form.overlap()
     secret = mint_client_secret(resources.settings.key_prefix)
     command = ResetClientSecret(
-        session=visitor.session,
+        session=required_session(request),
         client_id=form.one("client_id"),
         secret_digest=digest_of(secret),
         overlap_seconds=overlap,
     )
-    client = done(await resources.bus.request(command))
-    view = client_secret_view(resources, client, secret, is_new=False, overlap_seconds=overlap)
+    visitor, answer = await ask(request, command)
+    view = ClientSecretView(done(answer), secret, overlap)
     return resources.pages.respond("client_secret.html", view, visitor=visitor)
 
 
-@signed_in
-async def ask_delete(request: web.Request, visitor: Visitor) -> web.Response:
+async def ask_delete(request: web.Request) -> web.Response:
     """``GET /developer/clients/{clientID}/delete``: what breaks. Changes nothing."""
-    resources = request.app[RESOURCES]
-    client = await own_client(request, visitor)
-    token = resources.csrf.token(visitor.session, f"{_DELETE_FORM} {client.client_id}")
-    view = ClientDeleteView(client.client_id, readable(client.name), token)
-    return resources.pages.respond("client_delete.html", view, visitor=visitor)
+    visitor, client = await own_client(request)
+    form = f"{_DELETE_FORM} {client.client_id}"
+    return request.app[RESOURCES].pages.respond("client_delete.html", client, visitor=visitor, form=form)
 
 
-@signed_in
-async def delete_client(request: web.Request, visitor: Visitor) -> web.Response:
+async def delete_client(request: web.Request) -> web.Response:
     """``POST /developer/clients/{clientID}/delete``: every key, code and pending request of it is dead."""
     form = await read_page_form(request, _DELETE_FORM, id_field="client_id")
-    command = DeleteClient(session=visitor.session, client_id=form.one("client_id"))
-    answer = await request.app[RESOURCES].bus.request(command, timeout=_DELETE_SECONDS)
+    command = DeleteClient(session=required_session(request), client_id=form.one("client_id"))
+    _, answer = await ask(request, command)
     if answer.outcome != "done":
         done(answer)
     return see_other("/developer?done=deleted")

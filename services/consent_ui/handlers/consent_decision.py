@@ -1,4 +1,4 @@
-"""Tells auth_api what the person decided and turns its answer into a redirect, a key or a page."""
+"""Sends the person's decision to auth_api and turns the answer into a redirect, a key or a page."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Final
 
 from aiohttp import web
 
-from services.consent_ui.error_pages import refusal_page
-from services.consent_ui.forms import PageForm, is_of_session, read_own_form, stale_form
-from services.consent_ui.handlers.consent_request import answer_request
-from services.consent_ui.key_names import WRONG_NAME, is_key_name
+from services.consent_ui.error_pages import MessageView, refusal_page
+from services.consent_ui.forms import (
+    WRONG_NAME,
+    PageForm,
+    is_key_name,
+    is_of_session,
+    read_own_form,
+    stale_form,
+)
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
+from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
-from services.consent_ui.views.consent import DECIDE_FORM
-from services.consent_ui.views.key_file import NewKeyView
-from services.consent_ui.views.messages import MessageView
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
 from shared.key_file import render_key_file
@@ -76,8 +80,8 @@ async def _decide(
     ``yes`` is the value of the button that agrees. Where the form was shown to another session it is ``signed_out``.
 
     Raises:
-        Problem: 400, no button was pressed, or the person called the key what nobody could read.
-        BusUnavailable: no answer; whatever was done late gives nobody a key that is not shown here.
+        Problem: 400, no button was pressed, or the name for the key cannot be read.
+        BusUnavailable: no answer; what is decided late gives out neither the code nor the key, as neither is shown.
     """
     if not is_of_session(request, form, f"{DECIDE_FORM} {form.one('request_id')}"):
         return AuthorizationDecided(outcome="signed_out")

@@ -12,31 +12,69 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from services.consent_ui.error_pages import refusal_page
+from services.consent_ui.form_errors import NO_ERRORS, FormError, FormErrors
+from services.consent_ui.pages import Visitor
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, signed_in, target_of, to_sign_in
-from services.consent_ui.views.consent import DECIDE_FORM, consent_view
-from services.consent_ui.views.form_errors import NO_ERRORS, FormError, FormErrors
-from services.consent_ui.visitor import Visitor
-from shared.contracts.authorization import PrepareAuthorization, PreparedAuthorization, Surface
+from shared.contracts.authorization import (
+    MOST_COUNTED,
+    ConsentRequest,
+    Flow,
+    PrepareAuthorization,
+    PreparedAuthorization,
+)
+from shared.return_to import sign_target
 from shared.web.body import parse_pairs
-from shared.web.edge import request_id_of
+from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
-from shared.web.peer import peer_of
 from shared.web.redirects import see_other
 
 DECIDE: Final = "/oauth/decide"
+DECIDE_FORM: Final = "decide"
+SWITCH_FORM: Final = "switch"
 LARGEST_MESSAGE: Final = 60_000
 """In bytes; the bus carries 64 KiB."""
 LONGEST_TYPED: Final = 20
 """As much of a mistyped user code as its field holds."""
 
-_SURFACES: Final[Mapping[str, Surface]] = {
+_FLOWS: Final[Mapping[str, Flow]] = {
     "/oauth/request-auth": "request_auth",
     "/oauth/authorize": "authorize",
     "/device": "device",
 }
 _FILE_FLOW: Final = re.compile(r"/client-file-flow/([A-Za-z0-9_-]{1,100})", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentView:
+    """A request as the person is asked about it."""
+
+    consent: ConsentRequest
+    action: str
+    """Where the form goes."""
+    return_to: str
+    """The page's own address, signed: where a form goes on that was shown to another session."""
+    switch_target: str
+    """The page's own address, where a person goes on who switches the account."""
+    switch_token: str
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """What the app asks for beyond what the person has allowed it before."""
+        return () if self.consent.first_time else self.consent.new_permissions
+
+    @property
+    def people(self) -> str | None:
+        """How many have connected the app, as a sentence."""
+        count = self.consent.people
+        if count is None:
+            return None
+        if count == 0:
+            return "Nobody on this site has connected it yet."
+        if count == 1:
+            return "1 person on this site has connected it."
+        return f"{count:,}{'+' if count >= MOST_COUNTED else ''} people on this site have connected it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +95,8 @@ async def device(request: web.Request) -> web.StreamResponse:
     target = target_of(request)
     if any(name == "user_code" and value for name, value in _query_of(target)):
         return await answer_request(request, target)
-    return await _device_entry(request)
+    visitor = await signed_in(request)
+    return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
 
 
 async def answer_request(
@@ -70,7 +109,7 @@ async def answer_request(
         BusUnavailable: auth_api does not answer.
     """
     command = PrepareAuthorization(
-        surface=_SURFACES.get(_path_of(target), "client_file_flow"),
+        surface=_FLOWS.get(_path_of(target), "client_file_flow"),
         query=tuple(_query_of(target)),
         session=session_of(request),
         peer=peer_of(request, request.app[RESOURCES].settings),
@@ -78,14 +117,20 @@ async def answer_request(
     )
     if len(command.to_wire()) > LARGEST_MESSAGE:
         raise Problem(400, "The link is too long.")
-    prepared = await request.app[RESOURCES].bus.request(command)
+    resources = request.app[RESOURCES]
+    prepared = await resources.bus.request(command)
     match prepared:
         case PreparedAuthorization(outcome="consent", consent=consent) if consent and command.session:
             visitor = Visitor(command.session, consent.user)
             is_file = command.surface == "client_file_flow"
-            action = _path_of(target) if is_file else DECIDE
-            view = consent_view(request.app[RESOURCES], visitor, consent, action, target)
-            return request.app[RESOURCES].pages.respond(
+            view = ConsentView(
+                consent,
+                action=_path_of(target) if is_file else DECIDE,
+                return_to=sign_target(resources.settings.secrets, target),
+                switch_target=target,
+                switch_token=resources.csrf.token(command.session, f"{SWITCH_FORM} {target}"),
+            )
+            return resources.pages.respond(
                 "file_flow.html" if is_file else "consent.html",
                 view,
                 visitor=visitor,
@@ -116,11 +161,6 @@ def _refused(
     return pages.respond("device.html", view, visitor=visitor, status=refusal.status)
 
 
-@signed_in
-async def _device_entry(request: web.Request, visitor: Visitor) -> web.Response:
-    return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
-
-
 def _path_of(target: str) -> str:
     return unquote(target.partition("?")[0])
 
@@ -132,7 +172,7 @@ def _query_of(target: str) -> Sequence[tuple[str, str]]:
         raise Problem(400, "The link holds a % that two hexadecimal digits do not follow.")
     pairs = parse_pairs(query.encode(), "query")
     path = _path_of(target)
-    if path in _SURFACES:
+    if path in _FLOWS:
         return pairs
     client = _FILE_FLOW.fullmatch(path)
     if client is None:

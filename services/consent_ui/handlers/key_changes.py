@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from services.consent_ui.forms import PageForm, read_page_form
+from services.consent_ui.form_errors import FormError, FormErrors
+from services.consent_ui.forms import WRONG_NAME, PageForm, is_key_name, read_page_form
 from services.consent_ui.handlers.keys import CHANGE_FORM, change_own_key, key_id_in, key_page
-from services.consent_ui.key_names import WRONG_NAME, is_key_name
+from services.consent_ui.moments import end_of_day
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import PageHandler, required_session
-from services.consent_ui.views.form_errors import FormError, FormErrors
-from services.consent_ui.views.moments import end_of_day
 from shared.contracts.access import ChangeOwnKey
 from shared.web.redirects import see_other
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.form_errors import NO_ERRORS, FormErrors
 from services.consent_ui.forms import read_page_form
+from services.consent_ui.moments import date_field
+from services.consent_ui.pages import OVERLAPS, Visitor
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ask, required_session
-from services.consent_ui.views.clients import OVERLAPS
-from services.consent_ui.views.form_errors import NO_ERRORS, FormErrors
-from services.consent_ui.views.key_file import NewKeyView
-from services.consent_ui.views.moments import date_field
-from services.consent_ui.visitor import Visitor
-from shared.api_key import USER_KEY, mint_key
+from shared.api_key import derive_replacements
 from shared.contracts.access import OwnKeyChanged, ReadAccess, RevokeOwnKey, RotateOwnKey
+from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import KeyChanged, KeyView
 from shared.contracts.sessions import PersonalCommand
 from shared.web.failures import Problem
@@ -44,7 +43,20 @@ class KeyPageView:
     """Of the app that holds it, as its developer chose it."""
     errors: FormErrors = NO_ERRORS
     earliest: str = ""
-    overlaps: tuple[tuple[int, str], ...] = OVERLAPS
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeyView:
+    """A key in clear, for this one answer."""
+
+    title: str
+    key: KeyView
+    app_name: str | None
+    """Of the app that it is for, as its developer chose it."""
+    content: str = field(repr=False)
+    filename: str | None = None
+    """``None`` where there is no file, only text to copy."""
+    old_key_note: str | None = None
 
 
 async def show_key(request: web.Request) -> web.Response:
@@ -85,20 +97,21 @@ async def revoke(request: web.Request) -> web.Response:
 
 
 async def rotate(request: web.Request) -> web.Response:
-    """``POST /keys/{keyID}/rotate``: the new key, minted here and shown in this one answer."""
+    """``POST /keys/{keyID}/rotate``: the new key; the same form sent again within minutes shows the same one."""
     resources = request.app[RESOURCES]
     form = await read_page_form(request, CHANGE_FORM, id_field="key_id")
-    overlaps = {str(seconds): (seconds, words) for seconds, words in OVERLAPS}
-    if form.one("overlap") not in overlaps:
-        raise Problem(400, "The form does not say when the old key ends.")
-    seconds, words = overlaps[form.one("overlap")]
-    minted = mint_key(resources.settings.key_prefix, USER_KEY, resources.settings.public_url)
+    overlap = form.overlap()
+    settings, key_id = resources.settings, key_id_in(form.one("key_id"))
+    first, *later = minted = derive_replacements(
+        settings.secret, settings.key_prefix, settings.public_url, key_id, f"page {overlap}"
+    )
     command = RotateOwnKey(
         session=required_session(request),
-        key_id=key_id_in(form.one("key_id")),
-        overlap_seconds=seconds,
-        new_key_id=minted.key_id,
-        new_digest=minted.digest,
+        key_id=key_id,
+        overlap_seconds=overlap,
+        new_key_id=first.key_id,
+        new_digest=first.digest,
+        later=tuple(MintedDigests(key_id=each.key_id, digest=each.digest) for each in later),
     )
     visitor, changed = await change_own_key(request, command)
     if changed.outcome == "conflict" or changed.key is None:
@@ -107,8 +120,8 @@ async def rotate(request: web.Request) -> web.Response:
         "Your new key",
         changed.key,
         changed.key.identifier if changed.key.client_id else None,
-        minted.token,
-        old_key_note=f"The old key ends {words}. Put the new one in its place.",
+        next(each.token for each in minted if each.key_id == changed.key.key_id),
+        old_key_note=f"The old key ends {OVERLAPS[overlap]}. Put the new one in its place.",
     )
     return resources.pages.respond("new_key.html", view, visitor=visitor)
 

@@ -7,18 +7,17 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.form_errors import FormError, FormErrors
 from services.consent_ui.forms import is_of_session, read_own_form, stale_form
+from services.consent_ui.handlers.consent_request import SWITCH_FORM
 from services.consent_ui.pages import LOGOUT_FORM
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, to_sign_in
-from services.consent_ui.views.consent import SWITCH_FORM
-from services.consent_ui.views.form_errors import FormError, FormErrors
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs
-from shared.web.cookies import clear_session_cookie
+from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
 from shared.web.redirects import see_other
-from shared.web.typed_username import forget_typed_username, read_typed_username
 
 _ERRORS: Final = {
     "invalid": FormError("username", "The username or the password is wrong."),

@@ -14,8 +14,8 @@ from services.key_issuer.resources import RESOURCES, Resources
 from services.key_issuer.verification import LiveKey
 from shared.authorization_header import basic_credentials, scheme_of
 from shared.web.body import read_form
+from shared.web.edge import peer_of
 from shared.web.failures import Problem
-from shared.web.peer import peer_of
 
 _KNOWN: Final = frozenset({"token", "token_type_hint", "client_id", "client_secret"})
 _INACTIVE: Final = b'{"active":false}'

@@ -169,7 +169,7 @@ async def test_pages_see_the_same_over_the_bus(registry: Registry) -> None:
         assert [key.client_id for key in access.keys] == [None, client.client_id]
         assert await bus.request(ReadAccess(session="0" * 64)) == Access()
         for whose, which, outcome in (
-            ("0" * 64, client.client_id, "signed_out"),
+            ("0" * 64, client.client_id, "not_found"),
             (session, "x", "not_found"),
             (session, client.client_id, "done"),
         ):

@@ -372,7 +372,7 @@ async def test_ac_55_a_client_made_again_under_its_id_inherits_nothing(registry:
         client.client_id,
         digest_of(client.secret or ""),
     )
-    registry.resources.clients.forget(client.client_id)
+    registry.resources.clients.invalidate(client.client_id)
     answer = await registry.site.exchange(client, code)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     assert await live_keys(registry, client) == 0

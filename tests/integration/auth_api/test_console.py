@@ -10,6 +10,7 @@ from shared.bus import Bus
 from shared.contracts.clients import (
     AuthenticateClient,
     ClientFields,
+    ClientList,
     CreateClient,
     DeleteClient,
     ListOwnClients,
@@ -103,10 +104,10 @@ async def test_faults_are_told_by_field(registry: Registry, pages: Bus) -> None:
 
 
 async def test_ac_52_other_people_and_the_signed_out_see_nothing(registry: Registry, pages: Bus) -> None:
-    """Another's client is `not_found` like an unknown one; an unknown session is `signed_out`."""
+    """Another's client is `not_found` like an unknown one; an unknown session has no user, and nothing is done."""
     owner, other = await registry.site.sign_up(), await registry.site.sign_up()
     client = await owner.create_client()
-    for session, outcome in ((session_of(other), "not_found"), (NOBODY, "signed_out")):
+    for session, user_id in ((session_of(other), other.user_id), (NOBODY, None)):
         commands = (
             ReadOwnClient(session=session, client_id=client.client_id),
             UpdateClient(session=session, client_id=client.client_id, fields=FIELDS),
@@ -114,10 +115,12 @@ async def test_ac_52_other_people_and_the_signed_out_see_nothing(registry: Regis
             DeleteClient(session=session, client_id=client.client_id),
         )
         for command in commands:
-            assert (await pages.request(command)).outcome == outcome
+            answer = await pages.request(command)
+            assert (answer.outcome, answer.client) == ("not_found", None)
+            assert (answer.user and answer.user.user_id) == user_id
     created = await pages.request(CreateClient(session=NOBODY, fields=FIELDS, secret_digest=digest_of("s")))
-    assert created.outcome == "signed_out"
-    assert (await pages.request(ListOwnClients(session=NOBODY))).signed_out
+    assert (created.user, created.client) == (None, None)
+    assert await pages.request(ListOwnClients(session=NOBODY)) == ClientList()
     assert [own["name"] for own in (await owner.http.get("/api/v1/clients")).json()] == ["Epic Games"]
 
 

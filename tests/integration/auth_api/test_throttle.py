@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -15,10 +14,8 @@ from services.auth_api.rate_limit import (
     SIGN_IN_ACCOUNT,
     SIGN_IN_PEER,
     Limit,
+    RateLimiter,
     Throttled,
-    check,
-    note_failure,
-    take,
 )
 from tests.harness.site import PASSWORD
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
@@ -43,10 +40,15 @@ class ChosenClock:
 LIMIT = Limit("test", burst=3, interval_ms=1000)
 
 
+def limiter_at(registry: Registry, clock: ChosenClock) -> RateLimiter:
+    """One that goes by the chosen clock."""
+    return RateLimiter(registry.resources.bus, clock, registry.resources.settings)
+
+
 async def wait_for(registry: Registry, key: str, clock: ChosenClock) -> int:
     """Seconds until one more failure is let through; 0 where it is now."""
     try:
-        await check(replace(registry.resources, clock=clock), LIMIT, key)
+        await limiter_at(registry, clock).check(LIMIT, key)
     except Throttled as throttled:
         return throttled.retry_after
     return 0
@@ -56,16 +58,16 @@ async def test_a_burst_then_one_each_interval(start_registry: RegistryStarter) -
     """Three failures at once, then one a second; what is refused does not count."""
     async with start_registry() as registry:
         clock = ChosenClock(registry.resources.clock.now())
-        resources = replace(registry.resources, clock=clock)
+        limiter = limiter_at(registry, clock)
         for _ in range(3):
             assert await wait_for(registry, "a", clock) == 0
-            await note_failure(resources, LIMIT, "a")
+            await limiter.note_failure(LIMIT, "a")
         for _ in range(5):
             assert await wait_for(registry, "a", clock) == 1
         assert await wait_for(registry, "b", clock) == 0
         clock.time += 1000
         assert await wait_for(registry, "a", clock) == 0
-        await note_failure(resources, LIMIT, "a")
+        await limiter.note_failure(LIMIT, "a")
         assert await wait_for(registry, "a", clock) == 1
         clock.time += 10_000
         assert await wait_for(registry, "a", clock) == 0
@@ -75,8 +77,8 @@ async def test_no_wait_is_longer_than_the_longest(start_registry: RegistryStarte
     """A thousand failures at once are forgiven as soon as a hundred: a brake, never a lock."""
     async with start_registry() as registry:
         clock = ChosenClock(registry.resources.clock.now())
-        resources = replace(registry.resources, clock=clock)
-        await asyncio.gather(*(note_failure(resources, LIMIT, "a") for _ in range(1000)))
+        limiter = limiter_at(registry, clock)
+        await asyncio.gather(*(limiter.note_failure(LIMIT, "a") for _ in range(1000)))
         assert await wait_for(registry, "a", clock) <= LONGEST_WAIT_MS / 1000 + 1
         clock.time += LONGEST_WAIT_MS + 1000
         assert await wait_for(registry, "a", clock) == 0
@@ -86,10 +88,8 @@ async def test_taking_is_atomic(start_registry: RegistryStarter) -> None:
     """Of many at once exactly the burst gets through."""
     async with start_registry() as registry:
         clock = ChosenClock(registry.resources.clock.now())
-        resources = replace(registry.resources, clock=clock)
-        results = await asyncio.gather(
-            *(take(resources, LIMIT, "a") for _ in range(20)), return_exceptions=True
-        )
+        limiter = limiter_at(registry, clock)
+        results = await asyncio.gather(*(limiter.take(LIMIT, "a") for _ in range(20)), return_exceptions=True)
         assert sum(result is None for result in results) == 3
         assert sum(isinstance(result, Throttled) for result in results) == 17
 

@@ -17,7 +17,7 @@ import pytest
 from deploy.embedded.account import programs_for
 from deploy.embedded.ports import free_port
 from shared.bus import Bus, Consumer, Delivery, EventConsumer, handler, names
-from shared.bus.backlog import HIGH_WATER
+from shared.bus.bus import HIGH_WATER
 from shared.bus.status import bus_status
 from shared.clock import Clock, SystemClock
 from shared.errors import BusUnavailable, StoreUnavailable

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.bus.replies import ReplyTail
+from shared.bus.requests import ReplyTail
 from shared.errors import StoreUnavailable
 from shared.redis.connection import connect
 from shared.redis.topology import OneServer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,7 +15,8 @@ from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_
 from shared.clock import SystemClock
 from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.redis.server_time import RedisTime
+from shared.redis.checks import parse_info
+from shared.redis.client import RedisTime
 from shared.telemetry.correlation import correlation
 from tests.integration.bus.conftest import (
     GROUP,
@@ -36,6 +38,23 @@ async def test_a_request_is_answered_and_leaves_nothing_behind(valkey: Valkey) -
         replies = await asyncio.gather(*(ours.request(Echo(text=str(number))) for number in range(100)))
         assert [reply.text for reply in replies] == [str(number) for number in range(100)]
         await until(lambda: is_quiet(ours))
+
+
+async def test_a_lone_request_costs_six_commands(valkey: Valkey) -> None:
+    """Command and reply are appended and read, the entry is deleted and acknowledged; no transaction, no other read."""
+    async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs, consuming(echoing(theirs)):
+        await ours.request(Echo(text="warm"))
+        await until(lambda: is_quiet(ours))
+        before = await _calls(ours)
+        for number in range(50):
+            await ours.request(Echo(text=str(number)))
+        await until(lambda: is_quiet(ours))
+        spent = await _calls(ours) - before
+    assert (spent["xadd"], spent["xdel"], spent["xack"]) == (100, 50, 50)
+    assert (
+        spent["xreadgroup"] + spent["xread"] <= 110
+    )  # each reader also has a read that waits, now and then a new one
+    assert spent["multi"] == spent["exec"] == 0
 
 
 async def test_a_command_sent_before_the_first_worker_ever_started_is_handled(valkey: Valkey) -> None:
@@ -300,7 +319,7 @@ async def test_a_slow_answer_moves_no_clock(valkey: Valkey, monkeypatch: pytest.
     async with open_bus(valkey):
         redis, time_of_redis = CoalescingRedis(valkey.url), RedisTime(SystemClock())
     ticks = [0.0, 0.01]
-    monkeypatch.setattr("shared.redis.server_time.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
+    monkeypatch.setattr("shared.redis.client.monotonic", lambda: ticks.pop(0) if ticks else 0.0)
     await time_of_redis.measure(redis)
     told = time_of_redis.now()
     ticks += [0.0, 5.0]
@@ -392,6 +411,17 @@ async def test_what_was_put_aside_keeps_its_id_and_counts_its_tries(
             assert (await ours.request(Echo(text=text), timeout=20)).text == text
         assert [delivery.attempt for delivery in seen] == [1, 2, 3]
         assert len({(delivery.message_id, delivery.expires_on) for delivery in seen}) == 1
+
+
+async def _calls(bus: Bus) -> Counter[str]:
+    """How often the server has carried out each command."""
+    facts = parse_info(await bus.redis.execute("INFO", "commandstats"))
+    return Counter(
+        {
+            name.removeprefix("cmdstat_"): int(line.partition(",")[0].removeprefix("calls="))
+            for name, line in facts.items()
+        }
+    )
 
 
 async def _has_backlog(bus: Bus, entries: int = 1) -> bool:

@@ -244,3 +244,39 @@ async def test_forms_of_the_console_need_our_own_page(author: Person, client: Cl
         foreign = await author.http.post(target, data=fields, headers={"Origin": "https://evil.example"})
         assert foreign.status_code == 403
     assert len((await author.http.get("/api/v1/clients")).json()) == 1
+
+
+async def test_a_page_of_the_console_asks_once(site: Site, author: Person) -> None:
+    """Whose session it is comes with the answer; nothing is asked beforehand."""
+    client = await author.create_client()
+
+    async def asked() -> int:
+        found = re.findall(
+            r'bus_requests_total\{[^}]*type="session\.read"\} (\d+)', (await site.http.get("/metrics")).text
+        )
+        return sum(map(int, found))
+
+    before = await asked()
+    for path in (
+        "",
+        f"/clients/{client.client_id}",
+        f"/clients/{client.client_id}/edit",
+        f"/clients/{client.client_id}/delete",
+    ):
+        await open_page(author, f"/developer{path}")
+    assert await asked() == before
+    await open_page(author, NEW)
+    assert await asked() == before + 1, "this one needs to know nothing but who it is"
+
+
+async def test_a_form_of_a_session_that_is_over_changes_nothing(site: Site, author: Person) -> None:
+    """It leads to the sign-in page, and back to the console after that."""
+    client = await author.create_client()
+    page = await open_page(author, f"/developer/clients/{client.client_id}/delete")
+    cookie = author.http.cookies["latchkey_session"]
+    assert (await author.http.delete("/api/v1/session")).status_code == 204
+    author.http.cookies.set("latchkey_session", cookie)
+    answer = await press(author, page, "Delete for good")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login?continue=")
+    assert (await site.http.get(f"/api/v1/clients/{client.client_id}")).status_code == 200

@@ -8,6 +8,7 @@ import io
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.harness.site import Client, Person, Site
@@ -199,9 +200,7 @@ async def test_a_key_is_replaced(site: Site, person: Person, key: dict[str, Any]
     """The new key is shown once, in the answer; the old one ends when the person chose."""
     done = await press(person, await open_key(person, key), "Replace the key", {"overlap": "3600"})
     assert (done.status_code, title_of(done)) == (200, "Your new key · Latchkey")
-    found = re.search(r"<textarea[^>]*>\n([^<]*)</textarea>", done.text)
-    assert found is not None
-    fresh = html.unescape(found[1])
+    fresh = shown_key(done)
     assert (await site.verify(fresh, *PERMISSIONS)).status_code == 200
     assert (await site.verify(key["access_token"])).status_code == 200
     again = await press(
@@ -212,6 +211,47 @@ async def test_a_key_is_replaced(site: Site, person: Person, key: dict[str, Any]
     assert (await press(person, await open_key(person, key), "Pause", {})).status_code == 303
     wrong = await press(person, await open_key(person, key), "Replace the key", {"overlap": "1e9"})
     assert wrong.status_code == 400
+
+
+def shown_key(answer: httpx.Response) -> str:
+    """The key in a page that shows a new one."""
+    found = re.search(r"<textarea[^>]*>\n([^<]*)</textarea>", answer.text)
+    assert found is not None, title_of(answer)
+    return html.unescape(found[1])
+
+
+@pytest.mark.parametrize("overlap", ["0", "3600"])
+async def test_a_replacement_whose_answer_was_lost_is_shown_again(
+    site: Site, person: Person, key: dict[str, Any], overlap: str
+) -> None:
+    """The same form sent once more: the same new key, and it works; no other one was made."""
+    page = await open_key(person, key)
+    lost = await press(person, page, "Replace the key", {"overlap": overlap})
+
+    again = await press(person, page, "Replace the key", {"overlap": overlap})
+
+    assert (again.status_code, title_of(again)) == (200, "Your new key · Latchkey")
+    assert shown_key(again) == shown_key(lost)
+    assert (await site.verify(shown_key(again), *PERMISSIONS)).status_code == 200
+    assert (await site.verify(key["access_token"])).status_code == (401 if overlap == "0" else 200)
+    listed = (await person.http.get("/api/v1/keys")).json()
+    live = {each["keyID"] for each in listed if each["status"] == "active"}
+    assert live == {shown_key(again)[11:27]} | (set() if overlap == "0" else {key["keyID"]})
+
+
+async def test_a_key_may_be_replaced_again_once_its_replacement_has_ended(
+    site: Site, person: Person, key: dict[str, Any]
+) -> None:
+    """The first new key was revoked within the overlap: the form makes another, which works."""
+    page = await open_key(person, key)
+    first = shown_key(await press(person, page, "Replace the key", {"overlap": "3600"}))
+    await person.http.delete(f"/api/v1/keys/{first[11:27]}")
+
+    second = shown_key(await press(person, page, "Replace the key", {"overlap": "3600"}))
+
+    assert second != first
+    assert (await site.verify(second)).status_code == 200
+    assert (await site.verify(first)).status_code == 401
 
 
 async def test_other_peoples_keys_do_not_exist(

@@ -1,21 +1,17 @@
-"""What one exchange costs: commands to Redis and transactions of PostgreSQL as the servers count them, and our files."""
+"""What one exchange costs: commands to Redis and transactions of PostgreSQL as the servers count them."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import asyncpg
+import pytest
 
-from tests.harness.processes import REPOSITORY
 from tests.integration.oauth.conftest import Provider
 
 EXCHANGES: Final = 100
 MOST_COMMANDS: Final = 12
-MOST_FILES: Final = 30
 IDLE_SECONDS: Final = 1.0
 
 
@@ -27,19 +23,18 @@ async def commands(provider: Provider) -> dict[str, int]:
 
 
 async def transactions(connection: asyncpg.Connection[Any]) -> int:
-    """Committed transactions of this database, this one's look among them."""
-    await connection.execute("SELECT pg_stat_clear_snapshot()")
-    count: int = await connection.fetchval(
-        "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
-    )
-    return count
+    """How many transactions of this server have written anything, this look among them."""
+    number: int = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    return number
 
 
+@pytest.mark.alone
 async def test_a_lone_exchange_costs_twelve_commands_and_one_transaction(provider: Provider) -> None:
     """One after the other, less what the services do in the same time when nobody asks for anything."""
-    person = await provider.site.sign_up()
-    client = await person.create_client()
-    codes = [await person.create_code(client) for _ in range(EXCHANGES + 5)]
+    people = [await provider.site.sign_up() for _ in range(EXCHANGES // 5)]
+    client = await people[0].create_client()
+    # Few for each, so that no older key has to make room.
+    codes = [await person.create_code(client) for person in people for _ in range(6)][: EXCHANGES + 5]
     for code in codes[EXCHANGES:]:
         assert (await provider.site.exchange(client, code)).status_code == 200
     connection = await asyncpg.connect(provider.stores.database_url)
@@ -50,10 +45,7 @@ async def test_a_lone_exchange_costs_twelve_commands_and_one_transaction(provide
         for code in codes[:EXCHANGES]:
             assert (await provider.site.exchange(client, code)).status_code == 200
         seconds, after = loop.time() - began, await commands(provider)
-        await asyncio.sleep(
-            IDLE_SECONDS
-        )  # PostgreSQL counts what its sessions tell it, at most a second later
-        written = await transactions(connection) - written
+        written = await transactions(connection) - written - 1
         idle_began, idle = loop.time(), await commands(provider)
         await asyncio.sleep(IDLE_SECONDS)
         idle_seconds, idle_after = loop.time() - idle_began, await commands(provider)
@@ -66,32 +58,5 @@ async def test_a_lone_exchange_costs_twelve_commands_and_one_transaction(provide
     }
     each = {name: round(count / EXCHANGES, 2) for name, count in spent.items() if count >= EXCHANGES / 20}
     assert sum(spent.values()) / EXCHANGES <= MOST_COMMANDS, str(each)
-    # The relays and other housekeeping commit a few times a second too.
-    assert EXCHANGES <= written <= EXCHANGES * 1.5, written
-
-
-async def test_a_warm_redeem_passes_through_few_files(provider: Provider) -> None:
-    """From the request to the answer, auth_api and key_issuer together: what a newcomer has to read."""
-    person = await provider.site.sign_up()
-    client = await person.create_client()
-    codes = [await person.create_code(client) for _ in range(6)]
-    for code in codes[1:]:
-        assert (await provider.site.exchange(client, code)).status_code == 200
-    seen: set[str] = set()
-
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call":
-            seen.add(frame.f_code.co_filename)
-
-    sys.setprofile(note)
-    try:
-        answer = await provider.site.exchange(client, codes[0])
-    finally:
-        sys.setprofile(None)
-    assert answer.status_code == 200
-    ours = sorted(
-        str(Path(name).relative_to(REPOSITORY))
-        for name in seen
-        if name.startswith((f"{REPOSITORY}/services", f"{REPOSITORY}/shared"))
-    )
-    assert len(ours) <= MOST_FILES, "\n".join(ours)
+    # Last uses are written too, once for each key.
+    assert EXCHANGES <= written <= EXCHANGES * 1.2, written

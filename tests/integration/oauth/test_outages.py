@@ -221,7 +221,7 @@ async def test_postgres_away_is_503(servers: Servers) -> None:
         async with serving_provider(stores, variables) as provider:
             person, client, code = await consented(provider)
             line.cut()
-            provider.resources.clients.forget(client.client_id)
+            provider.resources.clients.invalidate(client.client_id)
             await unavailable(provider, client, code)
             line.mend()
             answer = await eventually_exchanged(provider, client, code)

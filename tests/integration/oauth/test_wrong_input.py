@@ -166,7 +166,7 @@ async def test_ac_50_no_secret_is_kept_or_logged(
     await provider.site.http.post(TOKEN, data=form, auth=(client.client_id, "wrong-secret-of-the-test"))
     await provider.site.http.post(TOKEN + f"?code={code}", data=form, auth=client.basic)
     await provider.site.http.post("/api/v1/oauth/revoke", data={"token": token}, auth=client.basic)
-    await provider.resources.attempts.flush()
+    await provider.resources.activity_log.flush()
     secrets = {
         "code": code,
         "second code": second,

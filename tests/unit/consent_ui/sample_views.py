@@ -7,53 +7,36 @@ from typing import Any, Final
 
 import orjson
 
-from services.consent_ui.handlers.consent_request import DeviceView
-from services.consent_ui.handlers.keys import KeyPageView
+from services.consent_ui.error_pages import MessageView
+from services.consent_ui.form_errors import FormError, FormErrors
+from services.consent_ui.handlers.consent_request import ConsentView, DeviceView
+from services.consent_ui.handlers.developer import ClientFormView, ClientPageView, ClientSecretView
+from services.consent_ui.handlers.keys import KeyPageView, NewKeyView
+from services.consent_ui.handlers.public import ApiView
 from services.consent_ui.handlers.sign_in import SignInView
-from services.consent_ui.redirect_target import RedirectTarget
-from services.consent_ui.views.api import AnswerView, ApiView, FieldView, OperationView, SectionView
-from services.consent_ui.views.attempts import AttemptLine, OldSecret
-from services.consent_ui.views.clients import (
-    ClientDeleteView,
-    ClientFormView,
-    ClientLine,
-    ClientListView,
-    ClientPageView,
-    ClientSecretView,
-)
-from services.consent_ui.views.consent import ConsentView
-from services.consent_ui.views.form_errors import FormError, FormErrors
-from services.consent_ui.views.key_file import NewKeyView
-from services.consent_ui.views.messages import MessageView
-from services.consent_ui.views.moments import day_of
-from services.consent_ui.views.permissions import PermissionGroup, PermissionLine
-from services.consent_ui.views.snippets import Snippet
 from shared.contracts.access import Access, ConnectedApp
 from shared.contracts.authorization import ConsentRequest
-from shared.contracts.clients import ClientFields, ClientView
+from shared.contracts.clients import OVERLAP_USED, Attempt, ClientFields, ClientList, ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
+from shared.permissions import Permission
 
 EVIL: Final = "</title></textarea>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
 NAME: Final = f"{EVIL}\u202eexe\u200b"
 """What a stranger may have named: it is shown without what turns or hides."""
-_DAY: Final = day_of(1_795_456_269_000)
 _ERRORS: Final = FormErrors((FormError("name", EVIL), FormError("", EVIL)))
 _LINES: Final = (
-    PermissionLine("submit_score", EVIL, EVIL, "change", is_new=True),
-    PermissionLine("delete_score", EVIL, EVIL, "delete"),
-)
-_GROUPS: Final = (
-    PermissionGroup("change", "Add and change", _LINES[:1]),
-    PermissionGroup("delete", "Delete for good", _LINES[1:]),
+    Permission("submit_score", EVIL, EVIL, "change"),
+    Permission("delete_score", EVIL, EVIL, "delete"),
 )
 _CLIENT: Final = ClientView(
     client_id=EVIL,
-    name=EVIL,
+    name=NAME,
     author=1,
     author_name=EVIL,
     redirect_uris=(EVIL,),
-    requested_permissions=("submit_score",),
+    requested_permissions=("submit_score", EVIL),
+    old_secret_until=2**42,
     api_key_format=EVIL,
     api_key_filename=EVIL,
     webhook_uri=EVIL,
@@ -65,17 +48,15 @@ _CLIENT: Final = ClientView(
 _CONSENT: Final = ConsentView(
     consent=ConsentRequest(
         request_id=EVIL,
-        client=_CLIENT.model_copy(update={"name": NAME, "author_name": NAME, "description": NAME}),
-        permissions=("submit_score", "delete_score"),
+        client=_CLIENT.model_copy(update={"author_name": NAME, "description": NAME}),
+        permissions=("submit_score", "delete_score", EVIL),
         user=SessionUser(user_id=1, username=EVIL),
         redirect_uri=EVIL,
         first_time=False,
         new_permissions=("submit_score",),
+        people=2,
         expires_on=1_795_456_269_000,
     ),
-    groups=_GROUPS,
-    people=EVIL,
-    target=RedirectTarget("site", EVIL),
     action=EVIL,
     return_to=EVIL,
     switch_target=EVIL,
@@ -112,29 +93,43 @@ _ENDED: Final = _key(client_id=None, last_used_on=None, expires_on=None, status=
 _FIELDS: Final = ClientFields(
     name=EVIL, redirect_uris=(EVIL,), api_key_format=EVIL, homepage=EVIL, description=EVIL
 )
-_ATTEMPT: Final = AttemptLine(_DAY, EVIL, ok=False, error=EVIL, cause=EVIL, advice=EVIL, request_id=EVIL)
-_SNIPPETS: Final = (Snippet("curl", EVIL, EVIL), Snippet("go", EVIL, EVIL))
-_FIELD: Final = FieldView(EVIL, EVIL, required=True, meaning=EVIL)
-_OPERATION: Final = OperationView(
-    EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, (_FIELD,), (_FIELD,), (AnswerView("200", EVIL, (_FIELD,)), AnswerView("400", EVIL, ()))
-)  # fmt: skip
+_ATTEMPT: Final = Attempt(on=1, step=EVIL, result="refused", error=EVIL, cause=EVIL, request_id=EVIL)
+_SCHEMA: Final = {
+    "properties": {EVIL: {"type": EVIL, "description": EVIL}, "b": {"enum": [EVIL]}},
+    "required": [EVIL],
+}
+_BODY: Final = {"content": {EVIL: {"schema": {"$ref": f"#/components/schemas/{EVIL.rpartition('/')[2]}"}}}}
+_OPERATION: Final = {
+    "operationId": EVIL,
+    "tags": ["section"],
+    "summary": EVIL,
+    "security": [{"key": []}],
+    "parameters": [{"name": EVIL, "in": EVIL, "required": True, "description": EVIL}],
+    "requestBody": _BODY,
+    "responses": {"200": {"description": EVIL, **_BODY}, "400": {"description": EVIL}},
+}
+_API: Final = {
+    "info": {"version": EVIL},
+    "paths": {EVIL: {EVIL: _OPERATION}},
+    "components": {"schemas": {EVIL.rpartition("/")[2]: _SCHEMA}},
+}
 
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
-    "api.html": (ApiView(EVIL, (SectionView(EVIL, "section", (_OPERATION,)),)),),
+    "api.html": (ApiView(_API),),
     "client.html": (
-        ClientPageView(_CLIENT, EVIL, _DAY, _LINES, EVIL, EVIL, _SNIPPETS, EVIL, (_ATTEMPT,), old_secret=OldSecret(_DAY, _DAY)),
-        ClientPageView(_CLIENT.model_copy(update={"public": True}), EVIL, _DAY, (), None, EVIL, (), EVIL, None),
-        ClientPageView(_CLIENT, EVIL, _DAY, (), None, EVIL, (), EVIL, (), refusals_only=True, old_secret=OldSecret(_DAY, None)),
+        ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
+        ClientPageView(_CLIENT.model_copy(update={"public": True}), None),
+        ClientPageView(_CLIENT, (), refusals_only=True),
     ),
-    "client_delete.html": (ClientDeleteView(EVIL, EVIL, EVIL),),
-    "client_edit.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS, EVIL),),
-    "client_new.html": (ClientFormView(_FIELDS, _LINES, EVIL, _ERRORS), ClientFormView(ClientFields(), _LINES, EVIL)),
+    "client_delete.html": (_CLIENT,),
+    "client_edit.html": (ClientFormView(_FIELDS, _LINES, _ERRORS, EVIL),),
+    "client_new.html": (ClientFormView(_FIELDS, _LINES, _ERRORS), ClientFormView(ClientFields(), _LINES)),
     "client_secret.html": (
-        ClientSecretView(_CLIENT, EVIL, EVIL, is_new=True, overlap=EVIL, consent_link=EVIL, file_link=EVIL, snippets=_SNIPPETS),
-        ClientSecretView(_CLIENT, EVIL, None, is_new=False, overlap=EVIL, consent_link=None, file_link=EVIL, snippets=_SNIPPETS),
+        ClientSecretView(_CLIENT, EVIL),
+        ClientSecretView(_CLIENT.model_copy(update={"redirect_uris": ()}), None, overlap=3600),
     ),
     "consent.html": (_CONSENT, _FROM_DEVICE),
-    "developer.html": (ClientListView((ClientLine(EVIL, EVIL, "E", _DAY, _LINES),)), ClientListView(())),
+    "developer.html": (ClientList(clients=(_CLIENT,)), ClientList()),
     "device.html": (DeviceView(_ERRORS, EVIL),),
     "disconnect.html": (_APP,),
     "file_flow.html": (_CONSENT,),

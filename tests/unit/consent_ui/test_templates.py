@@ -12,8 +12,7 @@ import services.consent_ui.pages
 from services.consent_ui.assets import load_assets
 from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.filters import make_filters
-from services.consent_ui.pages import Pages
-from services.consent_ui.visitor import Visitor
+from services.consent_ui.pages import Pages, Visitor
 from shared.clock import SystemClock
 from shared.contracts.sessions import SessionUser
 from shared.permissions import load_permissions
@@ -21,7 +20,7 @@ from shared.settings import Settings
 from tests.unit.consent_ui.sample_views import EVIL, VIEWS
 
 TEMPLATES = Path(services.consent_ui.pages.__file__).with_name("templates")
-PARTIAL = {"base.html", "parts.html", "client_form.html", "client_links.html"}
+PARTIAL = {"base.html", "parts.html", "client_form.html", "client_links.html", "snippets.html"}
 # No img, iframe, object, svg, style or base is ever needed.
 FOREIGN_TAGS = frozenset(
     {"img", "svg", "iframe", "object", "embed", "style", "base", "template", "video", "math"}
@@ -62,6 +61,11 @@ def pages_of(settings: Settings) -> Pages:
     return Pages(settings, load_assets(), CsrfTokens(settings.secrets), filters)
 
 
+def rendered(pages: Pages, template: str, view: Any, **shown: Any) -> str:
+    """The HTML of a page."""
+    return pages.respond(template, view, **shown).text or ""
+
+
 @pytest.fixture(scope="module")
 def pages() -> Pages:
     """On a site whose name is hostile too."""
@@ -78,7 +82,7 @@ def test_every_template_is_looked_at() -> None:
 def test_strangers_texts_stay_text(pages: Pages, template: str, view: Any, *, signed_in: bool) -> None:
     """No tag, attribute or address comes out of a name; no inline script or style; every tag is closed (AC-42)."""
     visitor = Visitor("digest", SessionUser(user_id=1, username=EVIL)) if signed_in else None
-    html = pages.render(template, view, visitor=visitor, notice=EVIL)
+    html = rendered(pages, template, view, visitor=visitor, notice=EVIL)
     page = _Tags()
     page.feed(html)
     page.close()
@@ -102,7 +106,7 @@ def test_strangers_texts_stay_text(pages: Pages, template: str, view: Any, *, si
 def test_controls_have_names(pages: Pages, template: str, view: Any) -> None:
     """Every field has a label, ids are unique, and what is referred to is there."""
     page = _Tags()
-    page.feed(pages.render(template, view))
+    page.feed(rendered(pages, template, view))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     labels = {attributes.get("for") for tag, attributes in page.tags if tag == "label"}
@@ -115,11 +119,20 @@ def test_controls_have_names(pages: Pages, template: str, view: Any) -> None:
                 assert reference in ids, f"{template}: {reference}"
 
 
+def test_what_is_asked_for_beyond_the_last_time_is_marked(pages: Pages) -> None:
+    """The one permission that the person has not allowed before, and not the others."""
+    page = rendered(pages, "consent.html", VIEWS["consent.html"][0])
+    listed = page.partition('<ul class="powers change">')[2].partition("<h2>What it can never do")[0]
+    assert listed.count('<span class="tag warn">new</span>') == 1
+    first = listed.partition("<li>")[2].partition("</li>")[0]
+    assert '<span class="tag warn">new</span>' in first
+
+
 def test_closed_sign_up_offers_no_form() -> None:
     """The page says so instead, and no page links to it."""
     settings = Settings(public_url="https://keys.example", secrets=(b"s" * 32,), sign_up="closed")
     pages = pages_of(settings)
-    page = pages.render("sign_up.html", VIEWS["sign_up.html"][0])
+    page = rendered(pages, "sign_up.html", VIEWS["sign_up.html"][0])
     assert "does not take new accounts" in page
     assert "/api/v1/users" not in page
-    assert "/sign-up" not in pages.render("welcome.html", None)
+    assert "/sign-up" not in rendered(pages, "welcome.html", None)

@@ -6,11 +6,10 @@ import base64
 
 import pytest
 
-from services.consent_ui.homepage import homepage_of
-from services.consent_ui.views.form_errors import client_form_errors
-from services.consent_ui.views.key_file import download_address, rows_of
-from services.consent_ui.views.moments import ago, date_field, day_of, end_of_day, minute_of, time_of
-from services.consent_ui.views.permissions import permission_groups
+from services.consent_ui.display_names import homepage_of
+from services.consent_ui.filters import download_address, permission_groups, rows_of
+from services.consent_ui.form_errors import client_form_errors
+from services.consent_ui.moments import ago, date_field, day_of, end_of_day, minute_of, time_of
 from shared.contracts.clients import FieldError
 from shared.permissions import load_permissions
 
@@ -53,14 +52,11 @@ def test_a_last_day_ends_with_that_day() -> None:
 
 def test_permissions_are_grouped_with_deletion_last() -> None:
     """Whatever order a client asked in; a name that the catalogue lost is still told."""
-    groups = permission_groups(
-        load_permissions(), ("delete_score", "submit_score", "gone_thing"), new={"submit_score"}
-    )
+    groups = permission_groups(load_permissions(), ("delete_score", "submit_score", "gone_thing"))
     assert [(group.access, [line.name for line in group.lines]) for group in groups] == [
         ("change", ["submit_score", "gone_thing"]),
         ("delete", ["delete_score"]),
     ]
-    assert [line.is_new for group in groups for line in group.lines] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ import tomllib
 import pytest
 import yaml
 
-from shared import key_file_formats
 from shared.key_file import (
-    PARSED,
     filename_problem,
     render_key_file,
     safe_ascii,
@@ -147,8 +145,3 @@ def test_ac_43_file_names_that_are_refused(name: str) -> None:
 def test_ac_43_a_name_that_is_made_for_a_client_is_plain_ascii(name: str) -> None:
     """Whatever the client is called."""
     assert re.fullmatch(r"[A-Za-z0-9._-]+", safe_ascii(name))
-
-
-def test_every_parsed_ending_has_its_parser() -> None:
-    """The names that promise a format, and the formats, are told apart only to load no parser for nothing."""
-    assert frozenset(key_file_formats.PARSERS) == PARSED

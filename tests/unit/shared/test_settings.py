@@ -73,6 +73,7 @@ def test_the_origin_is_written_as_browsers_write_it(url: str, origin: str, *, se
     """Default ports are left out, the trailing slash is gone."""
     settings = load_settings({"LATCHKEY_PUBLIC_URL": url})
     assert (settings.origin, settings.secure) == (origin, secure)
+    assert settings.origin is settings.origin, "computed once"
 
 
 @pytest.mark.parametrize(

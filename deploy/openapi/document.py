@@ -75,6 +75,13 @@ SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {
 }
 
 
+def form(required: str, optional: str) -> Schema:
+    """A form whose fields are texts: the names of those that must be there, and of those that may."""
+    names = [*required.split(), *optional.split()]
+    fields = {name: {"type": "string"} for name in names}
+    return {"type": "object", "properties": fields, "required": required.split()}
+
+
 def document(sections: Mapping[str, Section], *, title: str, version: str, description: str) -> Schema:
     """The OpenAPI 3.1 document of the operations under the headings of their sections, in their order."""
     shapes = [shape for section in sections.values() for each in section.values() for shape in _shapes(each)]

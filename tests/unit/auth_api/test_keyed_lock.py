@@ -6,17 +6,17 @@ import asyncio
 
 import pytest
 
-from services.auth_api.accounts.keyed_lock import MOST_WAITING, Turns
+from services.auth_api.accounts.keyed_lock import MOST_WAITING, KeyedLock
 from shared.errors import StoreUnavailable
 
 
 async def test_turns_of_one_key_follow_each_other() -> None:
     """Two never overlap; another key does not wait."""
-    turns, inside, most = Turns(), 0, 0
+    lock, inside, most = KeyedLock(), 0, 0
 
     async def work(key: str) -> None:
         nonlocal inside, most
-        async with turns.taken(key):
+        async with lock.acquire(key):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -26,15 +26,15 @@ async def test_turns_of_one_key_follow_each_other() -> None:
     assert most == 1
     await asyncio.gather(work("a"), work("b"))
     assert most == 2
-    assert turns._queues == {}
+    assert lock._queues == {}
 
 
 async def test_ac_39_too_many_in_line_are_sent_away() -> None:
     """The queue of a key is bounded, and who gives up leaves it."""
-    turns, gate = Turns(), asyncio.Event()
+    lock, gate = KeyedLock(), asyncio.Event()
 
     async def work() -> None:
-        async with turns.taken("a"):
+        async with lock.acquire("a"):
             await gate.wait()
 
     line = [asyncio.create_task(work()) for _ in range(MOST_WAITING)]
@@ -46,4 +46,4 @@ async def test_ac_39_too_many_in_line_are_sent_away() -> None:
     another = asyncio.create_task(work())
     gate.set()
     await asyncio.gather(*line[:-1], another)
-    assert turns._queues == {}
+    assert lock._queues == {}

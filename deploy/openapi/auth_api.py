@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
+from pydantic import BaseModel, Field
+
+from deploy.openapi.document import (
+    FORM,
+    JSON,
+    SESSION,
+    Answer,
+    Operation,
+    Parameter,
+    Section,
+    Shape,
+    form,
+    oauth_errors,
+    problems,
+)
 from services.auth_api.authorize.create_code import CreatedCode
 from services.auth_api.handlers import documents
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
@@ -13,18 +28,6 @@ from services.auth_api.handlers.keys import KeyChanges, NewKeyFile, NewPersonalK
 from services.auth_api.oauth.client_registration import ClientMetadata
 from shared.contracts.access import ConnectedApp
 from shared.contracts.clients import Attempt
-from shared.openapi import (
-    FORM,
-    JSON,
-    SESSION,
-    Answer,
-    Operation,
-    Parameter,
-    Section,
-    Shape,
-    oauth_errors,
-    problems,
-)
 
 _READ: Final = problems(400, 401, 404, 405, 429, 503)
 _CHANGE: Final = problems(400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503)
@@ -33,6 +36,48 @@ _OPEN: Final = oauth_errors(400, 405)
 _CLIENT_OR_BODY: Final = ("client", "")
 _OBJECT: Final = {"type": "object"}
 _RETRY: Final = Parameter("Idempotency-Key", "header", "Makes a retry of the same request within 60 s safe.")
+
+
+class TokenDocument(BaseModel):
+    """The key (RFC 6749 §5.1); a JSON request is answered with ``success``, ``description`` and ``body`` besides."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    scope: str
+    user_id: int = Field(alias="userID")
+    identifier: str
+    permissions: dict[str, bool]
+    from_api_client: str = Field(alias="fromAPIClient")
+    key_id: str = Field(alias="keyID")
+    expires_in: int | None = None
+
+
+class PushedRequestDocument(BaseModel):
+    """RFC 9126 §2.2."""
+
+    request_uri: str
+    expires_in: int
+
+
+class DeviceDocument(BaseModel):
+    """RFC 8628 §3.2."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: int
+    interval: int
+
+
+_CREDENTIALS: Final = "client_id client_secret"
+_CODE: Final = "code redirect_uri code_verifier device_code"
+_ASKED: Final = "redirect_uri scope state context code_challenge code_challenge_method"
+# RFC 6749 §4.1.3 and RFC 8628 §3.4; RFC 7009 §2.1; RFC 9126 §2.1; RFC 8628 §3.1.
+_TOKEN_FORM: Final = form("grant_type", f"{_CODE} {_CREDENTIALS}")
+_REVOCATION_FORM: Final = form("token", f"token_type_hint {_CREDENTIALS}")
+_PUSHED_REQUEST_FORM: Final = form("response_type", f"{_CREDENTIALS} {_ASKED}")
+_DEVICE_FORM: Final = form("", f"{_CREDENTIALS} scope")
 
 Done = dict[int, Answer]
 """The status of success and what it answers."""
@@ -114,25 +159,25 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "POST /api/v1/oauth/token": Operation(
             "Swap a code for a key",
-            _ok("The key, shown this once.", documents.TokenDocument) | _OAUTH,
-            {FORM: documents.TokenForm, JSON: documents.TokenForm},
+            _ok("The key, shown this once.", TokenDocument) | _OAUTH,
+            {FORM: _TOKEN_FORM, JSON: _TOKEN_FORM},
             parameters=(_RETRY,),
             security=_CLIENT_OR_BODY,
         ),
         "POST /api/v1/oauth/revoke": _form(
             "Give a key back",
             _ok("It is dead, or was no key of this client's.", _OBJECT),
-            documents.RevocationForm,
+            _REVOCATION_FORM,
         ),
         "POST /api/v1/oauth/par": _form(
             "Push an authorization request",
-            _made("What to send the person with.", documents.PushedRequestDocument),
-            documents.PushedRequestForm,
+            _made("What to send the person with.", PushedRequestDocument),
+            _PUSHED_REQUEST_FORM,
         ),
         "POST /api/v1/oauth/device_authorization": _form(
             "Begin on a device without a browser",
-            _ok("What to show the person.", documents.DeviceDocument),
-            documents.DeviceForm,
+            _ok("What to show the person.", DeviceDocument),
+            _DEVICE_FORM,
         ),
         "POST /api/v1/oauth/register": Operation(
             "Let a program register itself (off unless the operator turns it on)",

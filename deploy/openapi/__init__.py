@@ -10,12 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from services.auth_api.handlers import operations as auth_api
-from services.key_issuer.handlers import operations as key_issuer
-from shared.openapi import document
+from deploy.openapi import auth_api, key_issuer
+from deploy.openapi.document import document
 from shared.version import VERSION
 
-TARGET: Final = Path(__file__).resolve().parent.parent / "shared" / "openapi.json"
+TARGET: Final = Path(__file__).resolve().parents[2] / "shared" / "openapi.json"
 
 
 def describe() -> dict[str, Any]:
@@ -31,7 +30,3 @@ def describe() -> dict[str, Any]:
 def rendered() -> str:
     """The document as it is committed."""
     return json.dumps(describe(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    TARGET.write_text(rendered(), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.auth_api.clients.cache import FRESH_SECONDS, ClientDirectory, find_client
+from services.auth_api.clients.cache import FRESH_SECONDS, ClientCache
 from shared.clock import SystemClock
 from tests.integration.auth_api.conftest import Registry
 
@@ -26,18 +26,18 @@ async def test_what_is_known_is_under_a_second_old(registry: Registry) -> None:
     person = await registry.site.sign_up()
     client = await person.create_client()
     clock = SteppedClock()
-    directory = ClientDirectory(registry.resources.database, clock)
-    assert await directory.find("lkc_later0000000000") is None
-    before = await directory.find(client.client_id)
+    cache = ClientCache(registry.resources.database, clock)
+    assert await cache.find("lkc_later0000000000") is None
+    before = await cache.find(client.client_id)
     assert before is not None
     await registry.sql("UPDATE auth.clients SET name = 'Changed' WHERE client_id = $1", client.client_id)
-    directory.forget(client.client_id)
-    after = await directory.find(client.client_id)
+    cache.invalidate(client.client_id)
+    after = await cache.find(client.client_id)
     assert after is not None
     assert (before.name, after.name) == ("Epic Games", "Changed")
     await registry.sql("DELETE FROM auth.clients WHERE client_id = $1", client.client_id)
     clock.added += FRESH_SECONDS
-    assert await directory.find(client.client_id) is None
+    assert await cache.find(client.client_id) is None
     assert FRESH_SECONDS < 1
 
 
@@ -45,31 +45,31 @@ async def test_many_at_once_ask_once(registry: Registry) -> None:
     """A hundred look-ups of one client share a query, and one that gives up does not take it from the others."""
     person = await registry.site.sign_up()
     client = await person.create_client()
-    directory = ClientDirectory(registry.resources.database, SystemClock())
-    lookups = [asyncio.create_task(directory.find(client.client_id)) for _ in range(100)]
+    cache = ClientCache(registry.resources.database, SystemClock())
+    lookups = [asyncio.create_task(cache.find(client.client_id)) for _ in range(100)]
     await asyncio.sleep(0)
-    assert len(directory._reading) == 1
+    assert len(cache._reading) == 1
     lookups[0].cancel()
     found = await asyncio.gather(*lookups, return_exceptions=True)
     assert isinstance(found[0], asyncio.CancelledError)
     assert all(each is found[1] for each in found[1:])
     assert found[1] is not None
-    assert directory._reading == {}
+    assert cache._reading == {}
 
 
 async def test_a_change_during_a_read_is_not_forgotten(registry: Registry) -> None:
     """What was being read when the client changed is not kept."""
     person = await registry.site.sign_up()
     client = await person.create_client()
-    directory = ClientDirectory(registry.resources.database, SystemClock())
-    reading = asyncio.create_task(directory.find(client.client_id))
+    cache = ClientCache(registry.resources.database, SystemClock())
+    reading = asyncio.create_task(cache.find(client.client_id))
     await asyncio.sleep(0)
-    directory.forget(client.client_id)
+    cache.invalidate(client.client_id)
     await reading
-    assert client.client_id not in directory._known
+    assert client.client_id not in cache._known
 
 
 async def test_ac_48_what_is_no_id_reaches_no_query(registry: Registry) -> None:
     """NUL, other scripts and over-long ids are unknown."""
     for client_id in ("", "\0", "a\0b", "é", "\uff11", "a" * 65, "a\nb"):
-        assert await find_client(registry.resources, client_id) is None
+        assert await registry.resources.clients.find(client_id) is None

@@ -6,19 +6,20 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
+from deploy.openapi.document import (
+    FORM,
+    JSON,
+    Answer,
+    Operation,
+    Parameter,
+    Section,
+    form,
+    oauth_errors,
+    problems,
+)
 from services.key_issuer.handlers.report_leak import LeakReport
 from services.key_issuer.handlers.status import StatusRequest
 from shared.documents import Document
-from shared.openapi import FORM, JSON, Answer, Operation, Parameter, Section, oauth_errors, problems
-
-
-class IntrospectionForm(BaseModel):
-    """RFC 7662 §2.1."""
-
-    token: str
-    token_type_hint: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
 
 
 class IntrospectionDocument(BaseModel):
@@ -90,7 +91,7 @@ SECTIONS: Final[dict[str, Section]] = {
                 200: Answer("What is known of the token.", IntrospectionDocument),
                 **oauth_errors(400, 401, 403, 405, 408, 413, 415, 429, 503),
             },
-            {FORM: IntrospectionForm},
+            {FORM: form("token", "token_type_hint client_id client_secret")},
             security=("key", "client", ""),
         ),
         "GET /api/v1/status": Operation(
