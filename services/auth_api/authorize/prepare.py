@@ -35,8 +35,8 @@ from shared.contracts.authorization import (
     Surface,
 )
 from shared.contracts.sessions import SessionUser
-from shared.redirect_location import append_parameters
 from shared.return_to import sign_target
+from shared.web.redirects import append_parameters
 
 _SPELLING = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
 _STEPS: dict[Surface, str] = {

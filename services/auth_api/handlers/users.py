@@ -11,9 +11,9 @@ from services.auth_api.handlers.credentials import read_credentials
 from services.auth_api.handlers.session import answer_with_session
 from shared.contracts.clients import FieldError
 from shared.web.body import refused_fields
+from shared.web.cookies import refuse_foreign_origin
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
-from shared.web.origin import refuse_foreign_origin
 
 
 async def create_user(request: web.Request) -> web.Response:
