@@ -7,6 +7,7 @@ from base64 import b64decode
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _STRAY_PERCENT: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
@@ -40,6 +41,6 @@ def _half(raw: bytes) -> str:
         text = unquote_to_bytes(raw.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
         raise ValueError("no UTF-8") from None
-    if not text.isprintable():
+    if _CONTROL.search(text):
         raise ValueError("a control character")
     return text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from services.auth_api.db.repository import write_event
 from services.auth_api.resources import Resources
 from shared.contracts.events import GrantRevoked, RevocationReason
-from shared.contracts.keys import RevokeHolding
+from shared.contracts.keys import RevokeGrant
 
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
@@ -45,4 +45,4 @@ async def revoke_grant(resources: Resources, revoked: GrantRevoked) -> None:
     resources.outbox.kick()
     user_id, client_id, before = revoked.user_id, revoked.client_id, revoked.before
     await resources.codes.revoke_before(user_id=user_id, client_id=client_id, before=before)
-    await resources.bus.request(RevokeHolding(**revoked.model_dump()))
+    await resources.bus.request(RevokeGrant(**revoked.model_dump()))

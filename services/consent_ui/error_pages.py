@@ -9,7 +9,7 @@ from typing import Final, Literal
 from aiohttp import web
 
 from services.consent_ui.pages import Pages
-from shared.contracts.authorization import Refusal
+from shared.contracts.authorization import ErrorPage
 from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.surfaces import Surface
@@ -59,7 +59,7 @@ def page_surface(pages: Pages) -> Surface:
     return surface
 
 
-def refusal_page(request: web.Request, pages: Pages, refusal: Refusal) -> web.Response:
+def refusal_page(request: web.Request, pages: Pages, refusal: ErrorPage) -> web.Response:
     """The page for what auth_api refused."""
     sentences = (refusal.reason, refusal.advice)
     view = MessageView(refusal.title, sentences, *HOME, "warn", request_id_of(request))

@@ -59,7 +59,7 @@ async def _write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, no
         int(checked_otherwise),
     )
     if checked_otherwise:
-        await rows.append_narrowed(key.key_id, now)
+        await rows.append_invalidated(key.key_id, now)
 
 
 def _has_ended(key: KeyView) -> bool:

@@ -9,7 +9,7 @@ from services.key_issuer.changes import change_key, rotate_key
 from services.key_issuer.issuance import issue_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.listing import list_keys, summarize_usage
-from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_holding, revoke_key, revoke_token
+from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_grant, revoke_key, revoke_token
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
 from shared.contracts.events import GrantRevoked
@@ -20,7 +20,7 @@ from shared.contracts.keys import (
     IssueKey,
     ListKeys,
     RevokeCode,
-    RevokeHolding,
+    RevokeGrant,
     RevokeKey,
     RevokeToken,
     RotateKey,
@@ -47,7 +47,7 @@ _ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (RevokeKey, revoke_key),
     (RevokeToken, revoke_token),
     (RevokeCode, revoke_code),
-    (RevokeHolding, revoke_holding),
+    (RevokeGrant, revoke_grant),
     (ListKeys, list_keys),
     (SummarizeUsage, summarize_usage),
     (ChangeKey, change_key),
@@ -69,7 +69,7 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(GrantRevoked, _handled(issuer, revoke_holding))]
+    handlers = [handler(GrantRevoked, _handled(issuer, revoke_grant))]
     return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)
 
 

@@ -17,7 +17,7 @@ from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
 from shared.bus.outbox import Heartbeat, OutboxRelay
 from shared.clock import Clock
-from shared.contracts.events import KeysNarrowed
+from shared.contracts.events import KeysInvalidated
 from shared.database import Database, load_queries
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
@@ -67,7 +67,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
     cache = KeyCache(clock.monotonic)
     counts.cache_entries.set_function(lambda: len(cache))
     heartbeat = Heartbeat(
-        KeysNarrowed.stream, lambda now: KeysNarrowed(key_ids=(), on=now), lambda: cache.last_heard_at
+        KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
     issuer = Issuer(database, clock, Peppers(settings.key_peppers), cache, outbox.kick)

@@ -18,7 +18,7 @@ from shared.contracts.keys import (
     AbandonKey,
     KeysRevoked,
     RevokeCode,
-    RevokeHolding,
+    RevokeGrant,
     RevokeKey,
     RevokeToken,
 )
@@ -53,7 +53,7 @@ async def revoke_token(issuer: Issuer, command: RevokeToken) -> KeysRevoked:
 async def revoke_code(issuer: Issuer, command: RevokeCode) -> KeysRevoked:
     """Revokes what came out of a code that was presented again (RFC 6749 §4.1.2).
 
-    Where the row is still on its way, a mark lets it be born revoked; the holding's lock puts both in a line. Where
+    Where the row is still on its way, a mark lets it be born revoked; the grant's lock puts both in a line. Where
     the command says what the code is bound to, the row decides whether that is so.
     """
     code_digest = bytes.fromhex(command.code_digest)
@@ -89,14 +89,14 @@ async def abandon_keys(issuer: Issuer, commands: Sequence[AbandonKey]) -> list[D
     return await issuer.narrow(work, _POINT)
 
 
-async def revoke_holding(issuer: Issuer, command: RevokeHolding | GrantRevoked) -> KeysRevoked:
+async def revoke_grant(issuer: Issuer, command: RevokeGrant | GrantRevoked) -> KeysRevoked:
     """Ends every key of a person, of a client, or of both together, whose consent is not younger than ``before``.
 
     Keys of such consents that are still being issued are refused or found: their transactions are waited for.
     """
     user_id, client_id, before, reason = command.user_id, command.client_id, command.before, command.reason
     if user_id is not None and client_id is not None:
-        return await _revoke_one_holding(issuer, user_id, client_id, before, reason)
+        return await _revoke_one_grant(issuer, user_id, client_id, before, reason)
     if user_id is None and client_id is None:
         return _NONE
     kind, name = ("u", str(user_id)) if user_id is not None else ("c", client_id)
@@ -110,7 +110,7 @@ async def revoke_holding(issuer: Issuer, command: RevokeHolding | GrantRevoked) 
     return await _revoke_in_chunks(issuer, whose, who, before, reason)
 
 
-async def _revoke_one_holding(
+async def _revoke_one_grant(
     issuer: Issuer, user_id: int, client_id: str, before: int, reason: str
 ) -> KeysRevoked:
     async def work(rows: KeyRows) -> tuple[KeysRevoked, list[str]]:
@@ -177,7 +177,7 @@ async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
     async def work(rows: KeyRows) -> tuple[bool, list[str]]:
         ended = await rows.key_ids("end_service_key", key_id, now, reason)
         if ended:
-            await rows.append_narrowed(key_id, now)
+            await rows.append_invalidated(key_id, now)
         return bool(ended), ended
 
     return await issuer.narrow(work, _POINT)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from services.key_issuer.verification import STALE_AFTER_SECONDS, IssuerMetrics, KeyCache
 from shared.bus import Bus, StreamTail
 from shared.clock import Clock
-from shared.contracts.base import Event
-from shared.contracts.events import KeysNarrowed
+from shared.contracts.events import KeysInvalidated
 from shared.errors import StoreUnavailable
 
 
@@ -18,7 +17,7 @@ class RevocationTail:
         self._clock = clock
         self._cache = cache
         self._counts = counts
-        self.run = StreamTail(bus, KeysNarrowed.stream, self._heard, self._missed).run
+        self.run = StreamTail(bus, KeysInvalidated, self._heard, self._missed).run
 
     async def check(self) -> None:
         """For ``/readyz``: raises ``StoreUnavailable`` while this verifier is deaf."""
@@ -27,12 +26,11 @@ class RevocationTail:
                 "revocations", f"neither a revocation nor a heartbeat for {STALE_AFTER_SECONDS:.0f} s"
             )
 
-    async def _heard(self, event: Event) -> None:
+    async def _heard(self, event: KeysInvalidated) -> None:
         """Keys were narrowed somewhere: refuse them from now on. A heartbeat names none."""
-        if isinstance(event, KeysNarrowed):
-            self._cache.hear(event.key_ids)
-            if event.key_ids:
-                self._counts.revocation_seconds.observe(max(0, self._clock.now() - event.on) / 1000)
+        self._cache.hear(event.key_ids)
+        if event.key_ids:
+            self._counts.revocation_seconds.observe(max(0, self._clock.now() - event.on) / 1000)
 
     async def _missed(self) -> None:
         """Revocations may have been missed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -12,7 +12,6 @@ from shared.bus import names
 from shared.bus.bus import Bus
 from shared.bus.envelope import BadEnvelopeError, read_fields
 from shared.contracts.base import Event
-from shared.contracts.events import KeysNarrowed
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError
@@ -25,13 +24,14 @@ READ_AT_ONCE: Final = 500
 LONGEST_SILENCE: Final = 60.0
 """Seconds after which a process that was stopped no longer trusts its cursor; well below the age of trimming."""
 NO_ENTRY: Final = b"0-0"
-BROADCAST_EVENTS: Final[tuple[type[Event], ...]] = (KeysNarrowed,)
+
+EventT = TypeVar("EventT", bound=Event)
 
 _log = structlog.get_logger("latchkey.bus")
 
 
-class StreamTail:
-    """Plain XREAD of a broadcast stream, without a group.
+class StreamTail(Generic[EventT]):
+    """Plain XREAD of the broadcast of one type of event, without a group.
 
     Whenever entries may have been missed (at the start, after a lost connection, where the stream began anew, for an
     entry that cannot be read) ``on_gap`` is told, which must then doubt everything it knows.
@@ -40,14 +40,14 @@ class StreamTail:
     def __init__(
         self,
         bus: Bus,
-        stream: str,
-        on_entry: Callable[[Event], Awaitable[None]],
+        event: type[EventT],
+        on_entry: Callable[[EventT], Awaitable[None]],
         on_gap: Callable[[], Awaitable[None]],
     ) -> None:
-        """``stream`` is the broadcast's name (``revocations``)."""
+        """Nothing is read before ``run``."""
         self._bus = bus
-        self._stream = names.event_stream(stream)
-        self._events = {event.type: event for event in BROADCAST_EVENTS if event.stream == stream}
+        self._stream = names.event_stream(event.stream)
+        self._types = {event.type: event}
         self._on_entry = on_entry
         self._on_gap = on_gap
         self._cursor: bytes | None = None
@@ -118,7 +118,7 @@ class StreamTail:
     async def _tell(self, fields: list[bytes]) -> None:
         try:
             envelope = read_fields(fields)
-            event = self._events[envelope.type].from_wire(envelope.body)
+            event = self._types[envelope.type].from_wire(envelope.body)
         except (BadEnvelopeError, ValidationError, KeyError) as error:
             _log.error("broadcast_unreadable", stream=self._stream, reason=type(error).__name__)
             await self._on_gap()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.base import Command, Message
 from shared.contracts.clients import ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser
 
 MOST_COUNTED: Final = 1_000
 """People of an app beyond whom nobody counts: the page says "1,000+"."""
-Surface = Literal["request_auth", "authorize", "client_file_flow", "device"]
-"""Which page the person is on: the seed's link, the standard endpoint, the file flow, or a device's code."""
+Flow = Literal["request_auth", "authorize", "client_file_flow", "device"]
+"""How the person came: by the seed's link, the standard endpoint, the file flow, or a device's code."""
 
 
-class Refusal(Message):
+class ErrorPage(Message):
     """An error page: what happened, why, and what the person can do. Nothing in it is a secret."""
 
     status: int
@@ -57,7 +57,7 @@ class PreparedAuthorization(Message):
     """With ``sign_in``, for consent_ui of release 0.1."""
     location: str | None = None
     """For ``redirect``: the whole Location, byte for byte."""
-    refusal: Refusal | None = None
+    refusal: ErrorPage | None = None
 
 
 class PrepareAuthorization(Command[PreparedAuthorization]):
@@ -69,9 +69,8 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
 
     type: ClassVar[str] = "authorization.prepare"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = PreparedAuthorization
 
-    surface: Surface
+    surface: Flow
     query: tuple[tuple[str, str], ...]
     target: str = "/"
     """The path and query of the page, from consent_ui of release 0.1."""
@@ -107,7 +106,7 @@ class AuthorizationDecided(Message):
     key: KeyView | None = None
     template: str | None = None
     filename: str | None = None
-    refusal: Refusal | None = None
+    refusal: ErrorPage | None = None
 
 
 class DecideAuthorization(Command[AuthorizationDecided]):
@@ -118,7 +117,6 @@ class DecideAuthorization(Command[AuthorizationDecided]):
 
     type: ClassVar[str] = "authorization.decide"
     queue: ClassVar[str] = "auth_api"
-    replies: ClassVar[MessageType] = AuthorizationDecided
 
     request_id: str
     session: str

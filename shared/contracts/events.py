@@ -9,7 +9,7 @@ from shared.contracts.base import Event
 RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected"]
 
 
-class KeysNarrowed(Event):
+class KeysInvalidated(Event):
     """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
 
     type: ClassVar[str] = "keys.narrowed"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.contracts.base import Command, Done, Message, MessageType, ReplyT
+from shared.contracts.base import Command, Done, Message, ReplyT
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]
@@ -80,7 +80,6 @@ class OrderKey(KeyCommand[IssueKeyReply]):
     """
 
     type: ClassVar[str] = "key.issue"
-    replies: ClassVar[MessageType] = IssueKeyReply
 
     key_id: KeyId
     digest: Digest
@@ -123,7 +122,6 @@ class AbandonKey(KeyCommand[Done]):
     """
 
     type: ClassVar[str] = "key.abandon"
-    replies: ClassVar[MessageType] = Done
     always_passes: ClassVar[bool] = True
 
     key_id: str
@@ -134,7 +132,6 @@ class ConfirmDelivery(KeyCommand[Done]):
     """Only the previous release sends it, which runs beside this one during an upgrade; there is nothing to do."""
 
     type: ClassVar[str] = "key.confirm"
-    replies: ClassVar[MessageType] = Done
 
     key_ids: tuple[str, ...]
 
@@ -150,7 +147,6 @@ class RevokeKey(TakesBack[KeysRevoked]):
     """Revoke one key by its id; ``user_id`` restricts it to that person's."""
 
     type: ClassVar[str] = "key.revoke"
-    replies: ClassVar[MessageType] = KeysRevoked
 
     key_id: str
     user_id: int | None
@@ -161,7 +157,6 @@ class RevokeToken(TakesBack[KeysRevoked]):
     """Revoke the key with this digest if it belongs to the client (RFC 7009 §2.1)."""
 
     type: ClassVar[str] = "key.revoke-token"
-    replies: ClassVar[MessageType] = KeysRevoked
 
     key_id: str
     digest: str
@@ -175,7 +170,6 @@ class RevokeCode(TakesBack[KeysRevoked]):
     """
 
     type: ClassVar[str] = "key.revoke-code"
-    replies: ClassVar[MessageType] = KeysRevoked
 
     code_digest: str
     client_id: str
@@ -184,14 +178,13 @@ class RevokeCode(TakesBack[KeysRevoked]):
     """What the request presents; each must equal what the row is bound to. `None` where auth_api compared it already."""
 
 
-class RevokeHolding(TakesBack[KeysRevoked]):
+class RevokeGrant(TakesBack[KeysRevoked]):
     """End every key of a person, of a client, or of both together, consented to at or before ``before``.
 
     Also refuses keys of such consents whose issue is still on its way. At least one of the two is given.
     """
 
     type: ClassVar[str] = "key.revoke-holding"
-    replies: ClassVar[MessageType] = KeysRevoked
 
     user_id: int | None
     client_id: str | None
@@ -209,7 +202,6 @@ class ListKeys(KeyCommand[KeyList]):
     """The keys of a person."""
 
     type: ClassVar[str] = "key.list"
-    replies: ClassVar[MessageType] = KeyList
 
     user_id: int
 
@@ -234,7 +226,6 @@ class SummarizeUsage(KeyCommand[UsageSummary]):
     """What each client holds of a person; for the connected apps."""
 
     type: ClassVar[str] = "key.summarize-usage"
-    replies: ClassVar[MessageType] = UsageSummary
 
     user_id: int
 
@@ -252,7 +243,6 @@ class ChangeKey(TakesBack[KeyChanged]):
     """Rename, pause, resume, narrow, or expire a person's key sooner; ``None`` leaves a field as it is."""
 
     type: ClassVar[str] = "key.change"
-    replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str
     user_id: int
@@ -266,7 +256,6 @@ class RotateKey(KeyCommand[KeyChanged]):
     """A new key in the same grant; the old one's expiry moves to ``overlap_seconds`` from now, never later."""
 
     type: ClassVar[str] = "key.rotate"
-    replies: ClassVar[MessageType] = KeyChanged
 
     key_id: str
     user_id: int

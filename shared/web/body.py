@@ -227,10 +227,13 @@ class _RepeatedNameError(ValueError):
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedNameError(next(name for name in names if names.count(name) > 1))
+    if len(pairs) > MOST_PAIRS:
+        raise _MalformedJsonError(f"an object in it has more than {MOST_PAIRS} members")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RepeatedNameError(name)
+        found[name] = value
     return found
 
 

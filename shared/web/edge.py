@@ -37,6 +37,8 @@ COMMON_HEADERS: Final = CIMultiDict(
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
+_NODE: Final = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](:[0-9]{1,5})?|(?P<address>[0-9.]+)(:[0-9]{1,5})?")
+"""An address with brackets or a port (RFC 7239 §6)."""
 _log = structlog.get_logger("latchkey.http")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -186,23 +188,29 @@ def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Su
 def peer_of(request: web.BaseRequest, settings: Settings) -> str:
     """The address to count against: the socket's peer, or with ``TRUSTED_PROXIES`` = n the n-th hop from the right.
 
-    What a client itself writes into ``X-Forwarded-For`` lies left of that and is never believed. IPv6 peers count by
-    their /64, the smallest block one person is given.
+    What a client itself writes into ``X-Forwarded-For`` lies left of that and is never believed. A hop may carry a port
+    and brackets (RFC 7239 §6); one that names no address counts as not there. IPv6 peers count by their /64, the smallest
+    block one person is given.
     """
-    address = request.remote or "unknown"
     if settings.trusted_proxies:
         hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
         if len(hops) >= settings.trusted_proxies:
-            address = hops[-settings.trusted_proxies].strip() or address
-    return _counted(address)
+            hop = hops[-settings.trusted_proxies].strip()
+            counted = _counted(hop)
+            if counted is not None:
+                return counted
+            _log.warning("forwarded_for_unreadable", hop=hop[:64])
+    return _counted(request.remote or "") or "unknown"
 
 
 @lru_cache(maxsize=4096)
-def _counted(address: str) -> str:
+def _counted(node: str) -> str | None:
+    """What an address counts as; ``None`` for anything else."""
+    match = _NODE.fullmatch(node)
     try:
-        parsed = ipaddress.ip_address(address.strip("[]"))
+        parsed = ipaddress.ip_address(match["v6"] or match["address"] if match else node)
     except ValueError:
-        return "unknown"
+        return None
     if isinstance(parsed, ipaddress.IPv6Address):
         mapped = parsed.ipv4_mapped
         return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed), 64), strict=False))

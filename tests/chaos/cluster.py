@@ -49,6 +49,8 @@ class Cluster:
         self._environ = dict(environ or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = AsyncExitStack()
+        self.failpoints: dict[str, str] = {}
+        """Of each service by its name, whenever it is started without others."""
         self.lines: dict[str, Severable] = {}
         """Between each auth_api and Redis: what it sends can be held or cut, and nothing of anybody else's."""
         self.public_url = self.urls["auth-api-1"]
@@ -85,6 +87,7 @@ class Cluster:
 
     def spawn_service(self, name: str, *, failpoints: str = "") -> None:
         """Starts a service (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
+        failpoints = failpoints or self.failpoints.get(name, "")
         added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}
         if name in self.lines:
             added["LATCHKEY_REDIS_URL"] = self.lines[name].url
@@ -130,6 +133,14 @@ class Cluster:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+    def mend(self) -> None:
+        """Undoes what a test that failed half way has left: stalled processes go on, dead services are started."""
+        for name in (*self.urls, *STORES):
+            self.go_on(self._pids(name))
+        for name in self.urls:
+            if self.has_ended(name):
+                self.spawn_service(name)
 
     async def all_ready(self, seconds: float = READY_SECONDS) -> None:
         """Waits until every service says that it and its stores are well; fails with the last words of who is not."""

@@ -25,6 +25,17 @@ LONGEST_SECONDS: Final = 4.0
 """Within that every endpoint has answered 503 where it cannot do better."""
 PATIENCE_SECONDS: Final = 30.0
 
+_LINGER: Final = """
+CREATE FUNCTION keys.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF coalesce(current_setting('chaos.slept', true), '') = '' THEN
+        PERFORM set_config('chaos.slept', 'yes', true);
+        PERFORM pg_sleep(0.5);
+    END IF;
+    RETURN NULL;
+END $$
+"""
+"""Once a transaction, however many keys it makes."""
+
 Asking = Callable[[], Awaitable[httpx.Response]]
 
 
@@ -86,12 +97,19 @@ class Scene:
         )
         return [row["key_id"] for row in rows]
 
+    async def linger_before_commit(self) -> None:
+        """From now on PostgreSQL sleeps half a second before it commits a new key, however key_issuer makes it."""
+        await self.sql(_LINGER)
+        await self.sql(
+            "CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON keys.api_keys DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION keys.linger()"
+        )
+
     async def is_inserting(self) -> bool:
-        """Whether key_issuer stands between INSERT and COMMIT."""
+        """Whether a key stands between INSERT and COMMIT, where ``linger_before_commit`` keeps it for a while."""
         return bool(
             await self.sql(
-                "SELECT FROM pg_stat_activity WHERE state = 'idle in transaction'"
-                " AND application_name LIKE 'latchkey-key%' AND query ILIKE '%api_keys%'"
+                "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name LIKE 'latchkey-key%'"
             )
         )
 

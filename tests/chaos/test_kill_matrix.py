@@ -1,8 +1,8 @@
 """The kill matrix: each part dies at each step of the flow, by name: at most one key a code, and what was answered lives.
 
 What is proven elsewhere is not repeated: the bus alone in ``tests/integration/bus``, S5 and S6 inside one key_issuer in
-``tests/integration/key_issuer``. Here every part is a process, and the client sees what clients see. key_issuer pauses
-between INSERT and COMMIT and again before its answer, so that each moment can be hit.
+``tests/integration/key_issuer``. Here every part is a process, and the client sees what clients see. PostgreSQL
+sleeps between INSERT and COMMIT and key_issuer before its answer, so that each moment can be hit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.integration.consent_ui.visits import CONSENT_LINK, press, query_of
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 FILE_LINK: Final = "/client-file-flow/"
-PAUSES: Final = "key_issuer.issue.inserted=pause:0.5;key_issuer.issue.committed=pause:0.5"
+PAUSES: Final = "key_issuer.issue.committed=pause:0.5"
 SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
 
 
@@ -43,7 +43,9 @@ SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
 async def shared_scene(run_directory: Path) -> AsyncIterator[Scene]:
     """The processes of this module; whatever was done to them, in the end nothing waits anywhere."""
     async with playing(new_folder(run_directory), *SERVICES, THROTTLE="off", CODE_TTL_SECONDS="600") as scene:
-        await respawn_issuer(scene)
+        await scene.linger_before_commit()
+        scene.cluster.failpoints["key-issuer-1"] = PAUSES
+        respawn_issuer(scene)
         await scene.cluster.ready("key-issuer-1")
         yield scene
         await scene.settled()
@@ -52,14 +54,15 @@ async def shared_scene(run_directory: Path) -> AsyncIterator[Scene]:
 @pytest.fixture
 async def scene(shared_scene: Scene) -> Scene:
     """All of it well again after the test before."""
+    shared_scene.cluster.mend()
     await shared_scene.cluster.all_ready()
     return shared_scene
 
 
-async def respawn_issuer(scene: Scene) -> None:
-    """Kill -9 and a new process, with the pauses."""
+def respawn_issuer(scene: Scene) -> None:
+    """Kill -9 and a new process."""
     scene.cluster.kill("key-issuer-1")
-    scene.cluster.spawn_service("key-issuer-1", failpoints=PAUSES)
+    scene.cluster.spawn_service("key-issuer-1")
 
 
 async def one_key_in_the_end(scene: Scene, given: Consented, first: httpx.Response | None) -> None:
@@ -88,7 +91,7 @@ async def test_s5_s6_killed_while_the_key_is_made(scene: Scene, step: str, victi
     else:
         await until(lambda: scene.has_row(given.person))
     if victim == "key-issuer-1":
-        await respawn_issuer(scene)
+        respawn_issuer(scene)
     else:
         scene.cluster.kill(victim)
     first = await exchange
@@ -144,19 +147,21 @@ async def test_s3_auth_api_dies_after_it_spent_the_code(scene: Scene) -> None:
     With an Idempotency-Key the retry gets the first one's answer.
     """
     plain, careful = await scene.consented(), await scene.consented()
-    for name in ("auth-api-1", "auth-api-2"):
-        scene.cluster.kill(name)
-        scene.cluster.spawn_service(name, failpoints="auth_api.exchange.redeemed=kill@1")
-    await scene.cluster.all_ready()
     retry = {"Idempotency-Key": "try-it-safely"}
-    assert await attempt(scene.exchange(scene.one, careful, **retry)) is None
+    await _dies_after_it_spent_the_code(scene, careful, **retry)
     answer = await eventually(lambda: scene.exchange(scene.two, careful, **retry))
     assert answer.status_code == 200, answer.text
-    assert await attempt(scene.exchange(scene.two, plain)) is None
-    for name in ("auth-api-1", "auth-api-2"):
-        scene.cluster.spawn_service(name)
+    await _dies_after_it_spent_the_code(scene, plain)
     await one_key_in_the_end(scene, plain, None)
     assert await scene.live_keys(careful.person) == [answer.json()["keyID"]]
+
+
+async def _dies_after_it_spent_the_code(scene: Scene, given: Consented, **headers: str) -> None:
+    scene.cluster.kill("auth-api-1")
+    scene.cluster.spawn_service("auth-api-1", failpoints="auth_api.exchange.redeemed=kill@1")
+    await scene.cluster.ready("auth-api-1")
+    assert await attempt(scene.exchange(scene.one, given, **headers)) is None
+    scene.cluster.spawn_service("auth-api-1")
 
 
 async def test_s3_a_code_that_redis_brings_back_to_life(scene: Scene) -> None:
@@ -244,7 +249,7 @@ async def test_s8_killed_while_a_file_is_made(scene: Scene, victim: str) -> None
     pressing = asyncio.create_task(attempt(press(person, page, "Create key")))
     await until(scene.is_inserting)
     if victim == "key-issuer-1":
-        await respawn_issuer(scene)
+        respawn_issuer(scene)
     else:
         scene.cluster.kill(victim)
     answer = await pressing
@@ -334,7 +339,7 @@ async def test_s11_a_restart_under_load_loses_nobody(scene: Scene) -> None:
     for name in ("auth-api-1", "key-issuer-1"):
         await until(lambda name=name: _has_ended(scene, name))  # type: ignore[misc]
     scene.cluster.spawn_service("auth-api-1")
-    scene.cluster.spawn_service("key-issuer-1", failpoints=PAUSES)
+    scene.cluster.spawn_service("key-issuer-1")
     for given, answer in zip(codes, answers, strict=True):
         if answer is not None and answer.status_code == 503:
             retried = await eventually(lambda given=given: scene.exchange(scene.two, given))  # type: ignore[misc]

@@ -22,7 +22,7 @@ from shared.bus import Bus
 from shared.bus.names import commands, dead
 from shared.contracts.access import ChangeOwnKey, ReadAccess, RevokeAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.base import Command
-from shared.contracts.keys import IssueKey, ListKeys, RevokeHolding, RevokeKey
+from shared.contracts.keys import IssueKey, ListKeys, RevokeGrant, RevokeKey
 from shared.contracts.sessions import PersonalCommand
 from shared.settings import load_settings
 from shared.web.server import serving
@@ -138,7 +138,7 @@ async def test_auth_api_believes_no_bare_user_id(stack: Stack, consent_ui_url: s
         order,
         ListKeys(user_id=victim.user_id),
         RevokeKey(key_id=key["keyID"], user_id=victim.user_id, reason="forged"),
-        RevokeHolding(user_id=victim.user_id, client_id=None, before=2**53, reason="forged"),
+        RevokeGrant(user_id=victim.user_id, client_id=None, before=2**53, reason="forged"),
     ]
     async with (
         Redis.from_url(consent_ui_url) as attacker,

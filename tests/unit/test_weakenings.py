@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,27 @@ def test_every_case_of_the_catalogue_is_weakened() -> None:
     """All but 40: nothing here uses one-time factors yet."""
     wanted = {f"AC-{number:02}" for number in range(1, 61)} - {"AC-40"}
     assert {weakening.case for weakening in WEAKENINGS} == wanted
+
+
+def test_the_page_of_abuse_cases_says_what_is_weakened() -> None:
+    """The page names each weakening, in the order of the table, and every test file that must notice it."""
+    lines = (REPOSITORY / "docs/abuse-cases.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line[:4].strip("| ").isdigit()]
+    assert len(rows) == 60
+    for number, _, tests, said, _ in rows:
+        weakenings = [each for each in WEAKENINGS if each.case == f"AC-{number[:2]}"]
+        assert said == ("; ".join(each.what for each in weakenings) or "\N{EN DASH}")
+        named = {_path_of(name) for name in re.findall(r"`(.+?)`", tests)}
+        assert named >= {path for each in weakenings for path in each.test_paths(REPOSITORY)}, number
+
+
+def _path_of(name: str) -> str:
+    """Where a file lies that the page names without its first folder."""
+    return next(
+        f"{folder}/{name}"
+        for folder in ("tests", "tests/integration")
+        if (REPOSITORY / folder / name).is_file()
+    )
 
 
 def test_each_check_of_the_protocol_is_left_out_once() -> None:

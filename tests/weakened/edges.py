@@ -53,8 +53,8 @@ EDGES: Final[tuple[Weakening, ...]] = (
         45,
         "each press of Create key makes one",
         _CONSENT,
-        rewritten_call("create_file_key", "digest_of", "digest_of(repr(command.key))"),
-        keyword("create_file_key", "decision", "None"),
+        rewritten_call("order_file_key", "digest_of", "digest_of(repr(key))"),
+        keyword("order_file_key", "decision", "None"),
     ),
     weaken(
         45, "reading the keys makes one", "auth_api/test_keys.py", before("list_keys@create_key", _KEY_MADE)

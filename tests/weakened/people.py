@@ -225,7 +225,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         54,
         "codes and pages survive the disconnection of their app",
         ("auth_api/test_apps.py", _DEVICE),
-        without_call("revoke_grant", "revoke_before"),
+        without_call("revoke_grant@Resources", "revoke_before"),
         before("_is_withdrawn", "return None"),
     ),
     weaken(

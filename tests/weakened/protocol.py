@@ -151,10 +151,10 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         (_REDEEMING, "oauth/test_token.py"),
         never("read_token_request", "GRANT_TYPES"),
     ),
+    weaken(12, "the halves of Basic are not form-decoded", _BASIC, before("_half", "return _1.decode()")),
     weaken(
-        12, "the halves of Basic are not form-decoded", _BASIC, before("_form_decoded", "return _1.decode()")
+        12, "base64 of Basic may hold anything", _BASIC, keyword("basic_credentials", "validate", "False")
     ),
-    weaken(12, "base64 of Basic may hold anything", _BASIC, keyword("_read_basic", "strict_mode", "False")),
     weaken(
         13,
         "of two identities or secrets the first one counts",
@@ -226,12 +226,14 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         ),
     ),
     weaken(21, "any text is a scope", "oauth/test_scope.py", never("parse_scope", "_GRAMMAR")),
-    weaken(21, "every response_type is taken for code", _ENDPOINT, never("_response_type_is_code", "code")),
+    weaken(
+        21, "every response_type is taken for code", _ENDPOINT, never("_refuse_unsupported", "response_type")
+    ),
     weaken(
         22,
         "a success names no issuer",
         _REQUEST,
-        result("accepted@declined", "tuple(pair for pair in _ if pair[0] != 'iss')"),
+        result("authorization_response", "tuple(pair for pair in _ if pair[0] != 'iss')"),
     ),
     weaken(
         23,

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.auth_api.clients.model import Client
-from services.auth_api.codes.store import Decision
+from services.auth_api.codes.store import Decision, StoreOutcome
 from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.grants.store import record_grant
 from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, circumstances
-from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
-from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.authorization_request import AuthorizationRequest
 from services.auth_api.oauth.redirect_uri import match_redirect_uri
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
 
-ConsentOutcome = Literal["stored", "decided", "spent", "withdrawn", "stale"]
+ConsentOutcome = StoreOutcome | Literal["stale"]
 """``stale``: what the person agreed to does not exist any more (client, redirect URI, permission or account)."""
 
 
@@ -54,22 +53,21 @@ class Consent:
 
 def is_stale(resources: Resources, consent: Consent) -> bool:
     """Whether the client lost the redirect URI or a permission since the request was checked."""
-    target = consent.request.target
-    if target is not None and match_redirect_uri(consent.client.redirect_uris, target.redirect_uri) is None:
+    client, request = consent.client, consent.request
+    uri = None if request.target is None else request.target.redirect_uri
+    if (
+        uri is not None
+        and uri not in client.redirect_uris
+        and match_redirect_uri(client.redirect_uris, uri) is None
+    ):
         return True
-    try:
-        check_permissions(consent.request, consent.client.requested_permissions, resources.catalogue)
-    except OAuthError:
-        return True
-    return False
+    return not all(
+        name in client.requested_permissions and name in resources.catalogue for name in request.permissions
+    )
 
 
 async def record_consent(resources: Resources, consent: Consent) -> bool:
-    """Adds the consent to the person's standing grant; ``False`` where it has become stale.
-
-    Raises:
-        StoreUnavailable: PostgreSQL does not answer; nothing may be given.
-    """
+    """Adds the consent to the person's standing grant; ``False`` where it has become stale."""
     if is_stale(resources, consent):
         return False
     try:
@@ -92,11 +90,7 @@ async def give_code(
     lifetime_ms: int,
     decision: Decision | None = None,
 ) -> ConsentOutcome:
-    """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one.
-
-    Raises:
-        StoreUnavailable: a store does not answer; there is no code.
-    """
+    """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one."""
     if not await record_consent(resources, consent):
         return "stale"
     return await resources.codes.store(

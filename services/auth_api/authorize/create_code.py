@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from services.auth_api.authorize.consent import Consent, give_code
-from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     CREATE_CODE,
-    Question,
-    check_permissions,
+    AuthorizationParameters,
+    authorization_response,
     check_request,
     target_of,
 )
@@ -46,26 +45,23 @@ async def create_code(
     *,
     request_id: str,
 ) -> CreatedCode:
-    """A code for the client that ``values`` (in the spelling of ``CREATE_CODE``) names.
+    """A code for the client that ``values`` (by the names of ``CREATE_CODE``) asks for.
 
     Raises:
         OAuthError: what is wrong with the request.
-        StoreUnavailable: a store does not answer; there is no code.
     """
-    question = Question(
+    parameters = AuthorizationParameters(
         Parameters({**values, **({} if permissions is None else {"permissions": " ".join(permissions)})}),
         CREATE_CODE,
     )
-    client = await resources.clients.find(question.parameters.require("clientID"))
+    client = await resources.clients.find(parameters.require("client_id"))
     if client is None:
         raise OAuthError(
             invalid_client("").code, "clientID is not known.", cause="unknown client", status=404
         )
     try:
-        target = target_of(question, client)
-        request = check_permissions(
-            check_request(question, client, target), client.requested_permissions, resources.catalogue
-        )
+        target = target_of(parameters, client)
+        request = check_request(parameters, client, target, resources.catalogue)
     except OAuthError as error:
         resources.activity_log.note(
             client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
@@ -78,7 +74,7 @@ async def create_code(
     if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
         raise OAuthError(ACCESS_DENIED, "The account, the client or the grant has just ended.", status=409)
     resources.activity_log.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
-    parameters = authorization_response.accepted(
+    response = authorization_response(
         resources.settings.public_url, state=request.state, context=request.context
     )
     return CreatedCode(
@@ -86,5 +82,5 @@ async def create_code(
         user_id=user.user_id,
         created_on=begun_on,
         expires_in=seconds,
-        redirect_to=append_parameters(target.redirect_uri, (("code", code), *parameters)),
+        redirect_to=append_parameters(target.redirect_uri, (("code", code), *response)),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
+from pydantic import TypeAdapter
 
-from services.auth_api.oauth.authorization_request import AuthorizationRequest, Target
+from services.auth_api.oauth.authorization_request import AuthorizationRequest
 from services.auth_api.resources import Resources
-from shared.contracts.authorization import Surface
+from shared.contracts.authorization import Flow
 from shared.secret_tokens import random_base62
 
 LIFETIME_MS: Final = 10 * 60_000
@@ -22,7 +23,7 @@ _ID: Final = re.compile(r"[0-9A-Za-z]{22}")
 class PendingRequest:
     """A checked request that waits for the decision of one person in one session."""
 
-    surface: Surface
+    surface: Flow
     session: str
     """Digest of the session that it was shown to."""
     user_id: int
@@ -36,44 +37,22 @@ class PendingRequest:
     """Where the pushed request lies that this one came from (RFC 9126); used up by the decision."""
 
 
-async def store_pending(resources: Resources, pending: PendingRequest) -> str:
-    """Keeps a request for 10 minutes; its id for the page's form.
+_KEPT: Final = TypeAdapter(PendingRequest)
 
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+
+async def store_pending(resources: Resources, pending: PendingRequest) -> str:
+    """Keeps a request for 10 minutes; its id for the page's form."""
     request_id = random_base62(_ID_LENGTH)
     await resources.bus.redis.execute("SET", _key(request_id), orjson.dumps(pending), "PX", str(LIFETIME_MS))
     return request_id
 
 
 async def find_pending(resources: Resources, request_id: str) -> PendingRequest | None:
-    """The request behind an id that came back from a page, or ``None`` where it is unknown or too old.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+    """The request behind an id that came back from a page, or ``None`` where it is unknown or too old."""
     if not _ID.fullmatch(request_id):
         return None
     raw = await resources.bus.redis.execute("GET", _key(request_id))
-    return None if raw is None else _read(orjson.loads(raw))
-
-
-def _read(values: dict[str, Any]) -> PendingRequest:
-    request = values["request"]
-    target = request["target"]
-    return PendingRequest(
-        **{
-            **values,
-            "request": AuthorizationRequest(
-                **{
-                    **request,
-                    "permissions": tuple(request["permissions"]),
-                    "target": None if target is None else Target(**target),
-                }
-            ),
-        }
-    )
+    return None if raw is None else _KEPT.validate_json(raw)
 
 
 def _key(request_id: str) -> str:

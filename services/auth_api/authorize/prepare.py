@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
-from services.auth_api import authorize_pages
-from services.auth_api.authorize import pushed_requests
 from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, store_pending
+from services.auth_api.authorize.pushed_requests import find_pushed
+from services.auth_api.authorize_pages import UNKNOWN_CLIENT, broken_link
 from services.auth_api.clients.model import Client
-from services.auth_api.device_flow import device_codes
+from services.auth_api.device_flow.device_codes import WaitingDevice, look_up
 from services.auth_api.grants.store import count_people, find_grant
-from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
     REQUEST_AUTH,
+    AuthorizationParameters,
     AuthorizationRequest,
-    Question,
     Target,
+    authorization_response,
     check_permissions,
     check_request,
     client_id_of,
-    read_question,
+    sort_parameters,
     target_of,
 )
 from services.auth_api.oauth.errors import CONSENT_REQUIRED, LOGIN_REQUIRED, OAuthError
@@ -29,17 +30,17 @@ from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import (
     ConsentRequest,
+    ErrorPage,
+    Flow,
     PrepareAuthorization,
     PreparedAuthorization,
-    Refusal,
-    Surface,
 )
 from shared.contracts.sessions import SessionUser
 from shared.return_to import sign_target
 from shared.web.redirects import append_parameters
 
-_SPELLING = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
-_STEPS: dict[Surface, str] = {
+_NAMES: Final = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
+_STEPS: Final[dict[Flow, str]] = {
     "authorize": "authorize",
     "request_auth": "authorize",
     "client_file_flow": "file flow",
@@ -48,47 +49,30 @@ _STEPS: dict[Surface, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that may be put to the person, and by whom."""
+class ValidatedRequest:
+    """A request that may be put to the person, and the client that asks."""
 
     client: Client
     request: AuthorizationRequest
-    device_digest: str | None = None
-    user_code: str | None = None
+    device: WaitingDevice | None = None
     pushed_key: str | None = None
 
 
-class PageError(Exception):
-    """The request ends on an error page of ours: nothing is known of where a redirect might go."""
+class _NoConsentPage(Exception):  # noqa: N818 - an answer like any other
+    """The browser gets something else."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        """``refusal`` is what the page says."""
-        super().__init__(refusal.title)
-        self.refusal = refusal
-
-
-class RedirectError(Exception):
-    """The request ends at the client: who asks and where the answer goes is verified."""
-
-    def __init__(self, location: str) -> None:
-        """``location`` is the whole address."""
-        super().__init__("redirect")
-        self.location = location
+    def __init__(self, answer: PreparedAuthorization) -> None:
+        super().__init__(answer.outcome)
+        self.answer = answer
 
 
 async def prepare_authorization(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
-    """What the browser gets for a request as it arrived; a consent page is kept for 10 minutes.
-
-    Raises:
-        StoreUnavailable: a store does not answer.
-    """
+    """What the browser gets for a request as it arrived; a consent page is kept for 10 minutes."""
     user = None if command.session is None else await read_session(resources, command.session)
     try:
         return await _prepare(resources, command, user)
-    except PageError as error:
-        return PreparedAuthorization(outcome="refused", refusal=error.refusal, user=user)
-    except RedirectError as error:
-        return PreparedAuthorization(outcome="redirect", location=error.location)
+    except _NoConsentPage as ended:
+        return ended.answer.model_copy(update={"user": user})
 
 
 async def _prepare(
@@ -96,100 +80,118 @@ async def _prepare(
 ) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            return _sign_in(resources, command)
-        asked = await _asked_by_device(resources, command, user)
+            raise _sign_in(resources, command)
+        validated = await _validated_device(resources, command, user)
     elif command.surface == "client_file_flow":
-        asked = await _asked_for_file(resources, command)
+        client = await _client(resources, _first(command, "client_id"))
+        validated = _validated(resources, client, client.requested_permissions)
     else:
-        asked = await _asked_by_query(resources, command)
-    if asked.request.silent:
-        _refuse_silently(resources, command, asked, signed_in=user is not None)
+        validated = await _validated_query(resources, command, signed_in=user is not None)
     if user is None or command.session is None:
-        return _sign_in(resources, command)
-    return await _consent_page(resources, command, asked, user, command.session)
+        raise _sign_in(resources, command)
+    return await _consent_page(resources, command, validated, user, command.session)
 
 
-async def _asked_by_query(resources: Resources, command: PrepareAuthorization) -> Asked:
-    question = read_question(command.query, _SPELLING[command.surface])
+async def _validated_query(
+    resources: Resources, command: PrepareAuthorization, *, signed_in: bool
+) -> ValidatedRequest:
+    parameters = sort_parameters(command.query, _NAMES[command.surface])
     pushed_key = None
     try:
-        client_id = client_id_of(question)
-        if command.surface == "authorize" and question.parameters.get("request_uri") is not None:
-            question, pushed_key = await pushed_requests.find_pushed(resources, question, client_id)
+        client_id = client_id_of(parameters)
+        if command.surface == "authorize" and parameters.get("request_uri") is not None:
+            parameters, pushed_key = await find_pushed(resources, parameters, client_id)
     except OAuthError as error:
-        raise PageError(authorize_pages.broken_link(error)) from None
-    client = await _known_client(resources, client_id)
+        raise _error_page(broken_link(error)) from None
+    client = await _client(resources, client_id)
     try:
-        target = target_of(question, client)
+        target = target_of(parameters, client)
     except OAuthError as error:
         _note(resources, command, client, error)
-        raise PageError(authorize_pages.broken_link(error)) from None
+        raise _error_page(broken_link(error)) from None
     try:
-        request = check_request(question, client, target)
-        check_permissions(request, client.requested_permissions, resources.catalogue)
+        request = check_request(parameters, client, target, resources.catalogue)
+        if request.silent:
+            _refuse_silently(signed_in=signed_in)
     except OAuthError as error:
         _note(resources, command, client, error)
-        raise RedirectError(_error_location(resources, question, target, error)) from None
-    return Asked(client, request, pushed_key=pushed_key)
+        raise _error_redirect(resources, parameters, target, error) from None
+    return ValidatedRequest(client, request, pushed_key=pushed_key)
 
 
-async def _asked_for_file(resources: Resources, command: PrepareAuthorization) -> Asked:
-    question = read_question(command.query[:1], {"client_id": "client_id"})
+async def _validated_device(
+    resources: Resources, command: PrepareAuthorization, user: SessionUser
+) -> ValidatedRequest:
+    device = await look_up(resources, _first(command, "user_code"), user, command.peer)
+    if isinstance(device, ErrorPage):
+        raise _error_page(device)
+    return _validated(resources, await _client(resources, device.client_id), device.permissions, device)
+
+
+def _validated(
+    resources: Resources, client: Client, permissions: tuple[str, ...], device: WaitingDevice | None = None
+) -> ValidatedRequest:
+    """A request that ends on our own pages."""
     try:
-        client = await _known_client(resources, client_id_of(question))
-        request = check_request(question, client, None)
-        check_permissions(request, client.requested_permissions, resources.catalogue)
+        check_permissions(permissions, client.requested_permissions, resources.catalogue)
     except OAuthError as error:
-        raise PageError(authorize_pages.broken_link(error)) from None
-    return Asked(client, request)
+        raise _error_page(broken_link(error)) from None
+    return ValidatedRequest(client, AuthorizationRequest(client.client_id, None, permissions), device)
 
 
-async def _asked_by_device(resources: Resources, command: PrepareAuthorization, user: SessionUser) -> Asked:
-    given = next((value for name, value in command.query if name == "user_code"), "")
-    found = await device_codes.look_up(resources, given, user, command.peer)
-    if isinstance(found, Refusal):
-        raise PageError(found)
-    client = await _known_client(resources, found.client_id)
-    request = AuthorizationRequest(client.client_id, None, found.permissions)
-    try:
-        check_permissions(request, client.requested_permissions, resources.catalogue)
-    except OAuthError as error:
-        raise PageError(authorize_pages.broken_link(error)) from None
-    return Asked(client, request, device_digest=found.device_digest, user_code=found.user_code)
-
-
-async def _known_client(resources: Resources, client_id: str) -> Client:
+async def _client(resources: Resources, client_id: str) -> Client:
     client = await resources.clients.find(client_id)
     if client is None:
-        raise PageError(authorize_pages.unknown_client())
+        raise _error_page(UNKNOWN_CLIENT)
     return client
 
 
-def _refuse_silently(
-    resources: Resources, command: PrepareAuthorization, asked: Asked, *, signed_in: bool
-) -> None:
-    """``prompt=none``: a key lives long, so nobody is ever connected without being shown the page."""
-    target = asked.request.target
-    if target is None:
-        return
-    code = CONSENT_REQUIRED if signed_in else LOGIN_REQUIRED
-    error = OAuthError(code, "The person has to be shown a page.", cause="prompt=none is always refused")
-    _note(resources, command, asked.client, error)
-    parameters = authorization_response.refused(
-        error, resources.settings.public_url, state=asked.request.state, context=asked.request.context
+def _first(command: PrepareAuthorization, name: str) -> str:
+    return next((value for sent, value in command.query if sent == name), "")
+
+
+def _refuse_silently(*, signed_in: bool) -> None:
+    """``prompt=none``: a key lives long, so no client is ever connected without the page being shown."""
+    raise OAuthError(
+        CONSENT_REQUIRED if signed_in else LOGIN_REQUIRED,
+        "The person has to be shown a page.",
+        cause="prompt=none is always refused",
     )
-    raise RedirectError(append_parameters(target.redirect_uri, parameters))
 
 
-def _sign_in(resources: Resources, command: PrepareAuthorization) -> PreparedAuthorization:
+def _sign_in(resources: Resources, command: PrepareAuthorization) -> _NoConsentPage:
     signed = sign_target(resources.settings.secrets, command.target)
-    return PreparedAuthorization(outcome="sign_in", continue_id=signed)
+    return _NoConsentPage(PreparedAuthorization(outcome="sign_in", continue_id=signed))
+
+
+def _error_page(page: ErrorPage) -> _NoConsentPage:
+    """Nothing is known of where a redirect might go."""
+    return _NoConsentPage(PreparedAuthorization(outcome="refused", refusal=page))
+
+
+def _error_redirect(
+    resources: Resources, parameters: AuthorizationParameters, target: Target, error: OAuthError
+) -> _NoConsentPage:
+    """The client and where the answer goes are verified."""
+    response = authorization_response(
+        resources.settings.public_url,
+        state=parameters.get("state"),
+        context=parameters.get("context"),
+        error=error.code,
+        description=error.description.replace('"', "'"),
+    )
+    location = append_parameters(target.redirect_uri, response)
+    return _NoConsentPage(PreparedAuthorization(outcome="redirect", location=location))
 
 
 async def _consent_page(
-    resources: Resources, command: PrepareAuthorization, asked: Asked, user: SessionUser, session: str
+    resources: Resources,
+    command: PrepareAuthorization,
+    validated: ValidatedRequest,
+    user: SessionUser,
+    session: str,
 ) -> PreparedAuthorization:
-    client, request = asked.client, asked.request
+    client, request, device = validated.client, validated.request, validated.device
     begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     grant, people = await asyncio.gather(
         find_grant(resources, user.user_id, client.client_id), count_people(resources, client.client_id)
@@ -201,8 +203,8 @@ async def _consent_page(
         request=request,
         begun_on=begun_on,
         expires_on=resources.clock.now() + LIFETIME_MS,
-        device_digest=asked.device_digest,
-        pushed_key=asked.pushed_key,
+        device_digest=None if device is None else device.device_digest,
+        pushed_key=validated.pushed_key,
     )
     request_id = await store_pending(resources, pending)
     resources.activity_log.note(
@@ -220,20 +222,10 @@ async def _consent_page(
             first_time=grant is None,
             new_permissions=tuple(name for name in request.permissions if name not in granted),
             people=people,
-            user_code=asked.user_code,
+            user_code=None if device is None else device.user_code,
             expires_on=pending.expires_on,
         ),
     )
-
-
-def _error_location(resources: Resources, question: Question, target: Target, error: OAuthError) -> str:
-    parameters = authorization_response.refused(
-        error,
-        resources.settings.public_url,
-        state=question.get("state"),
-        context=question.get("context"),
-    )
-    return append_parameters(target.redirect_uri, parameters)
 
 
 def _note(resources: Resources, command: PrepareAuthorization, client: Client, error: OAuthError) -> None:

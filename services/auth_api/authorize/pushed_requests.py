@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
-from services.auth_api.oauth.authorization_request import AUTHORIZE, Question
+from services.auth_api.oauth.authorization_request import AUTHORIZE, AuthorizationParameters
+from services.auth_api.oauth.errors import INVALID_REQUEST_URI, OAuthError
 from services.auth_api.oauth.parameters import Parameters
-from services.auth_api.oauth.pushed_request import (
-    LIFETIME_SECONDS,
-    pushed_response,
-    reference_of,
-    unknown_reference,
-)
 from services.auth_api.resources import Resources
 from shared.bus import Script
 from shared.secret_tokens import digest_of, random_base62
 
+PREFIX: Final = "urn:ietf:params:oauth:request_uri:"
+LIFETIME_SECONDS: Final = 90
 OPENED_MS: Final = 15 * 60_000
 """Once a browser has brought it, a request lives long enough for signing in, and for a reload (RFC 9126 §4)."""
 _ID_LENGTH: Final = 43
+_REFERENCE: Final = re.compile(re.escape(PREFIX) + r"([0-9A-Za-z]{43})")
 
 # KEYS: pushed request. ARGV: how long it lives once a browser has brought it.
 _OPEN: Final = Script(
@@ -45,48 +44,40 @@ _STORE: Final = Script(
 )
 
 
-async def push(resources: Resources, client_id: str, question: Question) -> dict[str, Any]:
-    """Keeps a checked request for 90 s: the response with its reference.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+async def push(resources: Resources, client_id: str, parameters: AuthorizationParameters) -> dict[str, Any]:
+    """Keeps a checked request for 90 s: the response with its reference (RFC 9126 §2.2)."""
     reference = random_base62(_ID_LENGTH)
-    key = _key(reference)
-    values = {name: value for name, value in question.parameters.values.items() if name != "client_secret"}
+    values = {name: value for name, value in parameters.sent.values.items() if name != "client_secret"}
     await resources.bus.redis.run_script(
         _STORE,
-        keys=[key],
+        keys=[_key(reference)],
         args=[orjson.dumps({**values, "client_id": client_id}), LIFETIME_SECONDS * 1000],
     )
-    return pushed_response(reference)
+    return {"request_uri": PREFIX + reference, "expires_in": LIFETIME_SECONDS}
 
 
-async def find_pushed(resources: Resources, question: Question, client_id: str) -> tuple[Question, str]:
-    """The request that ``question`` refers to, and where it is kept. Its other parameters count for nothing.
-
-    Raises:
-        OAuthError: ``invalid_request_uri``.
-        StoreUnavailable: Redis does not answer.
-    """
-    key = _key(reference_of(question.parameters.require("request_uri")))
-    raw = await resources.bus.redis.run_script(_OPEN, keys=[key], args=[OPENED_MS])
-    if raw is None:
-        raise unknown_reference()
-    values: Mapping[str, str] = orjson.loads(raw)
-    if values["client_id"] != client_id:
-        raise unknown_reference()
-    return Question(Parameters(values), AUTHORIZE), key
-
-
-async def use_up(resources: Resources, key: str | None) -> None:
-    """Forgets a pushed request that the person has decided: it is good for one authorization.
+async def find_pushed(
+    resources: Resources, parameters: AuthorizationParameters, client_id: str
+) -> tuple[AuthorizationParameters, str]:
+    """The request that is referred to, and where it is kept. The other parameters beside the reference count for nothing.
 
     Raises:
-        StoreUnavailable: Redis does not answer.
+        OAuthError: ``invalid_request_uri``: the reference is not ours (nothing is fetched from anywhere), too old, used
+            up, or of another client (RFC 9126 §2.2, RFC 9101 §7).
     """
-    if key is not None:
-        await resources.bus.redis.execute("DEL", key)
+    reference = _REFERENCE.fullmatch(parameters.require("request_uri"))
+    if reference is not None:
+        key = _key(reference[1])
+        raw = await resources.bus.redis.run_script(_OPEN, keys=[key], args=[OPENED_MS])
+        values: Mapping[str, str] = {} if raw is None else orjson.loads(raw)
+        if values.get("client_id") == client_id:
+            return AuthorizationParameters(Parameters(values), AUTHORIZE), key
+    raise OAuthError(INVALID_REQUEST_URI, "request_uri is unknown, expired, or was pushed by another client.")
+
+
+async def use_up(resources: Resources, key: str) -> None:
+    """Forgets a pushed request that the person has decided: it is good for one authorization."""
+    await resources.bus.redis.execute("DEL", key)
 
 
 def _key(reference: str) -> str:

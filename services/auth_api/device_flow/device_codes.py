@@ -22,7 +22,7 @@ from services.auth_api.oauth.device import (
 )
 from services.auth_api.rate_limit import USER_CODE, Throttled
 from services.auth_api.resources import Resources
-from shared.contracts.authorization import Refusal
+from shared.contracts.authorization import ErrorPage
 from shared.contracts.sessions import SessionUser
 from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of, keyed_digest, random_base62
@@ -48,11 +48,7 @@ class WaitingDevice:
 
 
 async def start_device(resources: Resources, client: Client, permissions: tuple[str, ...]) -> dict[str, Any]:
-    """A new pair of codes for a device: the device authorization response.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+    """A new pair of codes for a device: the device authorization response."""
     device_code = random_base62(43)
     digest = digest_of(device_code)
     waiting = CodeRecord(
@@ -80,12 +76,10 @@ async def start_device(resources: Resources, client: Client, permissions: tuple[
     raise StoreUnavailable("redis", "no free user code")
 
 
-async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str) -> WaitingDevice | Refusal:
-    """The device behind a typed user code; a wrong one counts against this person and peer together.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+async def look_up(
+    resources: Resources, typed: str, user: SessionUser, peer: str
+) -> WaitingDevice | ErrorPage:
+    """The device behind a typed user code; a wrong one counts against this person and peer together."""
     limit_key = f"{peer} {user.user_id}"
     try:
         await resources.limiter.check(USER_CODE, limit_key)
@@ -97,13 +91,13 @@ async def look_up(resources: Resources, typed: str, user: SessionUser, peer: str
         found = await resources.bus.redis.execute("GET", _pointer_key(resources, user_code))
     if found is None or user_code is None:
         await resources.limiter.note_failure(USER_CODE, limit_key)
-        return authorize_pages.unknown_user_code()
+        return authorize_pages.UNKNOWN_USER_CODE
     digest, client_id, permissions = orjson.loads(found)
     seen = await resources.bus.redis.run_script(
         scripts.DEVICE_LOOK_UP, keys=[code_key(digest)], args=[MOST_LOOK_UPS]
     )
     if not seen:
-        return authorize_pages.unknown_user_code()
+        return authorize_pages.UNKNOWN_USER_CODE
     return WaitingDevice(digest, client_id, tuple(permissions), format_user_code(user_code))
 
 
@@ -120,9 +114,6 @@ async def decide(
     """Lets the device have its key at the next poll, or tells it that the person declined.
 
     A second call with the same request and decision changes nothing. ``decided``: it was decided otherwise.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
     """
     outcome: bytes = await resources.bus.redis.run_script(
         scripts.DEVICE_DECIDE,
@@ -136,9 +127,6 @@ async def poll(resources: Resources, digest: str) -> str:
     """The state of a device code; a poll that comes too early does not move the time of the last one.
 
     One of ``pending``, ``slow_down``, ``denied``, ``expired``, ``gone``, ``approved`` or ``spent``.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
     """
     state: bytes = await resources.bus.redis.run_script(
         scripts.DEVICE_POLL,

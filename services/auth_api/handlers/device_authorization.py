@@ -18,7 +18,7 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
     refusals_noted,
 )
-from services.auth_api.oauth.authorization_request import AuthorizationRequest, check_permissions
+from services.auth_api.oauth.authorization_request import check_permissions
 from services.auth_api.oauth.client_authentication import read_credentials
 from services.auth_api.oauth.device import KNOWN
 from services.auth_api.oauth.parameters import Parameters
@@ -52,5 +52,5 @@ async def _client(request: web.Request, parameters: Parameters) -> Client:
 
 def _permissions(resources: Resources, parameters: Parameters, client: Client) -> tuple[str, ...]:
     permissions = narrow(parse_scope(parameters.get("scope")), client.requested_permissions)
-    asked = AuthorizationRequest(client.client_id, None, permissions)
-    return check_permissions(asked, client.requested_permissions, resources.catalogue).permissions
+    check_permissions(permissions, client.requested_permissions, resources.catalogue)
+    return permissions

@@ -9,25 +9,23 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import Field
 
+from services.auth_api.authorize.client_file_flow import KeyFile, create_key_file
 from services.auth_api.clients.validation import permission_errors
-from services.auth_api.db.repository import ClientGoneError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
-    KeyFile,
     NewKey,
     change_key,
     create_key,
-    create_key_file,
     list_keys,
     revoke_key,
     rotate_key,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.resources import Resources
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
@@ -93,7 +91,7 @@ async def create(request: web.Request) -> web.Response:
             new, file = await _for_client(resources, user, validated(NewKeyFile, given))
         else:
             new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
-    except (ConsentWithdrawnError, ClientGoneError):
+    except ConsentWithdrawnError:
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
     return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})
 

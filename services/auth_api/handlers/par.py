@@ -19,15 +19,15 @@ from services.auth_api.handlers.oauth_edge import (
 )
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
-    Question,
-    check_permissions,
+    AuthorizationParameters,
     check_request,
     target_of,
 )
+from services.auth_api.oauth.errors import invalid_request
 from services.auth_api.oauth.parameters import Parameters
-from services.auth_api.oauth.pushed_request import KNOWN, check_pushable
 from services.auth_api.resources import Resources
 
+_KNOWN: Final = frozenset({*AUTHORIZE, "client_secret"})
 _STEP: Final = "par"
 
 
@@ -35,18 +35,18 @@ _STEP: Final = "par"
 async def push_request(request: web.Request) -> web.StreamResponse:
     """POST: 201 with the reference, good for 90 s; every rule of the authorization endpoint is checked here too."""
     resources = request.app[RESOURCES]
-    parameters = await read_parameters(request, KNOWN)
-    client = await authenticated_client(request, parameters, _STEP)
+    sent = await read_parameters(request, _KNOWN)
+    client = await authenticated_client(request, sent, _STEP)
     with refusals_noted(request, client, _STEP):
-        question = _checked(resources, parameters, client)
-    response = await push(resources, client.client_id, question)
+        parameters = _checked(resources, sent, client)
+    response = await push(resources, client.client_id, parameters)
     note(request, client, _STEP, "the request was kept")
     return json_answer(response, status=201)
 
 
-def _checked(resources: Resources, parameters: Parameters, client: Client) -> Question:
-    question = Question(parameters, AUTHORIZE)
-    check_pushable(question)
-    request = check_request(question, client, target_of(question, client))
-    check_permissions(request, client.requested_permissions, resources.catalogue)
-    return question
+def _checked(resources: Resources, sent: Parameters, client: Client) -> AuthorizationParameters:
+    parameters = AuthorizationParameters(sent, AUTHORIZE)
+    if parameters.get("request_uri") is not None:
+        raise invalid_request("request_uri must not be pushed.")  # RFC 9126 §2.1
+    check_request(parameters, client, target_of(parameters, client), resources.catalogue)
+    return parameters

@@ -18,10 +18,10 @@ from services.auth_api.handlers.oauth_edge import (
     read_parameters,
     refusals_noted,
 )
-from services.auth_api.oauth.idempotency_key import HEADER, read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token import KNOWN, IssuedKey, enveloped, read_token_request, token_response
 from services.auth_api.token.exchange import exchange_code, new_exchange
+from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.errors import StoreUnavailable
 from shared.web.edge import peer_of
 

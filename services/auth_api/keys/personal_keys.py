@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.auth_api.grants.store import record_grant
 from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import MintedDigests
@@ -24,7 +23,6 @@ from shared.contracts.keys import (
     RotateKey,
 )
 from shared.contracts.sessions import SessionUser
-from shared.key_file import render_key_file
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new key."""
@@ -36,14 +34,6 @@ class NewKey:
 
     view: KeyView
     token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """The file that a client's template makes of a new key."""
-
-    filename: str
-    content: str = field(repr=False)
 
 
 class ConsentWithdrawnError(Exception):
@@ -69,48 +59,25 @@ async def create_key(
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
     """
-    now = resources.clock.now()
-    return await _issue(
-        resources,
-        user,
+    now, settings = resources.clock.now(), resources.settings
+    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
+    command = IssueKey(
+        key_id=minted.key_id,
+        digest=minted.digest,
+        code_digest=None,
+        user_id=user.user_id,
+        username=user.username,
         client_id=None,
         identifier=identifier,
         permissions=permissions,
         expires_on=None if expires_in is None else now + expires_in * 1000,
-        now=now,
+        consented_on=now,
+        origin="personal",
     )
-
-
-async def create_key_file(
-    resources: Resources, user: SessionUser, client_id: str
-) -> tuple[NewKey, KeyFile] | None:
-    """Makes what the Client File Flow makes: a key for a client with the permissions it requests, and its file.
-
-    ``None``: there is no such client.
-
-    Raises:
-        ConsentWithdrawnError: account, app or client ended meanwhile.
-        ClientGoneError: the client was deleted meanwhile.
-    """
-    client = await resources.clients.find(client_id)
-    if client is None:
-        return None
-    now = resources.clock.now()
-    if not await record_grant(resources, user.user_id, client_id, client.requested_permissions, now):
+    reply = await resources.bus.request(command)
+    if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
-    new = await _issue(
-        resources,
-        user,
-        client_id=client_id,
-        identifier=client.name,
-        permissions=client.requested_permissions,
-        expires_on=None,
-        now=now,
-    )
-    filename, content = render_key_file(
-        client.api_key_format, client.api_key_filename, client.name, new.token
-    )
-    return new, KeyFile(filename, content)
+    return NewKey(reply.key, minted.token)
 
 
 async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
@@ -152,34 +119,3 @@ async def rotate_key(
         if young and changed.key.status not in ("revoked", "expired"):
             return changed
     return KeyChanged(outcome="conflict", field="status", detail="this key was rotated too often")
-
-
-async def _issue(
-    resources: Resources,
-    user: SessionUser,
-    *,
-    client_id: str | None,
-    identifier: str,
-    permissions: tuple[str, ...],
-    expires_on: int | None,
-    now: int,
-) -> NewKey:
-    settings = resources.settings
-    minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
-    command = IssueKey(
-        key_id=minted.key_id,
-        digest=minted.digest,
-        code_digest=None,
-        user_id=user.user_id,
-        username=user.username,
-        client_id=client_id,
-        identifier=identifier,
-        permissions=permissions,
-        expires_on=expires_on,
-        consented_on=now,
-        origin="personal" if client_id is None else "file",
-    )
-    reply = await resources.bus.request(command)
-    if reply.outcome != "issued" or reply.key is None:
-        raise ConsentWithdrawnError
-    return NewKey(reply.key, minted.token)

@@ -6,12 +6,11 @@ The order matters: until client and redirect URI are known good, an error is a p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-from services.auth_api.oauth import pkce
 from services.auth_api.oauth.errors import (
     INVALID_SCOPE,
     REQUEST_NOT_SUPPORTED,
@@ -20,13 +19,15 @@ from services.auth_api.oauth.errors import (
     invalid_request,
 )
 from services.auth_api.oauth.parameters import Parameters, collect
+from services.auth_api.oauth.pkce import check_challenge
 from services.auth_api.oauth.redirect_uri import explain_mismatch, match_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
+from shared.contracts.clients import ClientView
 
-Spelling = Mapping[str, str]
-"""The RFC's name of a parameter → how a surface spells it; what a surface does not spell it does not know."""
+ParameterNames = Mapping[str, str]
+"""The RFC's name of a parameter → how a flow spells it; what a flow does not spell it does not know."""
 
-AUTHORIZE: Final[Spelling] = MappingProxyType(
+AUTHORIZE: Final[ParameterNames] = MappingProxyType(
     {
         name: name
         for name in (
@@ -45,7 +46,7 @@ AUTHORIZE: Final[Spelling] = MappingProxyType(
         )
     }
 )
-REQUEST_AUTH: Final[Spelling] = MappingProxyType(
+REQUEST_AUTH: Final[ParameterNames] = MappingProxyType(
     {
         "client_id": "clientID",
         "redirect_uri": "redirectUri",
@@ -55,51 +56,40 @@ REQUEST_AUTH: Final[Spelling] = MappingProxyType(
         "code_challenge_method": "codeChallengeMethod",
     }
 )
-CREATE_CODE: Final[Spelling] = MappingProxyType({**REQUEST_AUTH, "scope": "permissions"})
-
-
-class AskingClient(Protocol):
-    """What the rules need to know of a registered client."""
-
-    @property
-    def client_id(self) -> str:
-        """Its public id."""
-        ...
-
-    @property
-    def public(self) -> bool:
-        """Whether it has no secret and must use PKCE."""
-        ...
-
-    @property
-    def redirect_uris(self) -> tuple[str, ...]:
-        """The registered ones, the default first."""
-        ...
-
-    @property
-    def requested_permissions(self) -> tuple[str, ...]:
-        """All it may ask for."""
-        ...
+CREATE_CODE: Final[ParameterNames] = MappingProxyType({**REQUEST_AUTH, "scope": "permissions"})
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """The parameters of one request as its surface spelled them."""
+class AuthorizationParameters:
+    """The parameters of one request as its flow spells them; asked for by the RFC's names."""
 
-    parameters: Parameters
-    spelling: Spelling
+    sent: Parameters
+    names: ParameterNames
 
     def get(self, name: str) -> str | None:
-        """The value of a parameter by the RFC's name."""
-        return self.parameters.get(self.spell(name))
+        """The value, or ``None`` where the parameter is absent, empty or repeated."""
+        return self.sent.get(self.name_of(name))
 
-    def spell(self, name: str) -> str:
-        """The surface's spelling of the RFC's name."""
-        return self.spelling.get(name, name)
+    def require(self, name: str) -> str:
+        """The value.
 
-    def is_repeated(self, name: str) -> bool:
-        """Whether the parameter was sent more than once."""
-        return self.spell(name) in self.parameters.repeated
+        Raises:
+            OAuthError: ``invalid_request`` naming the parameter.
+        """
+        return self.sent.require(self.name_of(name))
+
+    def name_of(self, name: str) -> str:
+        """The flow's spelling of the RFC's name."""
+        return self.names.get(name, name)
+
+    def refuse_repeated(self, name: str) -> None:
+        """Refuses a request that carries this parameter more than once.
+
+        Raises:
+            OAuthError: ``invalid_request`` naming the parameter.
+        """
+        if self.name_of(name) in self.sent.repeated:
+            raise invalid_request(f"{self.name_of(name)} must not be sent more than once.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,131 +116,122 @@ class AuthorizationRequest:
     """``prompt=none``: answer without showing a page."""
 
 
-def read_question(pairs: Iterable[tuple[str, str]], spelling: Spelling) -> Question:
-    """Sorts the pairs of a query by the surface's spelling."""
-    return Question(collect(pairs, frozenset(spelling.values())), spelling)
+def sort_parameters(pairs: Iterable[tuple[str, str]], names: ParameterNames) -> AuthorizationParameters:
+    """Sorts the pairs of a query by the names that the flow knows."""
+    return AuthorizationParameters(collect(pairs, frozenset(names.values())), names)
 
 
-def client_id_of(question: Question) -> str:
-    """Who asks.
+def client_id_of(parameters: AuthorizationParameters) -> str:
+    """Which client asks.
 
     Raises:
         OAuthError: ``invalid_request``, to be shown as a page.
     """
-    name = question.spell("client_id")
-    if question.is_repeated("client_id"):
-        raise invalid_request(f"{name} must not be sent more than once.")
-    return question.parameters.require(name)
+    parameters.refuse_repeated("client_id")
+    return parameters.require("client_id")
 
 
-def target_of(question: Question, client: AskingClient) -> Target:
+def target_of(parameters: AuthorizationParameters, client: ClientView) -> Target:
     """Where the answer goes: the request's redirect URI if it is registered, else the first registered one.
 
     Raises:
         OAuthError: ``invalid_request``, to be shown as a page.
     """
-    name = question.spell("redirect_uri")
-    if question.is_repeated("redirect_uri"):
-        raise invalid_request(f"{name} must not be sent more than once.")
+    parameters.refuse_repeated("redirect_uri")
     if not client.redirect_uris:
         raise invalid_request(
             "This client has no redirect URI: it can be used with the file and device flows only.",
             cause="the client has no redirectUris; the file and device flows work without",
         )
-    requested = question.get("redirect_uri")
+    requested = parameters.get("redirect_uri")
     if requested is None:
         return Target(client.redirect_uris[0], sent=False)
     matched = match_redirect_uri(client.redirect_uris, requested)
     if matched is None:
         raise invalid_request(
-            f"{name} is not one that the client registered.",
+            f"{parameters.name_of('redirect_uri')} is not one that the client registered.",
             cause=explain_mismatch(client.redirect_uris, requested),
         )
     return Target(matched, sent=True)
 
 
-def check_request(question: Question, client: AskingClient, target: Target | None) -> AuthorizationRequest:
+def check_request(
+    parameters: AuthorizationParameters, client: ClientView, target: Target, catalogue: Collection[str]
+) -> AuthorizationRequest:
     """Everything else about a request whose client and target are good.
 
     Raises:
-        OAuthError: to be sent to the target, where there is one (RFC 6749 §4.1.2.1).
+        OAuthError: to be sent to the target (RFC 6749 §4.1.2.1).
     """
-    for check in _CHECKS:
-        check(question)
-    scope = question.spell("scope")
-    challenge = None
-    if target is not None:
-        challenge = pkce.check_challenge(
-            question.get("code_challenge"),
-            question.get("code_challenge_method"),
-            required=client.public,
-            names=pkce.ParameterNames(
-                question.spell("code_challenge"), question.spell("code_challenge_method")
-            ),
-        )
+    parameters.sent.refuse_repeated()
+    _refuse_unsupported(parameters)
+    challenge = check_challenge(
+        parameters.get("code_challenge"),
+        parameters.get("code_challenge_method"),
+        required=client.public,
+        names=(parameters.name_of("code_challenge"), parameters.name_of("code_challenge_method")),
+    )
+    scope = parameters.name_of("scope")
+    permissions = narrow(
+        parse_scope(parameters.get("scope"), name=scope), client.requested_permissions, name=scope
+    )
+    check_permissions(permissions, client.requested_permissions, catalogue)
     return AuthorizationRequest(
         client_id=client.client_id,
         target=target,
-        permissions=narrow(
-            parse_scope(question.get("scope"), name=scope), client.requested_permissions, name=scope
-        ),
-        state=question.get("state"),
-        context=question.get("context"),
+        permissions=permissions,
+        state=parameters.get("state"),
+        context=parameters.get("context"),
         challenge=challenge,
-        silent=question.get("prompt") == "none",
+        silent=parameters.get("prompt") == "none",
     )
 
 
 def check_permissions(
-    question: AuthorizationRequest, registered: tuple[str, ...], known: Iterable[str]
-) -> AuthorizationRequest:
-    """The request again at the moment of consent: nothing it asks for was taken away meanwhile.
+    permissions: Collection[str], registered: Collection[str], catalogue: Collection[str]
+) -> None:
+    """Whether the client still registers, and the site still has, all that is asked for.
 
     Raises:
         OAuthError: ``invalid_scope``.
     """
-    catalogue = frozenset(known)
-    if any(name not in registered or name not in catalogue for name in question.permissions):
+    if any(name not in registered or name not in catalogue for name in permissions):
         raise OAuthError(
             INVALID_SCOPE,
             "A permission of this request is no longer available.",
             cause="a requested permission was removed from the client or from the catalogue",
         )
-    return question
 
 
-def _nothing_repeated(question: Question) -> None:
-    question.parameters.refuse_repeated()
+def authorization_response(
+    issuer: str,
+    *,
+    state: str | None,
+    context: str | None,
+    error: str | None = None,
+    description: str | None = None,
+) -> tuple[tuple[str, str], ...]:
+    """What is appended to the redirect URI, after ``code`` on success (RFC 6749 §4.1.2, §4.1.2.1, RFC 9207 §2).
+
+    ``state`` and ``context`` come back as they were given.
+    """
+    pairs = (
+        ("error", error),
+        ("error_description", description),
+        ("state", state),
+        ("context", context),
+        ("iss", issuer),
+    )
+    return tuple((name, value) for name, value in pairs if value is not None)
 
 
-def _no_request_object(question: Question) -> None:
-    if question.get("request") is not None:
-        raise OAuthError(REQUEST_NOT_SUPPORTED, "request objects (RFC 9101) are not supported; use PAR.")
-
-
-def _response_type_is_code(question: Question) -> None:
-    if "response_type" not in question.spelling:
-        return
-    response_type = question.parameters.require("response_type")
-    if response_type != "code":
+def _refuse_unsupported(parameters: AuthorizationParameters) -> None:
+    if "response_type" in parameters.names and parameters.require("response_type") != "code":
         raise OAuthError(UNSUPPORTED_RESPONSE_TYPE, "response_type must be code.")
-
-
-def _response_mode_is_query(question: Question) -> None:
-    if question.get("response_mode") not in (None, "query"):
+    if parameters.get("request") is not None:
+        raise OAuthError(REQUEST_NOT_SUPPORTED, "request objects (RFC 9101) are not supported; use PAR.")
+    if parameters.get("response_mode") not in (None, "query"):
         raise invalid_request("response_mode must be query, or absent.")
-
-
-def _prompt_is_consistent(question: Question) -> None:
-    words = (question.get("prompt") or "").split(" ")
+    words = (parameters.get("prompt") or "").split(" ")
     if "none" in words and len(words) > 1:
         raise invalid_request("prompt must not combine none with another value.")
-
-
-_CHECKS: Final[tuple[Callable[[Question], None], ...]] = (
-    _nothing_repeated,
-    _response_type_is_code,
-    _no_request_object,
-    _response_mode_is_query,
-    _prompt_is_consistent,
-)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from binascii import a2b_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from services.auth_api.oauth.errors import OAuthError, invalid_client, invalid_request
 from services.auth_api.oauth.parameters import Parameters
+from shared.authorization_header import basic_credentials
 
 CHALLENGE: Final = 'Basic realm="latchkey", charset="UTF-8"'
 """What every 401 says in ``WWW-Authenticate`` (RFC 6749 §5.2, RFC 7617 §2)."""
 
 METHODS: Final = ("client_secret_basic", "client_secret_post", "none")
-
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +93,8 @@ def _read_basic(authorization: Sequence[str]) -> tuple[str, str | None] | None:
         return None
     if len(authorization) > 1:
         raise invalid_request("The Authorization header must not be sent more than once.")
-    scheme, _, token = authorization[0].strip().partition(" ")
-    if scheme.lower() != "basic":
-        raise invalid_client("the Authorization header uses another scheme than Basic")
     try:
-        identity, colon, secret = a2b_base64(token.strip(" ").encode("ascii"), strict_mode=True).partition(
-            b":"
-        )
-        client_id, client_secret = _form_decoded(identity), _form_decoded(secret)
-    except ValueError:
-        raise invalid_client(
-            "the Basic credentials are malformed (base64 of two form-encoded halves)"
-        ) from None
-    if not colon or not client_id:
-        raise invalid_client("the Basic credentials lack a colon or a client_id")
-    return client_id, client_secret or None
-
-
-def _form_decoded(half: bytes) -> str:
-    """One half of the credentials, ``application/x-www-form-urlencoded`` in UTF-8 (RFC 6749 §2.3.1, appendix B)."""
-    if _BAD_ESCAPE.search(half):
-        raise ValueError("a % without two hexadecimal digits")
-    text = unquote_to_bytes(half.replace(b"+", b" ")).decode("utf-8")
-    if _CONTROL.search(text):
-        raise ValueError("a control character")
-    return text
+        client_id, secret = basic_credentials(authorization[0])
+    except ValueError as error:
+        raise invalid_client(f"the Authorization header is malformed: {error}") from None
+    return client_id, secret or None

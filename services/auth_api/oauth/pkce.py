@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -18,38 +17,32 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterNames:
-    """How a surface spells the two parameters of the authorization request."""
-
-    challenge: str = "code_challenge"
-    method: str = "code_challenge_method"
-
-
 def check_challenge(
-    challenge: str | None, method: str | None, *, required: bool, names: ParameterNames | None = None
+    challenge: str | None,
+    method: str | None,
+    *,
+    required: bool,
+    names: tuple[str, str] = ("code_challenge", "code_challenge_method"),
 ) -> str | None:
     """The challenge of an authorization request, or ``None`` where there is none and none is ``required``.
 
     A missing method means ``plain`` (RFC 7636 §4.3), which is refused as any other than ``S256`` (RFC 9700 §2.1.1);
-    a method without a challenge is what a stripped challenge leaves behind.
+    a method without a challenge is what a stripped challenge leaves behind. ``names`` are the flow's own of both.
 
     Raises:
         OAuthError: ``invalid_request`` naming the parameter.
     """
-    name = names or ParameterNames()
+    name, name_of_method = names
     if challenge is None:
         if required:
-            raise invalid_request(
-                f"{name.challenge} is missing: a public client must use PKCE with {METHOD}."
-            )
+            raise invalid_request(f"{name} is missing: a public client must use PKCE with {METHOD}.")
         if method is not None:
-            raise invalid_request(f"{name.challenge} is missing although {name.method} was sent.")
+            raise invalid_request(f"{name} is missing although {name_of_method} was sent.")
         return None
     if method != METHOD:
-        raise invalid_request(f"{name.method} must be {METHOD}.")
+        raise invalid_request(f"{name_of_method} must be {METHOD}.")
     if not _CHALLENGE.fullmatch(challenge):
-        raise invalid_request(f"{name.challenge} must be 43 characters of base64url without padding.")
+        raise invalid_request(f"{name} must be 43 characters of base64url without padding.")
     return challenge
 
 

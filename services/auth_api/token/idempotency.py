@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.auth_api.codes import scripts
 from services.auth_api.codes.store import SLOT
-from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.token import TokenRequest
 from services.auth_api.resources import Resources
 from shared.secret_tokens import keyed_digest
 from shared.settings import Settings
 
+HEADER: Final = "Idempotency-Key"
 CONFLICT: Final = 409
 UNPROCESSABLE: Final = 422
+
+_BARE: Final = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]{0,254}")
+_QUOTED: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,23 @@ class FirstRequest:
     """Unix milliseconds by the clock of Redis; until then the first request may still be running."""
     done: bool
     """It was answered."""
+
+
+def read_idempotency_key(headers: Sequence[str]) -> str | None:
+    """The key, or ``None`` where no header was sent. ``"abc"`` and ``abc`` are the same key.
+
+    Bare or quoted: draft-ietf-httpapi-idempotency-key-header §2.1.
+
+    Raises:
+        OAuthError: ``invalid_request``.
+    """
+    if not headers:
+        return None
+    text = headers[0].strip(" \t")
+    quoted = _QUOTED.fullmatch(text)
+    if len(headers) > 1 or (quoted is None and not _BARE.fullmatch(text)):
+        raise invalid_request(f"{HEADER} must be sent once, with 1 to 255 visible ASCII characters.")
+    return quoted[1] if quoted else text
 
 
 def retry_key_of(settings: Settings, client_id: str, header: str) -> str:
@@ -52,11 +75,7 @@ def fingerprint_of(settings: Settings, client_id: str, request: TokenRequest) ->
 
 
 async def find_first(resources: Resources, retry_key: str) -> FirstRequest | None:
-    """The first request of a retry, or ``None`` where there was none within 60 s.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
+    """The first request of a retry, or ``None`` where there was none within 60 s."""
     found = await resources.bus.redis.execute(
         "HMGET", retry_key, "fingerprint", "abandoned", "message", "deadline", "done"
     )

@@ -19,9 +19,9 @@ from services.consent_ui.session import session_of, signed_in, target_of, to_sig
 from shared.contracts.authorization import (
     MOST_COUNTED,
     ConsentRequest,
+    Flow,
     PrepareAuthorization,
     PreparedAuthorization,
-    Surface,
 )
 from shared.return_to import sign_target
 from shared.web.body import parse_pairs
@@ -37,7 +37,7 @@ LARGEST_MESSAGE: Final = 60_000
 LONGEST_TYPED: Final = 20
 """As much of a mistyped user code as its field holds."""
 
-_SURFACES: Final[Mapping[str, Surface]] = {
+_FLOWS: Final[Mapping[str, Flow]] = {
     "/oauth/request-auth": "request_auth",
     "/oauth/authorize": "authorize",
     "/device": "device",
@@ -109,7 +109,7 @@ async def answer_request(
         BusUnavailable: auth_api does not answer.
     """
     command = PrepareAuthorization(
-        surface=_SURFACES.get(_path_of(target), "client_file_flow"),
+        surface=_FLOWS.get(_path_of(target), "client_file_flow"),
         query=tuple(_query_of(target)),
         session=session_of(request),
         peer=peer_of(request, request.app[RESOURCES].settings),
@@ -172,7 +172,7 @@ def _query_of(target: str) -> Sequence[tuple[str, str]]:
         raise Problem(400, "The link holds a % that two hexadecimal digits do not follow.")
     pairs = parse_pairs(query.encode(), "query")
     path = _path_of(target)
-    if path in _SURFACES:
+    if path in _FLOWS:
         return pairs
     client = _FILE_FLOW.fullmatch(path)
     if client is None:

@@ -20,7 +20,7 @@ from services.key_issuer.records import (
     IssueFacts,
     NewKey,
 )
-from shared.contracts.events import KeysNarrowed
+from shared.contracts.events import KeysInvalidated
 from shared.contracts.keys import IssueKey
 from shared.database import Database
 
@@ -150,9 +150,9 @@ class KeyRows:
         """The ids that a query finds (and locks, where it says so)."""
         return [row[0] for row in await self.fetch(query, *args)]
 
-    async def append_narrowed(self, key_id: str, now: int) -> None:
+    async def append_invalidated(self, key_id: str, now: int) -> None:
         """Puts it into the outbox that this key is worth less now."""
-        event = KeysNarrowed(key_ids=(key_id,), on=now)
+        event = KeysInvalidated(key_ids=(key_id,), on=now)
         await self.execute("append_event", event.stream, event.type, event.to_wire(), now)
 
 

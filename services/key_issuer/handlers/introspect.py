@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -25,13 +24,6 @@ _LONGEST_CLIENT_ID: Final = 100
 _HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: a resource server, which may ask about every key, or a client (``client_id``) about its own."""
-
-    client_id: str | None = None
-
-
 async def introspect(request: web.Request) -> web.Response:
     """200 with the facts or ``{"active": false}``; errors as RFC 7662 §2.3 and RFC 6749 §5.2 say.
 
@@ -39,19 +31,20 @@ async def introspect(request: web.Request) -> web.Response:
     """
     resources = request.app[RESOURCES]
     form = _once_each(await read_form(request))
-    caller = await _authenticate(resources, request, form)
+    client_id = await _authenticate(resources, request, form)
     token = form.get("token")
     if token is None:
         raise Problem(400, "token is missing.", code="invalid_request")
     key = await resources.verifier.live_key(token)
-    if key is None or (caller.client_id is not None and key.client_id != caller.client_id):
+    if key is None or (client_id is not None and key.client_id != client_id):
         return _answer(_INACTIVE)
-    if caller.client_id is None:
+    if client_id is None:
         resources.last_use.note(key, resources.clock.now(), frozenset())
     return _answer(_facts(key))
 
 
-async def _authenticate(resources: Resources, request: web.Request, form: dict[str, str]) -> Caller:
+async def _authenticate(resources: Resources, request: web.Request, form: dict[str, str]) -> str | None:
+    """The client that asks about its own keys; ``None`` for a resource server, which may ask about every key."""
     headers = request.headers.getall(hdrs.AUTHORIZATION, [])
     if len(headers) > 1:
         raise Problem(
@@ -60,7 +53,8 @@ async def _authenticate(resources: Resources, request: web.Request, form: dict[s
     if headers and scheme_of(headers[0]) == "bearer":
         if "client_secret" in form:
             raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
-        return await _authenticate_service(resources, bearer_token(headers[0]))
+        await _authenticate_service(resources, bearer_token(headers[0]))
+        return None
     client_id, secret = _credentials(headers, form)
     answer = await resources.clients.authenticate(client_id, secret, peer_of(request, resources.settings))
     if answer.retry_after is not None:
@@ -71,10 +65,10 @@ async def _authenticate(resources: Resources, request: web.Request, form: dict[s
         )
     if not answer.authenticated:
         raise _unknown_client()
-    return Caller(client_id)
+    return client_id
 
 
-async def _authenticate_service(resources: Resources, token: str | None) -> Caller:
+async def _authenticate_service(resources: Resources, token: str | None) -> None:
     key = await resources.verifier.live_service_key(token) if token is not None else None
     if key is None:
         raise Problem(
@@ -86,7 +80,6 @@ async def _authenticate_service(resources: Resources, token: str | None) -> Call
     if INTROSPECT not in key.permissions:
         raise lacks_permission([INTROSPECT])
     resources.last_use.note_service(key, resources.clock.now())
-    return Caller()
 
 
 def _once_each(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

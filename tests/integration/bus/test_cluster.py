@@ -23,7 +23,7 @@ from shared.bus import (
 from shared.bus.dead_letters import dead_letters, replay_dead_letter
 from shared.bus.status import bus_status
 from shared.clock import SystemClock
-from shared.contracts.events import KeysNarrowed
+from shared.contracts.events import KeysInvalidated
 from shared.errors import StoreUnavailable
 from shared.redis.topology import slot_of
 from tests.harness.buses import started
@@ -131,7 +131,7 @@ async def test_a_node_that_stalls_is_an_outage_of_its_slots_alone(nodes: list[No
             await ours.redis.execute("MGET", "a", "b")
         await nodes[0].redis.execute("CLIENT", "PAUSE", 3000, "ALL")
         await until(lambda: works(ours), 30)
-        event = KeysNarrowed(key_ids=("k",), on=1)
+        event = KeysInvalidated(key_ids=("k",), on=1)
         await ours.redis.execute("XADD", names.event_stream(event.stream), "*", "d", event.to_wire())
 
 

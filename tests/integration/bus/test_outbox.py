@@ -12,7 +12,7 @@ import pytest
 from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
 from shared.bus.outbox import PURGE_AT_ONCE, Heartbeat, OutboxRelay, outbox_status
-from shared.contracts.events import GrantRevoked, KeysNarrowed
+from shared.contracts.events import GrantRevoked, KeysInvalidated
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
 from tests.harness.stores import Servers, fresh_database
@@ -213,11 +213,11 @@ async def _make_old(database: Database) -> None:
 
 async def test_a_broadcast_is_trimmed_by_age(valkey: Valkey, database: Database) -> None:
     """Ten minutes: who was away for longer forgets everything it knows."""
-    stream = names.event_stream(KeysNarrowed.stream)
+    stream = names.event_stream(KeysInvalidated.stream)
     async with open_bus(valkey) as bus:
         for number in range(300):
             await bus.redis.execute("XADD", stream, f"{number + 1}-0", "long", "ago")
-        event = KeysNarrowed(key_ids=("k",), on=1)
+        event = KeysInvalidated(key_ids=("k",), on=1)
         async with database.transaction() as connection:
             await connection.execute(INSERT, event.stream, event.type, event.to_wire())
         await OutboxRelay(database, bus, SCHEMA).publish()
@@ -229,15 +229,15 @@ class Hearing:
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self.last_heard_at = float("-inf")
-        event = KeysNarrowed(key_ids=(), on=1)
+        event = KeysInvalidated(key_ids=(), on=1)
         heartbeat = Heartbeat(event.stream, lambda _now: event, lambda: self.last_heard_at)
         self.relay = OutboxRelay(database, bus, SCHEMA, heartbeat)
 
 
 async def _broadcast(bus: Bus) -> list[tuple[str, ...]]:
     """The keys of each entry of the broadcast; none for a heartbeat."""
-    entries = await bus.redis.execute("XRANGE", names.event_stream(KeysNarrowed.stream), "-", "+")
-    return [KeysNarrowed.from_wire(read_fields(fields).body).key_ids for _, fields in entries]
+    entries = await bus.redis.execute("XRANGE", names.event_stream(KeysInvalidated.stream), "-", "+")
+    return [KeysInvalidated.from_wire(read_fields(fields).body).key_ids for _, fields in entries]
 
 
 async def test_a_relay_appends_a_heartbeat_each_second(valkey: Valkey, database: Database) -> None:
@@ -266,7 +266,7 @@ async def test_no_heartbeat_leaves_while_an_event_of_the_broadcast_waits(
 ) -> None:
     """It vouches for every relay: also for one that hangs with rows that the others skip."""
     async with open_bus(valkey) as bus:
-        event = KeysNarrowed(key_ids=("k",), on=1)
+        event = KeysInvalidated(key_ids=("k",), on=1)
         async with database.transaction() as connection:
             await connection.execute(INSERT, event.stream, event.type, event.to_wire())
             await write(connection, "other")

@@ -13,10 +13,10 @@ from shared.bus import Bus, StreamTail, names
 from shared.bus.envelope import Envelope
 from shared.clock import SystemClock
 from shared.contracts.base import Event
-from shared.contracts.events import KeysNarrowed
+from shared.contracts.events import KeysInvalidated
 from tests.integration.bus.conftest import Valkey, answers, open_bus, until
 
-STREAM = names.event_stream(KeysNarrowed.stream)
+STREAM = names.event_stream(KeysInvalidated.stream)
 
 
 class Listener:
@@ -25,10 +25,10 @@ class Listener:
     def __init__(self, bus: Bus) -> None:
         self.heard: list[str] = []
         self.gaps = 0
-        self.tail = StreamTail(bus, KeysNarrowed.stream, self._entry, self._gap)
+        self.tail = StreamTail(bus, KeysInvalidated, self._entry, self._gap)
 
     async def _entry(self, event: Event) -> None:
-        assert isinstance(event, KeysNarrowed)
+        assert isinstance(event, KeysInvalidated)
         self.heard += event.key_ids
 
     async def _gap(self) -> None:
@@ -48,7 +48,7 @@ class Listener:
 
 async def tell(bus: Bus, key_id: str, body: bytes | None = None) -> None:
     """Appends a broadcast as the relay does."""
-    event = KeysNarrowed(key_ids=(key_id,), on=1)
+    event = KeysInvalidated(key_ids=(key_id,), on=1)
     envelope = Envelope(f"id-{key_id}", event.type, "key_issuer", bus.time.now(), body or event.to_wire())
     await bus.redis.execute("XADD", STREAM, "*", *envelope.to_fields())
 

@@ -10,9 +10,9 @@ import pytest
 
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuance import NotIssuedError, issue_keys, warm_up
-from services.key_issuer.revocation import revoke_code, revoke_holding
-from shared.contracts.events import KeysNarrowed
-from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeHolding
+from services.key_issuer.revocation import revoke_code, revoke_grant
+from shared.contracts.events import KeysInvalidated
+from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeGrant
 from shared.errors import StoreUnavailable
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, until
 
@@ -107,9 +107,9 @@ async def test_a_withdrawn_consent_gives_no_key(bench: Bench) -> None:
     """Withdrawn from one client, by the whole person, or with the whole client."""
     now = bench.clock.now()
     for fields in ({"user_id": 2, "client_id": "CXFervidex"}, {"user_id": 3, "client_id": None}):
-        await revoke_holding(bench.issuer, RevokeHolding(before=now, reason="app_disconnected", **fields))
-    await revoke_holding(
-        bench.issuer, RevokeHolding(user_id=None, client_id="CXGone", before=now, reason="client_deleted")
+        await revoke_grant(bench.issuer, RevokeGrant(before=now, reason="app_disconnected", **fields))
+    await revoke_grant(
+        bench.issuer, RevokeGrant(user_id=None, client_id="CXGone", before=now, reason="client_deleted")
     )
     outcomes = await bench.issue(
         command(mint(), consented_on=now),
@@ -182,13 +182,13 @@ async def test_what_the_tables_tell_is_what_the_contract_says(bench: Bench) -> N
     """Events that the statements write themselves are read back as their type, strictly; no other is written."""
     await bench.issue(*(command(mint(), permissions=("a", "b")) for _ in range(12)))
     own = await bench.make(client_id=None, code_digest=None, user_id=3)
-    await revoke_holding(
-        bench.issuer, RevokeHolding(user_id=3, client_id=None, before=2**62, reason='a "quoted" reason')
+    await revoke_grant(
+        bench.issuer, RevokeGrant(user_id=3, client_id=None, before=2**62, reason='a "quoted" reason')
     )
     assert await bench.status(own.key_id) == 'revoked:a "quoted" reason'
     (row,) = await bench.sql("SELECT stream, type, body FROM outbox ORDER BY id")
-    assert (row["stream"], row["type"]) == (KeysNarrowed.stream, KeysNarrowed.type)
-    assert KeysNarrowed.model_validate_json(row["body"]).key_ids == (own.key_id,)
+    assert (row["stream"], row["type"]) == (KeysInvalidated.stream, KeysInvalidated.type)
+    assert KeysInvalidated.model_validate_json(row["body"]).key_ids == (own.key_id,)
 
 
 async def test_a_key_is_called_as_the_person_said_and_remembers_what_its_code_was_bound_to(
@@ -205,7 +205,7 @@ async def test_a_key_is_called_as_the_person_said_and_remembers_what_its_code_wa
 
 
 async def test_eviction_by_two_replicas_at_once_leaves_ten(bench: Bench) -> None:
-    """They wait for each other at the holding, never in a circle."""
+    """They wait for each other at the grant, never in a circle."""
 
     async def issue_batches(replica: Bench, users: tuple[int, ...]) -> None:
         for _ in range(5):
@@ -243,7 +243,7 @@ async def test_fifty_commands_of_one_code_over_two_replicas_give_one_row(bench: 
 
 
 async def test_a_process_that_stands_still_does_not_keep_its_locks(bench: Bench) -> None:
-    """It was stopped in the middle of a transaction: seconds later its holding is free, and its work is undone."""
+    """It was stopped in the middle of a transaction: seconds later its grant is free, and its work is undone."""
     async with open_bench(bench.url) as stopped:
         with pytest.raises((StoreUnavailable, asyncpg.PostgresError)):  # noqa: PT012 - the end of the block fails too
             async with stopped.issuer.database.transaction() as connection:

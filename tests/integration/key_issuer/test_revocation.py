@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from services.key_issuer.revocation import revoke_code, revoke_holding, revoke_key, revoke_token
-from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeHolding, RevokeKey, RevokeToken
+from services.key_issuer.revocation import revoke_code, revoke_grant, revoke_key, revoke_token
+from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeGrant, RevokeKey, RevokeToken
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
 
 BINDING = {"challenge": "c" * 43, "redirect": "r" * 64}
@@ -100,21 +100,21 @@ async def test_an_unknown_code_without_a_person_leaves_no_mark(bench: Bench) -> 
     assert await bench.sql("SELECT FROM replayed_codes") == []
 
 
-async def test_a_holding_ends_with_all_its_keys_up_to_a_time(bench: Bench) -> None:
+async def test_a_grant_ends_with_all_its_keys_up_to_a_time(bench: Bench) -> None:
     """A consent given later is another one."""
     now = bench.clock.now()
     old = [(await bench.make(consented_on=now - 10)).key_id for _ in range(3)]
     new = await bench.make(consented_on=now + 10)
     other = await bench.make(client_id="CY", consented_on=now - 10)
     own = await bench.make(client_id=None, code_digest=None, consented_on=now - 10)
-    order = RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
-    assert set((await revoke_holding(bench.issuer, order)).revoked) == set(old)
-    assert (await revoke_holding(bench.issuer, order)).found == 0
+    order = RevokeGrant(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
+    assert set((await revoke_grant(bench.issuer, order)).revoked) == set(old)
+    assert (await revoke_grant(bench.issuer, order)).found == 0
     for key in (new, other, own):
         assert await bench.status(key.key_id) == "active"
 
 
-async def test_a_holding_with_many_expired_keys_is_told_of_in_parts(bench: Bench) -> None:
+async def test_a_grant_with_many_expired_keys_is_told_of_in_parts(bench: Bench) -> None:
     """No message outgrows the bus, however many keys one grant has seen."""
     now = bench.clock.now()
     for _ in range(11):
@@ -122,9 +122,9 @@ async def test_a_holding_with_many_expired_keys_is_told_of_in_parts(bench: Bench
         await bench.sql(
             "UPDATE api_keys SET status = 'active', ended_on = NULL, end_reason = NULL, expires_on = 1"
         )
-    order = RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
+    order = RevokeGrant(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected")
     await bench.sql("DELETE FROM audit WHERE event = 'revoked'")
-    outcome = await revoke_holding(bench.issuer, order)
+    outcome = await revoke_grant(bench.issuer, order)
     assert outcome.found == 1100
     assert len(await bench.told("keys.narrowed")) >= 3
     assert all(len(body) < 32 * 1024 for body in await bench.told("keys.narrowed"))
@@ -136,8 +136,8 @@ async def test_a_disabled_person_loses_every_key(bench: Bench) -> None:
     keys = [command(mint(), client_id=f"C{number % 120}", consented_on=now) for number in range(1200)]
     await bench.issue(*keys)
     await bench.make(user_id=3, consented_on=now)
-    order = RevokeHolding(user_id=2, client_id=None, before=now, reason="user_disabled")
-    outcome = await revoke_holding(bench.issuer, order)
+    order = RevokeGrant(user_id=2, client_id=None, before=now, reason="user_disabled")
+    outcome = await revoke_grant(bench.issuer, order)
     assert outcome.found == 1200
     rows = await bench.sql("SELECT user_id, status, count(*) FROM api_keys GROUP BY 1, 2 ORDER BY 1, 2")
     assert [tuple(row) for row in rows] == [(2, "revoked", 1200), (3, "active", 1)]
@@ -149,8 +149,8 @@ async def test_a_deleted_client_loses_every_key(bench: Bench) -> None:
     now = bench.clock.now()
     await bench.issue(*(command(mint(), user_id=user, consented_on=now) for user in range(1, 51)))
     other = await bench.make(client_id="CY", consented_on=now)
-    order = RevokeHolding(user_id=None, client_id="CXFervidex", before=now, reason="client_deleted")
-    assert (await revoke_holding(bench.issuer, order)).found == 50
+    order = RevokeGrant(user_id=None, client_id="CXFervidex", before=now, reason="client_deleted")
+    assert (await revoke_grant(bench.issuer, order)).found == 50
     assert await bench.status(other.key_id) == "active"
 
 
@@ -161,11 +161,11 @@ async def test_a_withdrawal_waits_for_the_issues_that_run(bench: Bench, whose: d
     """A key whose transaction was open when the person was disabled does not survive it."""
     now = bench.clock.now()
     order = command(mint(), consented_on=now)
-    holding = RevokeHolding.model_validate({"before": now, "reason": "user_disabled", **whose})
+    grant = RevokeGrant.model_validate({"before": now, "reason": "user_disabled", **whose})
     async with bench.issuer.database.transaction() as connection:
         sql = bench.issuer.database.sql
         await connection.fetch(sql["lock_holdings"], [2], ["CXFervidex"], [1])
-        withdrawing = asyncio.create_task(revoke_holding(bench.issuer, holding))
+        withdrawing = asyncio.create_task(revoke_grant(bench.issuer, grant))
         await _waiting(bench, "locktype = 'advisory'")
         await connection.execute(
             "INSERT INTO api_keys (key_id, digest, pepper_version, user_id, username, client_id, identifier,"
@@ -196,7 +196,7 @@ async def test_an_issue_that_waited_for_a_withdrawal_sees_it(bench: Bench, whose
 
 
 async def test_an_issue_that_waited_for_a_replay_sees_it(bench: Bench) -> None:
-    """The code came back while the issue waited for the holding: the key is born dead."""
+    """The code came back while the issue waited for the grant: the key is born dead."""
     order = command(mint())
     assert order.code_digest is not None
     sql = bench.issuer.database.sql
@@ -229,14 +229,14 @@ async def test_issuing_and_withdrawing_race_without_a_survivor(bench: Bench) -> 
             orders = [
                 command(mint(), user_id=user, consented_on=now, client_id=f"C{n % 3}") for n in range(6)
             ]
-            holding = {
-                0: RevokeHolding(user_id=user, client_id="C1", before=now, reason="app_disconnected"),
-                1: RevokeHolding(user_id=user, client_id=None, before=now, reason="user_disabled"),
-                2: RevokeHolding(user_id=None, client_id="C1", before=now, reason="client_deleted"),
+            grant = {
+                0: RevokeGrant(user_id=user, client_id="C1", before=now, reason="app_disconnected"),
+                1: RevokeGrant(user_id=user, client_id=None, before=now, reason="user_disabled"),
+                2: RevokeGrant(user_id=None, client_id="C1", before=now, reason="client_deleted"),
             }[round_ % 3]
             await asyncio.gather(
                 *(bench.issue(order) for order in orders),
-                revoke_holding(other.issuer, holding),
+                revoke_grant(other.issuer, grant),
                 *(other.issue(order) for order in orders),
             )
             rows = await bench.sql("SELECT client_id, status FROM api_keys WHERE user_id = $1", user)
@@ -270,12 +270,12 @@ async def test_every_way_to_end_a_key_at_once_ends_it_once(bench: Bench) -> None
                 for replica in (bench, other)
                 for key in keys
             ),
-            revoke_holding(
+            revoke_grant(
                 other.issuer,
-                RevokeHolding(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected"),
+                RevokeGrant(user_id=2, client_id="CXFervidex", before=now, reason="app_disconnected"),
             ),
-            revoke_holding(
-                bench.issuer, RevokeHolding(user_id=2, client_id=None, before=now, reason="user_disabled")
+            revoke_grant(
+                bench.issuer, RevokeGrant(user_id=2, client_id=None, before=now, reason="user_disabled")
             ),
             *(bench.issue(command(mint(), consented_on=now - 1)) for _ in range(5)),
         )

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from services.key_issuer.changes import change_key, rotate_key
-from services.key_issuer.revocation import revoke_holding, revoke_key
+from services.key_issuer.revocation import revoke_grant, revoke_key
 from shared.api_key import MintedKey
-from shared.contracts.keys import ChangeKey, KeyChanged, RevokeHolding, RevokeKey, RotateKey
+from shared.contracts.keys import ChangeKey, KeyChanged, RevokeGrant, RevokeKey, RotateKey
 from tests.integration.key_issuer.conftest import Bench, mint, open_bench
 
 
@@ -129,9 +129,9 @@ async def test_rotating_while_the_grant_ends_leaves_nothing_alive(bench: Bench) 
             client = None if number % 2 else "CXFervidex"
             await asyncio.gather(
                 rotate(other, old, mint(), overlap=60 * (number % 3), user_id=number + 10),
-                revoke_holding(
+                revoke_grant(
                     bench.issuer,
-                    RevokeHolding(user_id=number + 10, client_id=client, before=now, reason="user_disabled"),
+                    RevokeGrant(user_id=number + 10, client_id=client, before=now, reason="user_disabled"),
                 ),
             )
     live = await bench.sql("SELECT count(*) FROM api_keys WHERE status <> 'revoked'")

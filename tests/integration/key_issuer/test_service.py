@@ -19,7 +19,7 @@ from shared.contracts.keys import (
     IssueKey,
     ListKeys,
     RevokeCode,
-    RevokeHolding,
+    RevokeGrant,
     RevokeKey,
     RevokeToken,
     RotateKey,
@@ -51,7 +51,7 @@ async def test_the_life_of_a_key_over_the_bus(desk: Desk) -> None:
     assert [(client.client_id, client.keys) for client in usage] == [("CXFervidex", 2)]
     ended = await desk.bus.request(RevokeToken(key_id=new.key_id, digest=new.digest, client_id="CXFervidex"))
     assert ended.revoked == (new.key_id,)
-    everything = RevokeHolding(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
+    everything = RevokeGrant(user_id=500, client_id="CXFervidex", before=2**62, reason="app_disconnected")
     assert (await desk.bus.request(everything)).revoked == (key.key_id,)
     assert await desk.check(key.token) == await desk.check(new.token) == 401
 

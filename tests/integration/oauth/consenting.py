@@ -11,10 +11,10 @@ from shared.contracts.authorization import (
     AuthorizationDecided,
     ConsentRequest,
     DecideAuthorization,
+    Flow,
     MintedDigests,
     PrepareAuthorization,
     PreparedAuthorization,
-    Surface,
 )
 from shared.secret_tokens import digest_of, random_base62
 from shared.web.redirects import append_parameters
@@ -28,7 +28,7 @@ def session_of(person: Person) -> str:
 
 
 async def prepare(
-    provider: Provider, person: Person | None, surface: Surface, *pairs: tuple[str, str]
+    provider: Provider, person: Person | None, surface: Flow, *pairs: tuple[str, str]
 ) -> PreparedAuthorization:
     """The request as it arrives from a person's browser; ``None`` is signed out."""
     command = PrepareAuthorization(
@@ -41,9 +41,7 @@ async def prepare(
     return await provider.resources.bus.request(command)
 
 
-async def shown(
-    provider: Provider, person: Person, surface: Surface, *pairs: tuple[str, str]
-) -> ConsentRequest:
+async def shown(provider: Provider, person: Person, surface: Flow, *pairs: tuple[str, str]) -> ConsentRequest:
     """The consent page for a good request."""
     prepared = await prepare(provider, person, surface, *pairs)
     assert prepared.consent is not None, prepared

@@ -1,22 +1,17 @@
-"""What one exchange costs: commands to Redis and transactions of PostgreSQL as the servers count them, and our files."""
+"""What one exchange costs: commands to Redis and transactions of PostgreSQL as the servers count them."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
-from tests.harness.processes import REPOSITORY
 from tests.integration.oauth.conftest import Provider
 
 EXCHANGES: Final = 100
 MOST_COMMANDS: Final = 12
-MOST_FILES: Final = 30
 IDLE_SECONDS: Final = 1.0
 
 
@@ -65,30 +60,3 @@ async def test_a_lone_exchange_costs_twelve_commands_and_one_transaction(provide
     assert sum(spent.values()) / EXCHANGES <= MOST_COMMANDS, str(each)
     # Last uses are written too, once for each key.
     assert EXCHANGES <= written <= EXCHANGES * 1.2, written
-
-
-async def test_a_warm_redeem_passes_through_few_files(provider: Provider) -> None:
-    """From the request to the answer, auth_api and key_issuer together: what a newcomer has to read."""
-    person = await provider.site.sign_up()
-    client = await person.create_client()
-    codes = [await person.create_code(client) for _ in range(6)]
-    for code in codes[1:]:
-        assert (await provider.site.exchange(client, code)).status_code == 200
-    seen: set[str] = set()
-
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call":
-            seen.add(frame.f_code.co_filename)
-
-    sys.setprofile(note)
-    try:
-        answer = await provider.site.exchange(client, codes[0])
-    finally:
-        sys.setprofile(None)
-    assert answer.status_code == 200
-    ours = sorted(
-        str(Path(name).relative_to(REPOSITORY))
-        for name in seen
-        if name.startswith((f"{REPOSITORY}/services", f"{REPOSITORY}/shared"))
-    )
-    assert len(ours) <= MOST_FILES, "\n".join(ours)

@@ -49,7 +49,7 @@ def test_the_same_key_again_is_answered_from_its_row() -> None:
     assert verdict(facts=stored, void_before=5000) == "stored"
 
 
-def test_a_key_id_of_another_holding_is_refused() -> None:
+def test_a_key_id_of_another_grant_is_refused() -> None:
     """Nobody is told of another person's key by asking for its id."""
     assert verdict(facts=IssueFacts(stored=True, key_id=SOUND.key_id, user_id=3, client_id="CX")) == "used"
 

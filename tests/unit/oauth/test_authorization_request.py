@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from services.auth_api.oauth import authorization_response
 from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
     CREATE_CODE,
     REQUEST_AUTH,
     AuthorizationRequest,
-    Spelling,
+    ParameterNames,
+    authorization_response,
     check_permissions,
     check_request,
     client_id_of,
-    read_question,
+    sort_parameters,
     target_of,
 )
 from services.auth_api.oauth.errors import OAuthError
+from shared.contracts.clients import ClientView
 
 CALLBACK = "https://client.example/cb"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 PLAIN = [("response_type", "code"), ("client_id", "abc")]
 
 
-@dataclass(frozen=True)
-class Asking:
-    """A registered client."""
-
-    client_id: str = "abc"
-    public: bool = False
-    redirect_uris: tuple[str, ...] = (CALLBACK, "https://client.example/other")
-    requested_permissions: tuple[str, ...] = ("customise_score", "submit_score")
+PERMISSIONS = ("customise_score", "submit_score")
 
 
-def asked(
-    *pairs: tuple[str, str], client: Asking | None = None, spelling: Spelling = AUTHORIZE
+def client_with(**fields: Any) -> ClientView:
+    """A registered client: the seed's, with the given fields instead of its own."""
+    usual = {
+        "client_id": "abc",
+        "name": "Epic Games",
+        "author": 1,
+        "author_name": "a",
+        "created_on": 0,
+        "redirect_uris": (CALLBACK, "https://client.example/other"),
+        "requested_permissions": PERMISSIONS,
+    }
+    return ClientView.model_validate({**usual, **fields})
+
+
+def checked(
+    *pairs: tuple[str, str], client: ClientView | None = None, names: ParameterNames = AUTHORIZE
 ) -> AuthorizationRequest:
     """The request after every check."""
-    client = client or Asking()
-    question = read_question(pairs, spelling)
-    client_id_of(question)
-    return check_request(question, client, target_of(question, client))
+    client = client or client_with()
+    parameters = sort_parameters(pairs, names)
+    client_id_of(parameters)
+    return check_request(parameters, client, target_of(parameters, client), PERMISSIONS)
 
 
 def test_the_plainest_request() -> None:
     """The first redirect URI, every permission, nothing carried."""
-    request = asked(*PLAIN)
+    request = checked(*PLAIN)
     assert request.target is not None
     assert (request.target.redirect_uri, request.target.sent) == (CALLBACK, False)
     assert request.permissions == ("customise_score", "submit_score")
@@ -57,14 +65,14 @@ def test_the_plainest_request() -> None:
 
 def test_the_link_of_the_seed() -> None:
     """`/oauth/request-auth?clientID=…&context=…` asks for the same."""
-    request = asked(("clientID", "abc"), ("context", "42"), spelling=REQUEST_AUTH)
+    request = checked(("clientID", "abc"), ("context", "42"), names=REQUEST_AUTH)
     assert (request.client_id, request.context, request.state) == ("abc", "42", None)
     assert request.permissions == ("customise_score", "submit_score")
 
 
 def test_everything_at_once() -> None:
     """What a careful client sends."""
-    request = asked(
+    request = checked(
         *PLAIN,
         ("redirect_uri", "https://client.example/other"),
         ("scope", "submit_score"),
@@ -97,15 +105,15 @@ def test_everything_at_once() -> None:
 )
 def test_ac_17_client_and_target_come_first(pairs: list[tuple[str, str]]) -> None:
     """These fail before there is anywhere to redirect to, whatever else is wrong."""
-    question = read_question([*pairs, ("response_type", "token"), ("scope", "*")], AUTHORIZE)
+    parameters = sort_parameters([*pairs, ("response_type", "token"), ("scope", "*")], AUTHORIZE)
     with pytest.raises(OAuthError, match="invalid_request"):
-        _ = client_id_of(question), target_of(question, Asking())
+        _ = client_id_of(parameters), target_of(parameters, client_with())
 
 
 def test_a_client_without_redirect_uris_has_other_flows_only() -> None:
     """It cannot be sent back anywhere."""
     with pytest.raises(OAuthError, match="invalid_request"):
-        asked(*PLAIN, client=Asking(redirect_uris=()))
+        checked(*PLAIN, client=client_with(redirect_uris=()))
 
 
 @pytest.mark.spec("RFC 6749", "4.1.2.1", "Each error has its code")
@@ -132,53 +140,54 @@ def test_a_client_without_redirect_uris_has_other_flows_only() -> None:
 def test_ac_21_each_fault_has_its_error(pairs: list[tuple[str, str]], code: str) -> None:
     """And the description names the parameter."""
     with pytest.raises(OAuthError) as refused:
-        asked(*pairs)
+        checked(*pairs)
     assert refused.value.code == code
 
 
 @pytest.mark.spec("RFC 7636", "4.4.1", "A request without the challenge it needs is invalid_request")
-def test_a_public_client_needs_a_challenge_on_every_surface() -> None:
+def test_a_public_client_needs_a_challenge_in_every_flow() -> None:
     """Each in its own spelling."""
     with pytest.raises(OAuthError) as refused:
-        asked(*PLAIN, client=Asking(public=True))
+        checked(*PLAIN, client=client_with(public=True))
     assert "code_challenge" in refused.value.description
     with pytest.raises(OAuthError) as refused:
-        asked(("clientID", "abc"), client=Asking(public=True), spelling=CREATE_CODE)
+        checked(("clientID", "abc"), client=client_with(public=True), names=CREATE_CODE)
     assert "codeChallenge" in refused.value.description
 
 
 def test_prompt_none_is_recognised() -> None:
     """It is refused later, when it is known whether anybody is signed in."""
-    assert asked(*PLAIN, ("prompt", "none")).silent
+    assert checked(*PLAIN, ("prompt", "none")).silent
 
 
 def test_a_permission_taken_away_since_is_noticed_at_consent() -> None:
     """From the client or from the catalogue."""
-    request = asked(*PLAIN)
     known = ("customise_score", "submit_score")
-    assert check_permissions(request, known, known) is request
+    check_permissions(known, known, known)
     for registered, catalogue in ((known[:1], known), (known, known[:1])):
         with pytest.raises(OAuthError, match="invalid_scope"):
-            check_permissions(request, registered, catalogue)
+            check_permissions(known, registered, catalogue)
 
 
 @pytest.mark.spec("RFC 9207", "2", "Success and error responses carry iss")
 def test_ac_22_every_response_names_its_issuer() -> None:
     """State and context come back as they were given, and only if they were."""
     issuer = "https://keys.example"
-    assert authorization_response.accepted(issuer, state="s", context="c") == (
+    assert authorization_response(issuer, state="s", context="c") == (
         ("state", "s"),
         ("context", "c"),
         ("iss", issuer),
     )
-    assert authorization_response.declined(issuer, state="s", context=None) == (
+    assert authorization_response(issuer, state="s", context=None, error="access_denied") == (
         ("error", "access_denied"),
         ("state", "s"),
         ("iss", issuer),
     )
-    error = OAuthError("invalid_scope", 'no "quotes"')
-    assert authorization_response.refused(error, issuer, state=None, context=None) == (
+    refused = authorization_response(
+        issuer, state=None, context=None, error="invalid_scope", description="no such"
+    )
+    assert refused == (
         ("error", "invalid_scope"),
-        ("error_description", "no 'quotes'"),
+        ("error_description", "no such"),
         ("iss", issuer),
     )

@@ -14,7 +14,7 @@ from services.auth_api.oauth.authorization_request import (
     AUTHORIZE,
     check_request,
     client_id_of,
-    read_question,
+    sort_parameters,
     target_of,
 )
 from services.auth_api.oauth.client_authentication import read_credentials
@@ -33,7 +33,7 @@ from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import KNOWN, read_token_request
 from shared.web.redirects import append_parameters
 from shared.web.surfaces import description
-from tests.unit.oauth.test_authorization_request import Asking
+from tests.unit.oauth.test_authorization_request import PERMISSIONS, client_with
 
 REGISTERED = ("https://client.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb")
 
@@ -144,16 +144,16 @@ def test_any_json_object_is_parameters_or_a_named_refusal(document: dict[str, ob
 @given(st.lists(st.tuples(st.sampled_from([*AUTHORIZE, "x"]), st.text(max_size=12) | uris), max_size=10))
 def test_any_query_is_a_request_a_page_or_a_redirect(pairs: list[tuple[str, str]]) -> None:
     """And a target is always one that the client registered."""
-    client = Asking(redirect_uris=REGISTERED)
-    question = read_question(pairs, AUTHORIZE)
+    client = client_with(redirect_uris=REGISTERED)
+    parameters = sort_parameters(pairs, AUTHORIZE)
     try:
-        client_id_of(question)
-        target = target_of(question, client)
+        client_id_of(parameters)
+        target = target_of(parameters, client)
     except OAuthError:
         return
     assert match_redirect_uri(REGISTERED, target.redirect_uri) == target.redirect_uri
     try:
-        request = check_request(question, client, target)
+        request = check_request(parameters, client, target, PERMISSIONS)
     except OAuthError as error:
         assert error.code  # noqa: PT017 - see above
     else:

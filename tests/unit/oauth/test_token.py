@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.oauth.idempotency_key import read_idempotency_key
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.token import (
     DEVICE_CODE,
@@ -15,6 +14,7 @@ from services.auth_api.oauth.token import (
     read_token_request,
     token_response,
 )
+from services.auth_api.token.idempotency import read_idempotency_key
 
 
 @pytest.mark.spec(

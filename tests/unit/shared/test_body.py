@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.web.body import parse_json_object, parse_pairs, validated
+from shared.web.body import MOST_PAIRS, parse_json_object, parse_pairs, validated
 from shared.web.failures import Problem
 from shared.web.surfaces import description
 
@@ -138,3 +138,14 @@ def test_wrong_fields_are_named_without_their_values() -> None:
 def test_a_description_keeps_to_its_character_set() -> None:
     """Quotes, backslashes, controls and letters beyond ASCII are replaced."""
     assert description('a "b" \\ é\n') == "a 'b' / ??"
+
+
+def test_the_members_of_an_object_are_capped_and_looked_at_once() -> None:
+    """Twice the input takes twice the steps: the last of many names repeated costs no search for each of them."""
+    many = [f'"n{number}":0' for number in range(MOST_PAIRS)]
+    assert len(parse_json_object(f"{{{','.join(many)}}}".encode())) == MOST_PAIRS
+    for members in ([*many, '"x":0'], [*many, '"n199":0'], [f'"n{number}":0' for number in range(8000)]):
+        with pytest.raises(Problem, match="members"):
+            parse_json_object(f"{{{','.join(members)}}}".encode())
+    with pytest.raises(Problem, match="n198 must not be there twice"):
+        parse_json_object(f"{{{','.join([*many[:-1], many[-2]])}}}".encode())

@@ -1,0 +1,68 @@
+"""What a newcomer has to read: the files of ours that one warm request passes through, of all services together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+import pytest
+
+from tests.harness.journeys import shortest_journey
+from tests.harness.site import Person
+from tests.harness.stack import Stack, running_stack
+from tests.harness.stores import Servers
+from tests.integration.consent_ui.visits import form_with, open_consent
+from tests.integration.oauth.conftest import Provider
+
+TIMES: Final = 10
+
+
+@pytest.fixture(scope="module")
+async def stack(servers: Servers) -> AsyncIterator[Stack]:
+    """All three services: the pages take part."""
+    async with running_stack(servers, {"THROTTLE": "off"}) as stack:
+        yield stack
+
+
+async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person: Person) -> None:
+    """From the request to the answer, auth_api and key_issuer together."""
+    client = await person.create_client()
+    codes = [await person.create_code(client) for _ in range(TIMES)]
+
+    journey = await shortest_journey(200, [partial(provider.site.exchange, client, code) for code in codes])
+
+    journey.check(services=21, shared=30)
+
+
+async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
+    """From the press on the consent page to the redirect with the code, consent_ui and auth_api together."""
+    person = await stack.site.sign_up()
+    client = await person.create_client()
+    forms = [form_with(await open_consent(person, client), "Accept") for _ in range(TIMES)]
+
+    journey = await shortest_journey(
+        303, [partial(person.http.post, action, data=fields) for action, fields in forms]
+    )
+
+    journey.check(services=20, shared=33)
+
+
+async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person: Person) -> None:
+    """From the request of the key's owner to the answer, auth_api and key_issuer together."""
+    keys = [await person.create_key(f"key {number}", ["customise_score"]) for number in range(TIMES)]
+
+    journey = await shortest_journey(
+        204, [partial(person.http.delete, f"/api/v1/keys/{key['keyID']}") for key in keys]
+    )
+
+    journey.check(services=12, shared=34)
+
+
+async def test_a_warm_check_passes_through_few_files(provider: Provider, person: Person) -> None:
+    """A key that the cache of key_issuer knows."""
+    key = await person.create_key("mine", ["customise_score"])
+
+    journey = await shortest_journey(200, [partial(provider.issuer.verify, key["token"])] * TIMES)
+
+    journey.check(services=5, shared=6)
