@@ -7,6 +7,7 @@ import json
 import random
 import secrets
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -37,10 +38,12 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
     async with running_cluster(tmp_path, environ) as cluster, Load(cluster, history, rng) as load:
         await load.populate(people=min(60, 6 + int(seconds / 10)), clients=20)
         nemesis = Nemesis(cluster, history, rng, load.next_answer)
+        began = time.monotonic()
         playing = asyncio.create_task(load.run(WORKERS))
-        await nemesis.rage(asyncio.get_running_loop().time() + seconds)
+        await nemesis.rage(seconds)
         load.stop()
         await playing
+        _say(f"load of {time.monotonic() - began:.0f} s")
         await _quiet(cluster)
         await load.settle()
         broken = violations(history) + stranded(history) + unreceived(history, await _live_rows(cluster))
