@@ -188,8 +188,8 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "integration/test_edges_of_all.py",
         rewritten_call(
             "metadata@CROSS_ORIGIN",
-            "metadata",
-            "rules.metadata(str(request.url.origin()), _2, registration=settings.registration)",
+            "document",
+            "document(str(request.url.origin()), _2, registration=settings.registration)",
         ),
     ),
 )
