@@ -32,7 +32,7 @@ async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person
 
     journey = await shortest_journey(200, [partial(provider.site.exchange, client, code) for code in codes])
 
-    journey.check(services=21, shared=30)
+    journey.check(services=18, shared=18)
 
 
 async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
@@ -45,7 +45,7 @@ async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
         303, [partial(person.http.post, action, data=fields) for action, fields in forms]
     )
 
-    journey.check(services=20, shared=33)
+    journey.check(services=20, shared=22)
 
 
 async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person: Person) -> None:
@@ -56,13 +56,13 @@ async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person
         204, [partial(person.http.delete, f"/api/v1/keys/{key['keyID']}") for key in keys]
     )
 
-    journey.check(services=12, shared=34)
+    journey.check(services=12, shared=21)
 
 
 async def test_a_warm_check_passes_through_few_files(provider: Provider, person: Person) -> None:
-    """A key that the cache of key_issuer knows."""
+    """A key that the cache of key_issuer knows: 8 files in all."""
     key = await person.create_key("mine", ["customise_score"])
 
     journey = await shortest_journey(200, [partial(provider.issuer.verify, key["token"])] * TIMES)
 
-    journey.check(services=5, shared=6)
+    journey.check(services=4, shared=4)
