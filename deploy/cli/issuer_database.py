@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.issuer import Issuer
 from services.key_issuer.verification import KeyCache
 from shared.clock import SystemClock
 from shared.database import Database, load_queries
+from shared.secret_tokens import Peppers
 from shared.settings import Settings, load_settings
 from shared.telemetry.logs import configure_logging
 

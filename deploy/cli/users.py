@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import click
@@ -13,6 +14,7 @@ from services.auth_api.accounts import administration
 from services.auth_api.accounts.administration import UnknownUserError
 from services.auth_api.accounts.service import create_account, password_problem, username_problem
 from services.auth_api.db.repository import UsernameTakenError
+from services.auth_api.resources import Resources
 from shared.errors import StoreUnavailable
 
 
@@ -40,17 +42,7 @@ def list_users(*, as_json: bool) -> None:
     """All accounts, oldest first."""
     accounts = with_auth(administration.list_accounts)
     if as_json:
-        documents = [
-            {
-                "userID": account.user_id,
-                "username": account.username,
-                "createdOn": account.created_on,
-                "disabledOn": account.disabled_on,
-                "clients": account.clients,
-            }
-            for account in accounts
-        ]
-        click.echo(json.dumps(documents, indent=2))
+        click.echo(json.dumps([account.model_dump(by_alias=True) for account in accounts], indent=2))
         return
     for account in accounts:
         state = "active" if account.disabled_on is None else "disabled"
@@ -65,9 +57,7 @@ def list_users(*, as_json: bool) -> None:
 def disable(name: str) -> None:
     """End an account: no sign-in, and every session, key and code of it is dead. Safe to repeat."""
     try:
-        with_auth(lambda resources: administration.disable_user(resources, name), bus=True)
-    except UnknownUserError:
-        raise _unknown(name) from None
+        _change(name, lambda resources: administration.disable_user(resources, name), bus=True)
     except StoreUnavailable as error:
         if error.store == "postgres":
             raise
@@ -80,10 +70,7 @@ def disable(name: str) -> None:
 @click.argument("name")
 def enable(name: str) -> None:
     """Let a disabled account sign in again. Its old keys stay dead."""
-    try:
-        with_auth(lambda resources: administration.enable_user(resources, name))
-    except UnknownUserError:
-        raise _unknown(name) from None
+    _change(name, lambda resources: administration.enable_user(resources, name))
     click.echo(f"{name} is enabled.", err=True)
 
 
@@ -92,11 +79,15 @@ def enable(name: str) -> None:
 def set_password(name: str) -> None:
     """Give an account a new password, asked for or one line on stdin. Its sessions end."""
     password = _read_password()
-    try:
-        with_auth(lambda resources: administration.set_password(resources, name, password))
-    except UnknownUserError:
-        raise _unknown(name) from None
+    _change(name, lambda resources: administration.set_password(resources, name, password))
     click.echo(f"{name} has a new password.", err=True)
+
+
+def _change(name: str, work: Callable[[Resources], Awaitable[None]], *, bus: bool = False) -> None:
+    try:
+        with_auth(work, bus=bus)
+    except UnknownUserError:
+        raise click.ClickException(f"There is no account {name}.") from None
 
 
 def _read_password() -> str:
@@ -112,7 +103,3 @@ def _read_password() -> str:
 def _refuse(problem: str | None, what: str) -> None:
     if problem is not None:
         raise click.UsageError(f"{what} {problem}.")
-
-
-def _unknown(name: str) -> click.ClickException:
-    return click.ClickException(f"There is no account {name}.")

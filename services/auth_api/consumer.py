@@ -93,13 +93,13 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ListApps, key_commands.read_access),
     (DisconnectApp, key_commands.revoke_own_access),
 )
-"""What a person asks for: answered for whoever the session is of, and only then."""
+"""What a person asks for: answered for the person whose session it is, and only while it lives."""
 
 
 def handlers(resources: Resources) -> list[Handler]:
     """The handlers of auth_api's command stream."""
     return [
-        *(handler(command, partial(_answer, resources, use_case)) for command, use_case in USE_CASES),
+        *(handler(command, partial(use_case, resources)) for command, use_case in USE_CASES),
         *(
             handler(command, partial(_answer_person, resources, use_case))
             for command, use_case in PERSONAL_USE_CASES
@@ -108,19 +108,13 @@ def handlers(resources: Resources) -> list[Handler]:
     ]
 
 
-async def _answer(
-    resources: Resources, use_case: UseCase, command: Command[Any], _delivery: Delivery
-) -> Message:
-    return await use_case(resources, command)
-
-
 async def _create_client(resources: Resources, command: CreateClient, delivery: Delivery) -> Message:
     create = partial(client_commands.create, message_id=delivery.message_id)
-    return await _answer_person(resources, create, command, delivery)
+    return await _answer_person(resources, create, command)
 
 
 async def _answer_person(
-    resources: Resources, use_case: PersonalUseCase, command: PersonalCommand[Any], _delivery: Delivery
+    resources: Resources, use_case: PersonalUseCase, command: PersonalCommand[Any]
 ) -> Message:
     user = await read_session(resources, command.session)
     if user is not None:

@@ -1,4 +1,4 @@
-"""Limits on failures: how often one may be wrong, counted in Redis, never locking anybody out for good."""
+"""Limits on failures: how often a requester may be wrong, counted in Redis; a brake and never a lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIGN_IN_ACCOUNT: Final = Limit("sign-in-account", burst=10, interval_ms=15_000)
 SIGN_IN_PEER: Final = Limit("sign-in-peer", burst=30, interval_ms=5_000)
 """Wrong passwords from one peer, for whatever account. Key: the peer."""
 CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, slot=SLOT)
-"""Wrong client secrets and codes. Key: client id and peer together, so that nobody can lock a client out."""
+"""Wrong client secrets and codes. Key: client id and peer together, so that a client cannot be locked out from elsewhere."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
 
@@ -120,7 +120,7 @@ class RateLimiter:
 
     def key_of(self, limit: Limit, key: str) -> str:
         """Where the failures of ``key`` are counted."""
-        # Usernames and addresses stay out of Redis: a digest tells two of them apart as well.
+        # Usernames and addresses stay out of Redis: a digest keeps them apart as well.
         return (
             f"{limit.slot}:throttle:{limit.name}:{keyed_digest(self._settings.secret, 'throttle', key)[:32]}"
         )

@@ -18,7 +18,6 @@ from services.auth_api.handlers import (
     revoke,
     session,
     token,
-    users,
 )
 from services.auth_api.handlers.form_failures import form_failure
 from services.auth_api.handlers.oauth_edge import open_failure, preflight, token_failure
@@ -42,7 +41,7 @@ def add_routes(application: web.Application) -> None:
     """Adds every route. A GET answers HEAD too, and changes nothing."""
     application.add_routes(
         [
-            web.post("/api/v1/users", users.create_user),
+            web.post("/api/v1/users", session.create_user),
             web.post("/api/v1/session", session.create_session),
             web.get("/api/v1/session", session.read_session),
             web.delete("/api/v1/session", session.delete_session),

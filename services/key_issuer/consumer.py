@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from services.key_issuer.changes import change_key, rotate_key
@@ -61,20 +62,13 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
     The ordinary stream takes these too: the previous release knows no other.
     """
-    handlers = [handler(message, _handled(issuer, use), batch=True) for message, use in _IN_BATCHES]
-    handlers += [handler(message, _handled(issuer, use)) for message, use in _ONE_BY_ONE]
+    handlers = [handler(message, partial(use, issuer), batch=True) for message, use in _IN_BATCHES]
+    handlers += [handler(message, partial(use, issuer)) for message, use in _ONE_BY_ONE]
     first = [each for each in handlers if issubclass(each.message, TakesBack)]
     return Consumer(bus, QUEUE, handlers, batch=BATCH), Consumer(bus, TakesBack.queue, first, batch=BATCH)
 
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(GrantRevoked, _handled(issuer, revoke_grant))]
+    handlers = [handler(GrantRevoked, partial(revoke_grant, issuer))]
     return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)
-
-
-def _handled(issuer: Issuer, use_case: UseCase) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def handle(message: Any, _delivery: Any) -> Any:
-        return await use_case(issuer, message)
-
-    return handle

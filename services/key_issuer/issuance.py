@@ -24,6 +24,7 @@ from services.key_issuer.records import (
     SUPERSEDED,
     NewKey,
 )
+from shared import failpoints
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
@@ -87,7 +88,8 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
             return [NotIssuedError(type(error).__name__)]
         return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
-    await failpoint("key_issuer.issue.committed")
+    if failpoints.ARMED:
+        await failpoint("key_issuer.issue.committed")
     return replies
 
 
@@ -100,7 +102,8 @@ async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[I
     narrowed = await issue_unknown_keys(issuer.database, rows, issuer.peppers.current, now)
     if narrowed is None:
         return None
-    issuer.announce(narrowed)
+    if narrowed:
+        issuer.announce(narrowed)
     return [_issued(command, now) for command in commands]
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services.key_issuer.client_authentication import ClientAuthenticator
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
-from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.revocation_tail import RevocationTail
@@ -19,6 +19,7 @@ from shared.bus.outbox import Heartbeat, OutboxRelay
 from shared.clock import Clock
 from shared.contracts.events import KeysInvalidated
 from shared.database import Database, load_queries
+from shared.secret_tokens import Peppers
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,10 +10,10 @@ import structlog
 
 from shared.bus.envelope import Envelope
 from shared.bus.handlers import Handler
-from shared.bus.requests import reply_command
+from shared.bus.names import StreamKeys
 from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
 from shared.contracts.base import Message
-from shared.redis.connection import Argument, pack
+from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
@@ -37,23 +36,8 @@ class Entry:
     attempt: int
 
 
-Outcome = tuple[Envelope, bytes | None, str]
-"""Of a message: the reply's body, or the word for why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamKeys:
-    """One stream and group, and the keys beside them; all in one slot of a cluster."""
-
-    stream: str
-    group: str
-    dead: str
-    delayed: str | None
-    """``None`` on event streams: what comes back later would come back to every group."""
-
-
 class Acknowledger:
-    """Ends the entries of one member of a group. Every method but ``done`` moves only what the member still holds."""
+    """Moves the entries of one member of a group, and only those that the member still holds."""
 
     def __init__(self, bus: Bus, keys: StreamKeys) -> None:
         """``keys.delayed`` also says whether entries are deleted when done."""
@@ -61,36 +45,6 @@ class Acknowledger:
         self._keys = keys
         self._member = bus.instance
         self._deletes = keys.delayed is not None
-
-    @property
-    def can_delay(self) -> bool:
-        """Whether ``delay`` may be called."""
-        return self._keys.delayed is not None
-
-    async def done(self, ids: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
-        """Answers and finishes entries in one round trip; the answers first, so that a crash between repeats them.
-
-        A member that was taken for dead may do so too: what it did is committed, so the entry is done.
-
-        Raises:
-            StoreUnavailable: the entries may come again.
-        """
-        bus, keys = self._bus, self._keys
-        common: tuple[Argument, ...] = ("v", "1", "src", bus.source, "ts", bus.time.now())
-        replies: defaultdict[str, list[bytes]] = defaultdict(list)
-        for envelope, body, problem in outcomes:
-            if envelope.reply_to:
-                command = reply_command(envelope.reply_to, envelope.id, common, body, problem)
-                replies[envelope.reply_to].append(pack(command))
-        for reply_to, packed in replies.items():
-            there = await bus.redis.connection_for(reply_to)
-            there.write(b"".join(packed), (None,) * len(packed))
-        connection = await bus.redis.connection_for(keys.stream)
-        if self._deletes:
-            # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
-            # claims it, but an entry that is acknowledged and not deleted would stay for ever.
-            connection.write(pack(("XDEL", keys.stream, *ids)), (None,))
-        await connection.send(("XACK", keys.stream, keys.group, *ids))
 
     async def delay(self, entry_id: bytes, pause_ms: int) -> None:
         """Moves an entry out of the way until its pause is over."""

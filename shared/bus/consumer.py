@@ -9,10 +9,11 @@ from typing import Any, Final
 import structlog
 
 from shared.bus import names
-from shared.bus.acknowledger import Acknowledger, StreamKeys
+from shared.bus.acknowledger import Acknowledger
 from shared.bus.bus import Bus
 from shared.bus.dispatch import Dispatcher
 from shared.bus.handlers import Handler
+from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter, GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
 from shared.errors import StoreUnavailable
@@ -62,7 +63,7 @@ class Consumer:
         takes_batches = any(each.batch for each in handlers)
         self._limiter = ConcurrencyLimiter(slots, YOUNG_BATCHES if takes_batches else 0)
         self._acknowledger = Acknowledger(bus, keys)
-        self._dispatcher = Dispatcher(bus, keys.stream, handlers, self._limiter, self._acknowledger)
+        self._dispatcher = Dispatcher(bus, keys, handlers, self._limiter, self._acknowledger)
         self._recovery = Recovery(
             bus,
             keys,

@@ -15,8 +15,9 @@ from shared import failpoints
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
 from shared.bus.handlers import Delivery, Handler, Refusal
+from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
-from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE
+from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, Outcome, answer_and_finish
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
@@ -38,14 +39,15 @@ class Dispatcher:
     def __init__(
         self,
         bus: Bus,
-        stream: str,
+        keys: StreamKeys,
         handlers: Sequence[Handler],
         limiter: ConcurrencyLimiter,
         acknowledger: Acknowledger,
     ) -> None:
         """``limiter`` holds each entry from ``dispatch`` until it is settled."""
         self._bus = bus
-        self._stream = stream
+        self._keys = keys
+        self._stream = keys.stream
         self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
         self._limiter = limiter
         self._acknowledger = acknowledger
@@ -65,7 +67,7 @@ class Dispatcher:
             try:
                 entry = self._read(entry_id, fields, now)
             except _Ended as ended:
-                tasks.append(self._start([entry_id], ended.settle(self._acknowledger, self._bus)))
+                tasks.append(self._start([entry_id], ended.settle(self._acknowledger, self._bus, self._keys)))
                 continue
             if entry.handler.batch:
                 batches.setdefault(entry.envelope.type, []).append(entry)
@@ -146,7 +148,8 @@ class Dispatcher:
         try:
             delivery = _delivery(entry)
             with self._traced(entry.envelope.type, (delivery,)):
-                reply = await entry.handler.function(entry.message, delivery)
+                given = (entry.message, delivery) if entry.handler.takes_delivery else (entry.message,)
+                reply = await entry.handler.function(*given)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             return await self._failed(entry, error)
         await self._succeeded([entry], [reply])
@@ -182,10 +185,12 @@ class Dispatcher:
 
     async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
-        function, deliveries = entries[0].handler.function, [_delivery(entry) for entry in entries]
+        handler, deliveries = entries[0].handler, [_delivery(entry) for entry in entries]
+        messages = [entry.message for entry in entries]
         try:
             with self._traced(entries[0].envelope.type, deliveries):
-                replies: Sequence[Any] = await function([entry.message for entry in entries], deliveries)
+                given = (messages, deliveries) if handler.takes_delivery else (messages,)
+                replies: Sequence[Any] = await handler.function(*given)
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             if len(entries) == 1 or isinstance(error, StoreUnavailable):
@@ -205,7 +210,14 @@ class Dispatcher:
             (entry.envelope, b"{}" if reply is None else reply.to_wire(), "")
             for entry, reply in zip(entries, replies, strict=True)
         ]
-        await self._acknowledger.done([entry.id for entry in entries], outcomes)
+        await answer_and_finish(
+            self._bus.redis,
+            self._keys,
+            [entry.id for entry in entries],
+            outcomes,
+            source=self._bus.source,
+            now=self._bus.time.now(),
+        )
         self._bus.metrics.handled(entries[0].envelope.type, "ok").inc(len(entries))
 
     async def _failed(self, entry: Entry, error: Exception) -> bool:
@@ -226,16 +238,18 @@ class Dispatcher:
             reason = f"{type(error).__name__} in try {entry.attempt}"
             if isinstance(error, Refusal):
                 reason = f"refused: {error}"
-            await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus)
+            await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus, self._keys)
         elif too_late:
-            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(self._acknowledger, self._bus)
+            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(
+                self._acknowledger, self._bus, self._keys
+            )
         else:
             self._bus.metrics.handled(envelope.type, "delayed").inc()
             return await self._try_later(entry, pause_ms)
         return False
 
     async def _try_later(self, entry: Entry, pause_ms: int) -> bool:
-        if self._acknowledger.can_delay:
+        if self._keys.delayed is not None:
             await self._acknowledger.delay(entry.id, pause_ms)
             return False
         # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
@@ -267,7 +281,7 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         self._reason = reason
         self._word = word
 
-    async def settle(self, acknowledger: Acknowledger, bus: Bus) -> None:
+    async def settle(self, acknowledger: Acknowledger, bus: Bus, keys: StreamKeys) -> None:
         """Makes it a dead letter where there is a reason, and answers the requester."""
         envelope = self._envelope
         kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
@@ -275,7 +289,8 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
             return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"
-        await acknowledger.done([self._id], [] if envelope is None else [(envelope, None, word)])
+        outcomes: list[Outcome] = [] if envelope is None else [(envelope, None, word)]
+        await answer_and_finish(bus.redis, keys, [self._id], outcomes, source=bus.source, now=bus.time.now())
 
 
 def _once_each(batch: list[Entry]) -> list[list[Entry]]:

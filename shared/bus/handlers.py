@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, NamedTuple
 
 from shared.contracts.base import Command, Event
@@ -29,6 +30,7 @@ class Handler:
     message: type[Command[Any] | Event]
     function: Callable[..., Awaitable[Any]]
     batch: bool
+    takes_delivery: bool
 
 
 class Refusal(Exception):  # noqa: N818 - named for what it says
@@ -43,8 +45,8 @@ def handler(
 ) -> Handler:
     """Names the function for a type of message.
 
-    Single: ``function(message, delivery)`` → the reply (nothing for an event). Batch: ``function(messages, deliveries)``
-    → as many replies in the same order; an exception in a place fails that message alone. A batch that raises is tried
-    again one by one, so that one message cannot spoil the others.
+    Single: ``function(message)`` or ``function(message, delivery)`` → the reply (nothing for an event). Batch: the same
+    with lists → as many replies in the same order; an exception in a place fails that message alone. A batch that raises
+    is tried again one by one, so that one message cannot spoil the others.
     """
-    return Handler(message, function, batch)
+    return Handler(message, function, batch, takes_delivery=len(signature(function).parameters) > 1)

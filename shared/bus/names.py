@@ -6,6 +6,7 @@ keys back, which waits behind no issue. Its name begins as the first one's does,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -48,3 +49,14 @@ def replies(instance: str) -> str:
 def group(queue: str) -> str:
     """The consumer group of a service on its own command stream."""
     return queue
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKeys:
+    """One stream and group, and the keys beside them; all in one slot of a cluster."""
+
+    stream: str
+    group: str
+    dead: str
+    delayed: str | None
+    """``None`` on event streams: what comes back later would come back to every group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.envelope import Field
+from shared.bus.envelope import Envelope, Field
 from shared.bus.metrics import BusMetrics
+from shared.bus.names import StreamKeys
 from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.redis.connection import Argument, RedisConnection
+from shared.redis.client import CoalescingRedis
+from shared.redis.connection import Argument, RedisConnection, pack
 from shared.redis.errors import CommandError
 from shared.redis.link import RedisLink
 from shared.redis.topology import Topology
@@ -182,14 +185,49 @@ class PendingRequests:
             future.exception()  # it may be that nobody awaits it any more, which is no mistake
 
 
-def reply_command(
-    reply_to: str, correlation: str, fields: Sequence[Argument], body: bytes | None, problem: str
-) -> tuple[Argument, ...]:
-    """The XADD of one reply. It makes no stream: an answer to a process that is gone vanishes."""
-    outcome: tuple[Argument, ...] = ("d", body) if body is not None else ("e", problem)
-    return (
-        "XADD", reply_to, "NOMKSTREAM", "MAXLEN", "~", MOST_REPLIES, "*", *fields, "cid", correlation, *outcome
-    )  # fmt: skip
+Outcome = tuple[Envelope, bytes | None, str]
+"""Of a message: the reply's body, or the word for why there is none."""
+
+
+async def answer_and_finish(
+    redis: CoalescingRedis,
+    keys: StreamKeys,
+    ids: Sequence[bytes],
+    outcomes: Sequence[Outcome],
+    *,
+    source: str,
+    now: int,
+) -> None:
+    """Answers and finishes entries in one round trip; the answers first, so that a crash between repeats them.
+
+    ``source`` is the service that answers, ``now`` the time by the clock of Redis.
+
+    A reply makes no stream: one to a process that is gone vanishes. A member that was taken for dead may finish too: what
+    it did is committed, so the entry is done.
+
+    Raises:
+        StoreUnavailable: the entries may come again.
+    """
+    common: tuple[Argument, ...] = ("v", "1", "src", source, "ts", now)
+    replies: defaultdict[str, list[bytes]] = defaultdict(list)
+    for envelope, body, problem in outcomes:
+        if envelope.reply_to:
+            replies[envelope.reply_to].append(
+                pack(
+                    ("XADD", envelope.reply_to, "NOMKSTREAM", "MAXLEN", "~", MOST_REPLIES, "*", *common)
+                    + ("cid", envelope.id)
+                    + (("d", body) if body is not None else ("e", problem))
+                )
+            )
+    for reply_to, packed in replies.items():
+        there = await redis.connection_for(reply_to)
+        there.write(b"".join(packed), (None,) * len(packed))
+    connection = await redis.connection_for(keys.stream)
+    if keys.delayed is not None:
+        # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
+        # claims it, but an entry that is acknowledged and not deleted would stay for ever.
+        connection.write(pack(("XDEL", keys.stream, *ids)), (None,))
+    await connection.send(("XACK", keys.stream, keys.group, *ids))
 
 
 class ReplyTail:

@@ -77,7 +77,7 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
     session: str | None
     peer: str
     request_id: str
-    """The X-Request-ID of the page's request, for the flight recorder."""
+    """The X-Request-ID of the page's request, for the activity log."""
 
 
 class MintedDigests(Message):

@@ -58,7 +58,7 @@ class ClientView(ClientFields):
     by_operator: bool = False
     """Registered by the site's operator, who vouches for it."""
     self_registered: bool = False
-    """Registered by a program (RFC 7591), nobody vouches for it."""
+    """Registered by a program (RFC 7591); neither an author nor the operator vouches for it."""
     old_secret_until: int | None = None
     """Until when the secret before the last reset works, where one was let work on."""
 

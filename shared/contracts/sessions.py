@@ -15,7 +15,7 @@ class SessionUser(Message):
 
 
 class PersonalReply(Message):
-    """An answer to a person. Where their session is over ``user`` is ``None``, and nothing was done or told."""
+    """An answer to a person. Where their session is over ``user`` is ``None``, and nothing was done or read."""
 
     user: SessionUser | None = None
 

@@ -75,7 +75,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
     ),
     weaken(
         49,
-        "the flight recorder repeats what was sent",
+        "the activity log repeats what was sent",
         "oauth/test_attempts.py",
         keyword("read_token_request", "cause", "f'{_} {grant_type}'"),
     ),

@@ -179,7 +179,7 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "redirects name the host of the request",
         _SESSIONS,
         rewritten_call(
-            "answer_with_session", "see_other", "see_other(str(request.url.join(request.url.with_path(_1))))"
+            "_answer_with_session", "see_other", "see_other(str(request.url.join(request.url.with_path(_1))))"
         ),
     ),
     weaken(

@@ -31,7 +31,7 @@ class PasswordsBusy(StoreUnavailable):
     """More passwords wait to be hashed than will be done in time; try again in a moment."""
 
     def __init__(self) -> None:
-        """Told as 503 with ``Retry-After``."""
+        """Answered with 503 and ``Retry-After``."""
         super().__init__("passwords", "the hashing queue is full")
 
 
@@ -43,7 +43,7 @@ class PasswordHasher:
         self._argon2 = Argon2(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._taken = 0
-        self._nobodys_hash: str | None = None
+        self._dummy_hash: str | None = None
 
     @property
     def jobs(self) -> int:
@@ -77,7 +77,7 @@ class PasswordHasher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, password_hash: str | None, text: str) -> bool:
-        dummy = self._dummy()  # made on whatever path comes first, so that its making tells nothing
+        dummy = self._dummy()  # made on whatever path comes first, so that its making shows nothing
         try:
             self._argon2.verify(password_hash or dummy, text)
         except (VerificationError, InvalidHashError):
@@ -85,9 +85,9 @@ class PasswordHasher:
         return password_hash is not None
 
     def _dummy(self) -> str:
-        if self._nobodys_hash is None:
-            self._nobodys_hash = self._argon2.hash("the password of nobody")
-        return self._nobodys_hash
+        if self._dummy_hash is None:
+            self._dummy_hash = self._argon2.hash("the password of no account")
+        return self._dummy_hash
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
         if self._taken >= LONGEST_QUEUE:

@@ -19,7 +19,7 @@ from shared.secret_tokens import keyed_digest
 
 USERNAME: Final = re.compile(r"[A-Za-z0-9_-]{3,30}", re.ASCII)
 FAMILIAR_SECONDS: Final = 30 * 24 * 3600
-"""How long a peer from which somebody signed in stays familiar."""
+"""How long a peer from which a person signed in stays familiar."""
 _HOUR_MS: Final = 3_600_000
 
 

@@ -94,7 +94,7 @@ async def note_wrong_code(resources: Resources, client_id: str, peer: str) -> No
 
 
 def limit_key(client_id: str, peer: str) -> str:
-    """What wrong secrets and codes are counted by: nobody can lock a client out from elsewhere."""
+    """What wrong secrets and codes are counted by: a client cannot be locked out from elsewhere."""
     return f"{peer} {client_id}"
 
 
@@ -110,6 +110,10 @@ def _proven(resources: Resources, client: Client | None, credentials: Credential
 
 def _matches(resources: Resources, client: Client | None, digest: str) -> bool:
     """Whether a digest is that of a live secret; as long for a client that does not exist."""
-    expected = client.live_secret_digests(resources.clock.now()) if client is not None else ()
+    expected: tuple[str, ...] = ()
+    if client is not None and client.old_secret_digest:
+        expected = client.live_secret_digests(resources.clock.now())
+    elif client is not None and client.secret_digest:
+        expected = (client.secret_digest,)
     right = [same_digest(digest, known) for known in expected or (_NO_CLIENT,)]
     return bool(expected) and any(right)

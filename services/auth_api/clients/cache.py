@@ -27,7 +27,7 @@ class _Known:
     client: Client | None
     fresh_until: float
     used: bool = False
-    """Whether anybody has asked for it since it was read: then it is read again with the next one that is."""
+    """Whether it was asked for since it was read: then it is read again with the next one that is."""
 
 
 class ClientCache:

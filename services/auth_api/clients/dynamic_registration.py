@@ -1,4 +1,4 @@
-"""Clients that register themselves (RFC 7591), where the operator allows it: nobody vouches for them."""
+"""Clients that register themselves (RFC 7591), where the operator allows it; neither an author nor the operator vouches for them."""
 
 from __future__ import annotations
 

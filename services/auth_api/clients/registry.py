@@ -53,7 +53,7 @@ class UnknownAuthorError(Exception):
 
 
 class UnknownClientError(Exception):
-    """There is no such client, or it is another author's: the caller is not told which."""
+    """There is no such client, or it is another author's: the caller does not learn which."""
 
 
 async def create_client(
@@ -68,7 +68,7 @@ async def create_client(
     """Registers a client of an account or of the ``OPERATOR``.
 
     ``self_registered``: by a program, so that neither an author nor the operator vouches for it. Only the digest of the
-    secret comes here: whoever shows it mints it.
+    secret comes here: it is minted where it is shown.
 
     Raises:
         WrongFieldsError: a field breaks a rule.
@@ -106,7 +106,7 @@ async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client
 
 
 async def read_client(resources: Resources, client_id: str) -> Client:
-    """One client as it is now, past the cache: whoever has just changed it sees the change."""
+    """One client as it is now, past the cache: an author sees their own change at once."""
     known = is_client_id(client_id)
     return _found(await resources.database.fetchrow("find_client", client_id) if known else None)
 

@@ -1,4 +1,4 @@
-"""What an author may say of a client: the rules of registration, pure, each fault told with its public field name."""
+"""What an author may say of a client: the rules of registration, pure; each fault names the public field."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ async def list_own(request: web.Request) -> web.Response:
 
 
 async def read(request: web.Request) -> web.Response:
-    """GET one: 200 to anybody, without secret and webhook."""
+    """GET one: 200 to everyone, without secret and webhook."""
     with _refusals():
         client = await read_client(request.app[RESOURCES], request.match_info["clientID"])
     return json_response(PublicClientDocument.of(client))
@@ -139,7 +139,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def list_attempts(request: web.Request) -> web.Response:
-    """GET attempts: 200 with the last 100, newest first; 404 for anybody but the author."""
+    """GET attempts: 200 with the last 100, newest first; 404 to everybody else."""
     user = await signed_in(request)
     with _refusals():
         attempts = await read_attempts(request.app[RESOURCES], user.user_id, request.match_info["clientID"])

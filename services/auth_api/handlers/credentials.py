@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
+from pydantic import Field
 
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD
 from services.auth_api.handlers.application import RESOURCES
@@ -29,15 +30,21 @@ _FORM_FIELDS: Final = ("username", "password", "continue")
 
 
 class CredentialsBody(Body):
-    """The JSON body that signs somebody in or up."""
+    """The JSON body that signs a person in or up."""
 
     username: str
     password: str
 
 
+class _CredentialsForm(CredentialsBody):
+    """The form that does."""
+
+    return_to: str = Field(default="", alias="continue")
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What somebody typed."""
+    """What a person typed."""
 
     username: str
     password: str = field(repr=False)
@@ -51,7 +58,7 @@ _TYPED: Final = web.RequestKey("typed", Credentials)
 
 
 def typed_in_a_form(request: web.Request) -> Credentials | None:
-    """What a form of ours brought, once it was read: its failures are told on its page."""
+    """What a form of ours brought, once it was read: its page says what is wrong with it."""
     return request.get(_TYPED)
 
 
@@ -76,17 +83,9 @@ async def read_credentials(request: web.Request) -> Credentials:
 
 def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> Credentials:
     names = [name for name, _ in pairs]
-    errors = [
-        FieldError(field=name[:40], detail="is not known here")
-        for name in dict.fromkeys(names)
-        if name not in _FORM_FIELDS
-    ]
-    errors += [
-        FieldError(field=name, detail="is there twice") for name in _FORM_FIELDS if names.count(name) > 1
-    ]
-    errors += [FieldError(field=name, detail="is required") for name in _FORM_FIELDS[:2] if name not in names]
-    if errors:
-        raise refused_fields(errors)
-    given = dict(pairs)
-    return_to = read_target(secrets, given.get("continue", "")) or HOME
-    return Credentials(given["username"], given["password"], from_form=True, return_to=return_to)
+    repeated = [name for name in _FORM_FIELDS if names.count(name) > 1]
+    if repeated:
+        raise refused_fields(FieldError(field=name, detail="is there twice") for name in repeated)
+    given = validated(_CredentialsForm, dict(pairs))
+    return_to = read_target(secrets, given.return_to) or HOME
+    return Credentials(given.username, given.password, from_form=True, return_to=return_to)

@@ -33,7 +33,7 @@ class _ClientHead(Document):
 
 
 def _always_there(schema: dict[str, Any]) -> None:
-    """Tells that every member but the secret is always there, and none has a default."""
+    """Says in the schema that every member but the secret is always there, and none has a default."""
     members = schema["properties"]
     for member in members.values():
         member.pop("default", None)
@@ -50,7 +50,7 @@ class ClientDocument(ClientTexts, _ClientHead):
     created_on: Milliseconds
 
 
-def _for_anybody(schema: dict[str, Any]) -> None:
+def _without_private_members(schema: dict[str, Any]) -> None:
     """Leaves out what the author alone may see."""
     for name in ("clientSecret", "webhookUri"):
         del schema["properties"][name]
@@ -58,9 +58,9 @@ def _for_anybody(schema: dict[str, Any]) -> None:
 
 
 class PublicClientDocument(ClientDocument):
-    """A registered client as anybody may see it."""
+    """A registered client as everyone may see it."""
 
-    model_config = ConfigDict(json_schema_extra=_for_anybody)
+    model_config = ConfigDict(json_schema_extra=_without_private_members)
 
     webhook_uri: str | None = Field(default=None, exclude=True)
 

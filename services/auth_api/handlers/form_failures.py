@@ -41,7 +41,7 @@ _PAGE: Final = """<!doctype html>
 
 
 def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
-    """A program is told the problem, a form of ours is answered 303 to its page, which says in words what is wrong.
+    """A program receives the problem; a form of ours is answered 303 to its page, which says in words what is wrong.
 
     A form that could not be read, or that another site's page sent, keeps its status; it is a page that leads there.
     """
@@ -75,7 +75,7 @@ def _back_to_page(
 
 def _page_that_leads_back(request: web.Request, page: str, failure: Failure) -> web.StreamResponse:
     word = {403: "elsewhere", 503: "unavailable"}.get(failure.status, "unreadable")
-    # Whoever opened the site under another address than its own (localhost) is led to its own.
+    # A person who opened the site under another address than its own (localhost) is led to its own.
     target = f"{request.app[RESOURCES].settings.public_url}{page}?error={word}"
     text = _PAGE.format(
         target=escape(target), detail=escape(failure.detail), request_id=escape(request_id_of(request))

@@ -17,7 +17,6 @@ from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
-    change_key,
     create_key,
     list_keys,
     revoke_key,
@@ -108,11 +107,8 @@ async def change(request: web.Request) -> web.Response:
         errors += permission_errors("permissions", body.permissions, body.permissions)
     if errors:
         raise refused_fields(errors)
-    changed = await change_key(
-        request.app[RESOURCES],
-        ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given}),
-    )
-    return json_response(_document(_done(changed)))
+    command = ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given})
+    return json_response(_document(_done(await request.app[RESOURCES].bus.request(command))))
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -179,9 +175,8 @@ async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile)
 def _identifier_errors(identifier: str | None) -> list[FieldError]:
     if identifier is None or is_visible(identifier):
         return []
-    return [
-        FieldError(field="identifier", detail="must be visible text without control or invisible characters")
-    ]
+    detail = "must be visible text without control or invisible characters"
+    return [FieldError(field="identifier", detail=detail)]
 
 
 def _key_id(request: web.Request) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 import shared
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.oauth_edge import CROSS_ORIGIN
-from services.auth_api.oauth import metadata as rules
+from services.auth_api.oauth.metadata import metadata as document
 from shared.web.body import JSON
 
 _HEADERS: Final = {**CROSS_ORIGIN, "Cache-Control": "public, max-age=300"}
@@ -22,7 +22,7 @@ async def metadata(request: web.Request) -> web.Response:
     """GET: 200 with the document; the issuer is the configured one, whatever Host the request names."""
     resources = request.app[RESOURCES]
     settings = resources.settings
-    body = rules.metadata(settings.public_url, resources.catalogue, registration=settings.registration)
+    body = document(settings.public_url, resources.catalogue, registration=settings.registration)
     return web.Response(body=orjson.dumps(body), headers=_HEADERS, content_type=JSON)
 
 

@@ -32,7 +32,7 @@ from shared.web.failures import Failure, Problem
 from shared.web.surfaces import oauth_error_body, oauth_surface
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-"""RFC 6749 §5.1: what holds a key, or might have, is kept by nobody on the way."""
+"""RFC 6749 §5.1: what holds a key, or might have, is cached nowhere on the way."""
 CROSS_ORIGIN: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate, X-Request-ID",
@@ -54,25 +54,25 @@ def oauth_endpoint(handler: Handler) -> Handler:
     """Turns the errors of the protocol into answers; their cause goes to the debug log, without any secret."""
 
     @wraps(handler)
-    async def told(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except OAuthError as error:
             _log.debug("refused", error=error.code, cause=error.cause, request_id=request_id_of(request))
             raise problem_of(error) from None
 
-    return told
+    return answer
 
 
 def problem_of(error: OAuthError) -> Problem:
-    """An error of the protocol as the edge tells it; every 401 carries a challenge (RFC 6749 §5.2)."""
+    """An error of the protocol as the edge answers it; every 401 carries a challenge (RFC 6749 §5.2)."""
     unauthenticated = error.status == 401  # noqa: PLR2004 - what HTTP calls it
     headers = {"WWW-Authenticate": CHALLENGE} if unauthenticated else {}
     return Problem(error.status, error.description, code=error.code, headers=headers)
 
 
 def open_failure(request: web.Request, failure: Failure) -> web.Response:
-    """An error as OAuth tells it, at the endpoints that pages of other sites may call."""
+    """RFC 6749 §5.2 JSON, never cached, at the endpoints that pages of other sites may call."""
     response = oauth_surface(request, failure)
     response.headers.update(CROSS_ORIGIN)
     return response
@@ -102,7 +102,7 @@ def preflight(methods: str) -> Handler:
 
 
 def json_answer(body: object, *, status: int = 200, cross_origin: bool = False) -> web.Response:
-    """``body`` as JSON that nobody keeps."""
+    """``body`` as JSON that is cached nowhere."""
     return web.Response(
         body=orjson.dumps(body),
         status=status,

@@ -1,23 +1,46 @@
-"""`/api/v1/session`: signing in, who is signed in, signing out."""
+"""`/api/v1/users` and `/api/v1/session`: signing up, signing in, who is signed in, signing out."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD
-from services.auth_api.accounts.service import Account, sign_in
+from services.auth_api.accounts.service import Account, password_problem, sign_in, sign_up, username_problem
+from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, start_session
+from shared.contracts.clients import FieldError
 from shared.secret_tokens import digest_of
-from shared.web.body import json_response
+from shared.web.body import json_response, refused_fields
 from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie
 from shared.web.edge import peer_of
+from shared.web.failures import Problem
 from shared.web.origin import refuse_foreign_origin, require_same_origin
 from shared.web.redirects import see_other
+
+
+async def create_user(request: web.Request) -> web.Response:
+    """POST: 201 and a session; 409 if the name is taken, 403 if sign-up is closed. A form is answered 303."""
+    resources = request.app[RESOURCES]
+    refuse_foreign_origin(request, resources.settings)
+    credentials = await read_credentials(request)
+    if resources.settings.sign_up == "closed":
+        raise Problem(403, "Signing up is closed here; ask the operator for an account.")
+    username, password = credentials.username, credentials.password
+    problems = {"username": username_problem(username), "password": password_problem(password)}
+    errors = [FieldError(field=name, detail=detail) for name, detail in problems.items() if detail]
+    if errors:
+        raise refused_fields(errors)
+    try:
+        account = await sign_up(resources, username, password, peer_of(request, resources.settings))
+    except UsernameTakenError:
+        taken = FieldError(field="username", detail="is taken")
+        raise Problem(409, "This username is taken.", errors=[taken]) from None
+    return await _answer_with_session(request, resources, account, credentials, status=201)
 
 
 async def create_session(request: web.Request) -> web.Response:
@@ -28,7 +51,7 @@ async def create_session(request: web.Request) -> web.Response:
     account = await _signed_in_account(request, resources, credentials)
     if account is None:
         raise not_signed_in(resources.settings, "Wrong username or password.")
-    return await answer_with_session(request, resources, account, credentials, status=200)
+    return await _answer_with_session(request, resources, account, credentials, status=200)
 
 
 async def read_session(request: web.Request) -> web.Response:
@@ -50,7 +73,7 @@ async def delete_session(request: web.Request) -> web.Response:
     return response
 
 
-async def answer_with_session(
+async def _answer_with_session(
     request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
 ) -> web.Response:
     """Signs the person in with a new session; the one that came with the request is dead from here on."""
@@ -68,6 +91,6 @@ async def _signed_in_account(
     request: web.Request, resources: Resources, credentials: Credentials
 ) -> Account | None:
     if len(credentials.password) > LONGEST_PASSWORD:
-        return None  # a form's; nobody has such a password, whoever it is for
+        return None  # a form's; no account has such a password
     peer = peer_of(request, resources.settings)
     return await sign_in(resources, credentials.username, credentials.password, peer)

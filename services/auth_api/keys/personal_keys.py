@@ -14,7 +14,6 @@ from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
-    ChangeKey,
     IssueKey,
     KeyChanged,
     KeyView,
@@ -78,11 +77,6 @@ async def create_key(
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
     return NewKey(reply.key, minted.token)
-
-
-async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
-    """Renames, pauses, resumes, narrows a key, or lets it expire sooner."""
-    return await resources.bus.request(change)
 
 
 async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:

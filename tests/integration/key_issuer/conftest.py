@@ -18,7 +18,7 @@ from deploy.embedded.ports import free_port
 from services.key_issuer.app import create_app
 from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuance import issue_keys
-from services.key_issuer.issuer import Issuer, Peppers
+from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.api_key import SERVICE_KEY, USER_KEY, MintedKey, mint_key
@@ -26,6 +26,7 @@ from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.contracts.keys import IssueKey, IssueKeyReply
 from shared.database import Database, load_queries
+from shared.secret_tokens import Peppers
 from shared.settings import Settings, load_settings
 from shared.telemetry.metrics import Metrics
 from shared.web.server import serving

@@ -55,7 +55,7 @@ class Provider:
         return int(rows[0]["n"])
 
     async def causes(self, author: Person, client: Client) -> list[str]:
-        """What the client's flight recorder says, newest first."""
+        """What the client's activity log says, newest first."""
         answer = await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")
         assert answer.status_code == httpx.codes.OK, answer.text
         return [attempt["cause"] for attempt in answer.json()]

@@ -1,4 +1,4 @@
-"""The flight recorder: what an integrator is told of every attempt, and nobody else."""
+"""The activity log: what a client's author reads of every attempt, and no one else."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person
 
     journey = await shortest_journey(200, [partial(provider.site.exchange, client, code) for code in codes])
 
-    journey.check(services=18, shared=18)
+    journey.check(services=15, shared=15)
 
 
 async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:

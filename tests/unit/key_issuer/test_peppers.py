@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from services.key_issuer.issuer import Peppers
-from shared.secret_tokens import digest_of
+from shared.secret_tokens import Peppers, digest_of
 
 OLD, NEW = b"o" * 32, b"n" * 32
 DIGEST = digest_of("a key")

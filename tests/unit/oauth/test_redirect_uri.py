@@ -230,7 +230,7 @@ def test_ac_19_reserved_parameters_cannot_be_registered(query: str) -> None:
 
 
 def test_a_mismatch_is_explained_to_the_author() -> None:
-    """The flight recorder names the difference."""
+    """The activity log names the difference."""
     explained = {
         "https://client.example/cb/": "trailing slash",
         "https://client.example/CB": "upper and lower case",
