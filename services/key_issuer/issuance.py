@@ -24,10 +24,10 @@ from services.key_issuer.records import (
     SUPERSEDED,
     NewKey,
 )
+from shared import failpoints
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
-from shared.failpoints import failpoint
 
 _log = structlog.get_logger(__name__)
 
@@ -87,7 +87,8 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
             return [NotIssuedError(type(error).__name__)]
         return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
-    await failpoint("key_issuer.issue.committed")
+    if failpoints.ARMED:
+        await failpoints.failpoint("key_issuer.issue.committed")
     return replies
 
 
@@ -120,7 +121,8 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
         if made:
             await rows.insert_keys(_new_keys(issuer, made), issuer.peppers.current, now)
             narrowed += await rows.evict(grants, now)
-        await failpoint("key_issuer.issue.inserted")
+        if failpoints.ARMED:
+            await failpoints.failpoint("key_issuer.issue.inserted")
         return [_reply(verdict, one, now) for verdict, one in judged], narrowed
 
     return await issuer.narrow(work, "key_issuer.revoke.committed")

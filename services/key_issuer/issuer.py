@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.verification import KeyCache
+from shared import failpoints
 from shared.clock import Clock
 from shared.database import Database
-from shared.failpoints import failpoint
 
 ResultT = TypeVar("ResultT")
 
@@ -69,5 +69,6 @@ class Issuer:
         result, narrowed = await in_transaction(self.database, work)
         if narrowed:
             self.announce(narrowed)
-            await failpoint(point)
+            if failpoints.ARMED:
+                await failpoints.failpoint(point)
         return result
