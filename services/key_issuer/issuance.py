@@ -122,7 +122,8 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
         if made:
             await rows.insert_keys(_new_keys(issuer, made), issuer.peppers.current, now)
             narrowed += await rows.evict(grants, now)
-        await failpoint("key_issuer.issue.inserted")
+        if ARMED:
+            await failpoint("key_issuer.issue.inserted")
         return [_reply(verdict, one, now) for verdict, one in judged], narrowed
 
     return await issuer.narrow(work, "key_issuer.revoke.committed")
