@@ -47,6 +47,7 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
         await _quiet(cluster)
         await load.settle()
         broken = violations(history) + stranded(history) + unreceived(history, await _live_rows(cluster))
+        broken += _bugs(cluster)
         summary = _summary(history, load.exchanges)
         _say(summary)
         if broken:
@@ -71,6 +72,16 @@ async def _quiet(cluster: Cluster) -> None:
             except AssertionError:
                 continue
             status = json.loads(printed)
+
+
+def _bugs(cluster: Cluster) -> list[str]:
+    """What a service has logged as a fault of its own, whoever heard of it; an outage is none."""
+    return [
+        f"{name} logged a bug: {entry.get('exception', '').strip()[-400:]}"
+        for name in cluster.urls
+        for line in cluster.log_of(name).splitlines()
+        if '"level": "error"' in line and (entry := json.loads(line))
+    ]
 
 
 async def _live_rows(cluster: Cluster) -> list[tuple[str, str | None]]:
