@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "users": ("deploy.cli.users:users", "Create, list, disable and enable accounts."),
     "clients": ("deploy.cli.clients:clients", "Create, list, show and delete clients."),
     "keys": ("deploy.cli.keys:keys", "List, show and revoke keys."),
-    "service-key": ("deploy.cli.service_key:service_key", "Make keys for resource servers."),
+    "service-key": ("deploy.cli.keys:service_key", "Make keys for resource servers."),
     "bus": ("deploy.cli.bus:bus", "Look at the message bus and mend it."),
     "init": ("deploy.cli.init:init", "Make the secrets and .env for docker-compose."),
     "doctor": ("deploy.cli.doctor:doctor", "Examine a deployment."),

@@ -1,23 +1,38 @@
-"""`latchkey keys`: every key, as the operator sees it."""
+"""`latchkey keys` and `latchkey service-key`: every key as the operator sees it, and keys for resource servers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
-from deploy.cli.issuer_database import with_issuer, with_keys
+from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.operators import describe_key, list_service_keys, search_keys
+from services.key_issuer.operators import (
+    SERVICE_PERMISSIONS,
+    describe_key,
+    keep_service_key,
+    list_service_keys,
+    search_keys,
+)
 from services.key_issuer.revocation import revoke_key, revoke_service_key
+from services.key_issuer.verification import KeyCache
+from shared.api_key import SERVICE_KEY, mint_key
 from shared.clock import SystemClock
 from shared.contracts.keys import RevokeKey
-from shared.database import Database
-from shared.settings import Settings
+from shared.database import Database, load_queries
+from shared.secret_tokens import Peppers
+from shared.settings import Settings, load_settings
+from shared.telemetry.logs import configure_logging
+
+ResultT = TypeVar("ResultT")
 
 _REASON: Final = "revoked_by_operator"
+_PEPPERS: Final = "key_peppers"
 
 
 @click.group()
@@ -37,14 +52,14 @@ def list_keys(
 ) -> None:
     """Keys, newest first."""
 
-    async def find(database: Database) -> list[dict[str, Any]]:
+    async def find(database: Database, _settings: Settings) -> list[dict[str, Any]]:
         if service:
-            return await list_service_keys(database, ended=ended, limit=limit)
+            return await list_service_keys(database, SystemClock(), ended=ended, limit=limit)
         return await search_keys(
             database, SystemClock(), username=username, client_id=client_id, ended=ended, limit=limit
         )
 
-    documents = with_keys(find)
+    documents = _run(find)
     if as_json:
         click.echo(json.dumps(documents, indent=2))
         return
@@ -56,7 +71,7 @@ def list_keys(
 @click.argument("key_id", metavar="KEYID")
 def show(key_id: str) -> None:
     """One key and what happened to it, as JSON."""
-    document = with_keys(lambda database: describe_key(database, SystemClock(), key_id))
+    document = _run(lambda database, _settings: describe_key(database, SystemClock(), key_id))
     if document is None:
         raise _unknown(key_id)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -67,15 +82,75 @@ def show(key_id: str) -> None:
 def revoke(key_id: str) -> None:
     """End a person's or a service's key: it is refused everywhere within a second. Safe to repeat."""
 
-    async def end(issuer: Issuer, _settings: Settings) -> bool:
+    async def end(database: Database, settings: Settings) -> bool:
+        issuer = _issuer(database, settings)
         found = await revoke_key(issuer, RevokeKey(key_id=key_id, user_id=None, reason=_REASON))
         if found.found or await revoke_service_key(issuer, key_id, _REASON):
             return True
-        return await describe_key(issuer.database, issuer.clock, key_id) is not None
+        return await describe_key(database, issuer.clock, key_id) is not None
 
-    if not with_issuer(end):
+    if not _run(end, _PEPPERS):
         raise _unknown(key_id)
     click.echo(f"{key_id} is revoked.", err=True)
+
+
+@click.group("service-key")
+def service_key() -> None:
+    """Make keys for resource servers. Needs LATCHKEY_DATABASE_URL and LATCHKEY_KEY_PEPPER (see `latchkey env`)."""
+
+
+@service_key.command()
+@click.option("--name", required=True, help="Whose key it is, for you.")
+@click.option(
+    "--permission",
+    "permissions",
+    type=click.Choice(SERVICE_PERMISSIONS),
+    multiple=True,
+    required=True,
+    help="What it may do; give it again for more.",
+)
+def create(name: str, permissions: tuple[str, ...]) -> None:
+    """Make a service key and print it, once: only its digest is kept."""
+    if not name.strip() or not name.isprintable():
+        raise click.UsageError("The name must be printable and not empty.")
+
+    async def make(database: Database, settings: Settings) -> str:
+        minted = mint_key(settings.key_prefix, SERVICE_KEY, settings.public_url)
+        await keep_service_key(
+            _issuer(database, settings), minted, name.strip(), tuple(dict.fromkeys(permissions))
+        )
+        click.echo(f"The id of this key is {minted.key_id}; `latchkey keys revoke` ends it.", err=True)
+        return minted.token
+
+    click.echo(_run(make, _PEPPERS))
+
+
+def _run(work: Callable[[Database, Settings], Awaitable[ResultT]], *needed: str) -> ResultT:
+    """Runs ``work`` on the database of the keys, with the settings ``needed`` besides its address."""
+    settings = load_settings(need=frozenset({"key_issuer_database_url", *needed}))
+    configure_logging(level="error", log_format=settings.log_format, service="cli")
+
+    async def main() -> ResultT:
+        database = Database(
+            settings.key_issuer_database_url,
+            schema=SCHEMA,
+            queries=load_queries(QUERIES),
+            application_name="latchkey-cli",
+            pool_size=1,
+            parameters=PLANS,
+        )
+        try:
+            return await work(database, settings)
+        finally:
+            await database.stop()
+
+    return asyncio.run(main())
+
+
+def _issuer(database: Database, settings: Settings) -> Issuer:
+    """What makes and ends keys; running services hear of it by their outbox."""
+    clock = SystemClock()
+    return Issuer(database, clock, Peppers(settings.key_peppers), KeyCache(clock.monotonic))
 
 
 def _line(document: dict[str, Any]) -> str:

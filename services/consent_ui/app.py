@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from services.consent_ui.error_pages import page_surface
+from services.consent_ui.pages import add_security_headers
 from services.consent_ui.resources import RESOURCES, SERVICE, make_resources
 from services.consent_ui.routes import add_routes
-from services.consent_ui.security_headers import add_security_headers
 from services.consent_ui.session import sign_in_first
 from shared.clock import Clock, SystemClock
 from shared.settings import Settings

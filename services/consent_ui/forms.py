@@ -13,8 +13,8 @@ from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import required_session, session_of
 from shared.plain_text import is_visible
 from shared.web.body import read_form
+from shared.web.cookies import require_same_origin
 from shared.web.failures import Problem
-from shared.web.origin import require_same_origin
 
 TOKEN_FIELD: Final = "csrf"  # noqa: S105 - a field's name
 LONGEST_NAME: Final = 80

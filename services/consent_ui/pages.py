@@ -1,8 +1,9 @@
-"""Renders a template with its view into an answer. Everything a template prints is escaped."""
+"""Renders a template with its view into an answer, with the headers and tokens that keep pages and forms ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,9 +11,8 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.consent_ui.assets import Asset
-from services.consent_ui.csrf import CsrfTokens
-from services.consent_ui.security_headers import content_security_policy
 from shared.contracts.sessions import SessionUser
+from shared.secret_tokens import keyed_digest, same_digest
 from shared.settings import Settings
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -24,6 +24,21 @@ OVERLAPS: Final = {
     604_800: "after seven days",
 }
 """How long an old secret or key may go on working: seconds → words."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsrfTokens:
+    """Makes and checks the hidden tokens. ``secrets`` newest first: the older ones still open their own forms."""
+
+    secrets: Sequence[bytes] = field(repr=False)
+
+    def token(self, session: str, form: str) -> str:
+        """The token of ``form`` (its name, with the id of what it acts on) for the digest of a session."""
+        return keyed_digest(self.secrets[0], "csrf", session, form)
+
+    def accepts(self, session: str, form: str, token: str) -> bool:
+        """Whether ``token`` belongs to this form and session."""
+        return any(same_digest(keyed_digest(secret, "csrf", session, form), token) for secret in self.secrets)
 
 
 class Visitor(NamedTuple):
@@ -112,3 +127,31 @@ class Pages:
                 **(headers or {}),
             },
         )
+
+
+def content_security_policy(*, forms_stay_here: bool = True) -> str:
+    """The policy of every page; of the consent page, whose form leads to the app, without ``form-action``.
+
+    Browsers apply ``form-action`` to each redirect that follows a form, also to the app's own further ones, which
+    cannot be listed: the button would seem dead while the code is already minted.
+    """
+    forms = "form-action 'self'; " if forms_stay_here else ""
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
+        f"{forms}base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+_EVERYWHERE: Final = {
+    "Content-Security-Policy": content_security_policy(),
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Completes every answer of the service, also redirects and errors; what a handler set stays."""
+    for name, value in _EVERYWHERE.items():
+        response.headers.setdefault(name, value)

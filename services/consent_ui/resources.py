@@ -9,9 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from services.consent_ui.assets import Asset, load_assets
-from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.filters import make_filters
-from services.consent_ui.pages import Pages
+from services.consent_ui.pages import CsrfTokens, Pages
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.permissions import Catalogue, load_permissions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from asyncpg import Record
@@ -69,45 +69,22 @@ def _has_ended(key: KeyView) -> bool:
 
 def _refusal(before: KeyView, command: ChangeKey) -> KeyChanged | None:
     """The first rule that the change breaks."""
-    for field, detail, is_broken in _RULES:
-        if is_broken(before, command):
-            return _conflict(field, detail)
-    return None
-
-
-def _keeps_nothing(_before: KeyView, command: ChangeKey) -> bool:
-    return command.permissions is not None and not command.permissions
-
-
-def _asks_for_more(before: KeyView, command: ChangeKey) -> bool:
-    return not set(command.permissions or ()) <= set(before.permissions)
-
-
-def _lives_longer(before: KeyView, command: ChangeKey) -> bool:
-    known, wanted = before.expires_on, command.expires_on
-    return known is not None and wanted is not None and wanted > known
-
-
-def _is_no_time(_before: KeyView, command: ChangeKey) -> bool:
-    return command.expires_on is not None and not 0 < command.expires_on < 2**63
-
-
-def _is_no_name(_before: KeyView, command: ChangeKey) -> bool:
-    return command.identifier is not None and not _TEXT.fullmatch(command.identifier)
-
-
-_RULES: Final[tuple[tuple[str, str, Callable[[KeyView, ChangeKey], bool]], ...]] = (
-    (
-        "status",
-        "this key has ended and can no longer be changed",
-        lambda before, _command: _has_ended(before),
-    ),
-    ("permissions", "at least one permission must stay", _keeps_nothing),
-    ("permissions", "a key's permissions can only become fewer", _asks_for_more),
-    ("expiresOn", "a key's expiry can only move closer", _lives_longer),
-    ("expiresOn", "not a time", _is_no_time),
-    ("identifier", "must be text, not empty and not too long", _is_no_name),
-)
+    known, wanted, name = before.expires_on, command.expires_on, command.identifier
+    later = known is not None and wanted is not None and wanted > known
+    too_much = not set(command.permissions or ()) <= set(before.permissions)
+    rules = (
+        ("status", "this key has ended and can no longer be changed", _has_ended(before)),
+        ("permissions", "at least one permission must stay", command.permissions == ()),
+        ("permissions", "a key's permissions can only become fewer", too_much),
+        ("expiresOn", "a key's expiry can only move closer", later),
+        ("expiresOn", "not a time", wanted is not None and not 0 < wanted < 2**63),
+        (
+            "identifier",
+            "must be text, not empty and not too long",
+            name is not None and not _TEXT.fullmatch(name),
+        ),
+    )
+    return next((_conflict(field, detail) for field, detail, is_broken in rules if is_broken), None)
 
 
 def _applied(before: KeyView, command: ChangeKey) -> KeyView:
@@ -172,19 +149,13 @@ async def _rotate(
 
 
 def _successor(row: Record, command: RotateKey) -> IssueKey:
-    return IssueKey(
-        key_id=command.new_key_id,
-        digest=command.new_digest,
-        code_digest=None,
-        user_id=row["user_id"],
-        username=row["username"],
-        client_id=row["client_id"],
-        identifier=row["identifier"],
-        permissions=tuple(row["permissions"]),
-        expires_on=row["expires_on"],
-        consented_on=row["consented_on"],
-        origin="rotation",
-    )
+    made = {
+        "key_id": command.new_key_id,
+        "digest": command.new_digest,
+        "code_digest": None,
+        "origin": "rotation",
+    }
+    return IssueKey.model_validate({**row, **made}, extra="ignore")
 
 
 async def _retire(rows: KeyRows, old: KeyView, overlap_seconds: int, now: int) -> list[str]:

@@ -40,11 +40,10 @@ async def _nothing_to_do(_issuer: Issuer, _command: ConfirmDelivery) -> Done:
     return Done()
 
 
-_IN_BATCHES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
+_IN_BATCHES: Final = frozenset({IssueKey, AbandonKey})
+_USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (IssueKey, issue_keys),
     (AbandonKey, abandon_keys),
-)
-_ONE_BY_ONE: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (RevokeKey, revoke_key),
     (RevokeToken, revoke_token),
     (RevokeCode, revoke_code),
@@ -62,8 +61,10 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
     The ordinary stream takes these too: the previous release knows no other.
     """
-    handlers = [handler(message, partial(use, issuer), batch=True) for message, use in _IN_BATCHES]
-    handlers += [handler(message, partial(use, issuer)) for message, use in _ONE_BY_ONE]
+    handlers = [
+        handler(message, partial(use_case, issuer), batch=message in _IN_BATCHES)
+        for message, use_case in _USE_CASES
+    ]
     first = [each for each in handlers if issubclass(each.message, TakesBack)]
     return Consumer(bus, QUEUE, handlers, batch=BATCH), Consumer(bus, TakesBack.queue, first, batch=BATCH)
 

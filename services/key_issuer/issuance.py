@@ -24,11 +24,10 @@ from services.key_issuer.records import (
     SUPERSEDED,
     NewKey,
 )
-from shared import failpoints
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
 from shared.errors import StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +87,7 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence
             _log.warning("key_not_issued", key_id=commands[0].key_id, reason=type(error).__name__)
             return [NotIssuedError(type(error).__name__)]
         return [outcome for command in commands for outcome in await _issue_round(issuer, [command])]
-    if failpoints.ARMED:
+    if ARMED:
         await failpoint("key_issuer.issue.committed")
     return replies
 
@@ -123,7 +122,8 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
         if made:
             await rows.insert_keys(_new_keys(issuer, made), issuer.peppers.current, now)
             narrowed += await rows.evict(grants, now)
-        await failpoint("key_issuer.issue.inserted")
+        if ARMED:
+            await failpoint("key_issuer.issue.inserted")
         return [_reply(verdict, one, now) for verdict, one in judged], narrowed
 
     return await issuer.narrow(work, "key_issuer.revoke.committed")
@@ -179,16 +179,8 @@ def _issued(command: IssueKey, created_on: int) -> IssueKeyReply:
 
 
 def _view(command: IssueKey, created_on: int) -> KeyView:
-    return KeyView(
-        key_id=command.key_id,
-        identifier=command.label or command.identifier,
-        permissions=command.permissions,
-        client_id=command.client_id,
-        created_on=created_on,
-        last_used_on=None,
-        expires_on=command.expires_on,
-        status="active",
-    )
+    known = {**dict(command), "identifier": command.label or command.identifier, "created_on": created_on}
+    return KeyView.model_validate({**known, "last_used_on": None, "status": "active"}, extra="ignore")
 
 
 def first_of_each(commands: Sequence[IssueKey], places: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -10,7 +10,7 @@ from services.key_issuer.db.repository import KeyRows, in_transaction
 from services.key_issuer.verification import KeyCache
 from shared.clock import Clock
 from shared.database import Database
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.secret_tokens import Peppers
 
 ResultT = TypeVar("ResultT")
@@ -43,5 +43,6 @@ class Issuer:
         result, narrowed = await in_transaction(self.database, work)
         if narrowed:
             self.announce(narrowed)
-            await failpoint(point)
+            if ARMED:
+                await failpoint(point)
         return result

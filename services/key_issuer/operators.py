@@ -23,6 +23,7 @@ _FIELDS: Final = {
     "keyID": "key_id",
     "userID": "user_id",
     "username": "username",
+    "service": "name",
     "fromAPIClient": "client_id",
     "identifier": "identifier",
     "permissions": "permissions",
@@ -58,24 +59,21 @@ async def keep_service_key(
     )
 
 
-async def list_service_keys(database: Database, *, ended: bool, limit: int) -> list[Document]:
+async def list_service_keys(database: Database, clock: Clock, *, ended: bool, limit: int) -> list[Document]:
     """Service keys, newest first; ended ones where wanted."""
     rows = await database.fetch("list_service_keys", limit)
-    return [_service_document(row) for row in rows if ended or row["ended_on"] is None]
+    return [_document(row, clock.now()) for row in rows if ended or row["ended_on"] is None]
 
 
 async def describe_key(database: Database, clock: Clock, key_id: str) -> Document | None:
     """Everything that is known of one key, with its history; ``None`` for an unknown id."""
     row = await database.fetchrow("describe_key", key_id)
-    service = await database.fetchrow("read_service_keys", [key_id]) if row is None else None
-    if row is not None:
-        document = _document(row, clock.now())
-    elif service is not None:
-        document = _service_document(service)
-    else:
+    if row is None:
+        row = await database.fetchrow("read_service_keys", [key_id])
+    if row is None:
         return None
     history = await database.fetch("list_audit", key_id)
-    return document | {
+    return _document(row, clock.now()) | {
         "history": [
             {"event": line["event"], "reason": line["reason"], "on": line["happened_on"]} for line in history
         ]
@@ -83,20 +81,8 @@ async def describe_key(database: Database, clock: Clock, key_id: str) -> Documen
 
 
 def _document(row: Record, now: int) -> Document:
+    """One of either kind; a service's key has no expiry, and no status but that it has ended or not."""
     known = dict(row)
+    status = known.get("status", "revoked" if known["ended_on"] else "active")
     document = {name: known[column] for name, column in _FIELDS.items() if column in known}
-    document["status"] = shown_status(known["status"], known["expires_on"], now)
-    return document
-
-
-def _service_document(row: Record) -> Document:
-    return {
-        "keyID": row["key_id"],
-        "service": row["name"],
-        "permissions": row["permissions"],
-        "createdOn": row["created_on"],
-        "lastUsedOn": row["last_used_on"],
-        "endedOn": row["ended_on"],
-        "endReason": row["end_reason"],
-        "status": "active" if row["ended_on"] is None else "revoked",
-    }
+    return document | {"status": shown_status(status, known.get("expires_on"), now)}

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import ValidationError
 
-from shared import failpoints
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
-from shared.bus.handlers import Delivery, Handler, Refusal
+from shared.bus.handlers import Delivery, Handler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, Outcome, answer_and_finish
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.redis.errors import CommandError
 from shared.telemetry.correlation import correlation, trace
 
@@ -143,7 +142,7 @@ class Dispatcher:
     async def _try_single(self, entry: Entry) -> bool:
         """Whether it is to be tried again, here and now."""
         self._observe([entry])
-        if failpoints.ARMED:
+        if ARMED:
             await failpoint("bus.after_read_before_handler")
         try:
             delivery = _delivery(entry)
@@ -164,7 +163,7 @@ class Dispatcher:
         self._observe(entries)
         token = self._limiter.begin_batch()
         try:
-            if failpoints.ARMED:
+            if ARMED:
                 await failpoint("bus.after_read_before_handler")
             replies = await self._call_batch(entries)
         finally:
@@ -204,7 +203,7 @@ class Dispatcher:
         return nullcontext() if tracer is None else tracer.processing(message_type, deliveries)
 
     async def _succeeded(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
-        if failpoints.ARMED:
+        if ARMED:
             await failpoint("bus.after_handler_before_ack")
         outcomes = [
             (entry.envelope, b"{}" if reply is None else reply.to_wire(), "")
@@ -233,11 +232,9 @@ class Dispatcher:
         pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
         pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
         too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
-        hopeless = isinstance(error, Refusal) or (not outage and entry.attempt >= MOST_ATTEMPTS)
+        hopeless = not outage and entry.attempt >= MOST_ATTEMPTS
         if hopeless or (too_late and not outage):
             reason = f"{type(error).__name__} in try {entry.attempt}"
-            if isinstance(error, Refusal):
-                reason = f"refused: {error}"
             await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus, self._keys)
         elif too_late:
             await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(

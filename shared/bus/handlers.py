@@ -33,13 +33,6 @@ class Handler:
     takes_delivery: bool
 
 
-class Refusal(Exception):  # noqa: N818 - named for what it says
-    """Raised by a handler (or put in its message's place in a batch) for a message that no later try can carry out.
-
-    It goes to the dead letters at once, with the text as its reason; the requester gets ``RemoteFailure``.
-    """
-
-
 def handler(
     message: type[Command[Any] | Event], function: Callable[..., Awaitable[Any]], *, batch: bool = False
 ) -> Handler:

@@ -32,7 +32,7 @@ async def read_body(request: web.Request) -> bytes:
     """The whole body, at most 64 KiB; to be read once.
 
     Raises:
-        Problem: 413 too large, 408 too slow, 400 broken framing or encoding.
+        Problem: 413 too large, 408 too slow, 400 broken framing or encoding, or a client that is gone.
     """
     if (request.content_length or 0) > LARGEST_BODY:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
@@ -46,6 +46,8 @@ async def read_body(request: web.Request) -> bytes:
         raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
+    except OSError:
+        raise Problem(400, "The connection ended before the body was read.") from None
     except (web.RequestPayloadError, web.PayloadAccessError, ValueError):
         raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
     if len(body) > LARGEST_BODY:  # it did not say so beforehand

@@ -13,10 +13,7 @@ LEFT_OUT = [
     # modules that are loaded, and libraries that they do without
     (["deploy.cli.backends"], ["aiohttp", "jinja2", "prometheus_client", "pydantic"]),
     (
-        [
-            f"deploy.cli.{name}"
-            for name in ("users", "clients", "keys", "service_key", "bus", "doctor", "migrate")
-        ],
+        [f"deploy.cli.{name}" for name in ("users", "clients", "keys", "bus", "doctor", "migrate")],
         ["aiohttp", "jinja2", "opentelemetry", "yaml"],
     ),
     (["deploy.cli.serve", "deploy.workers.worker"], ["aiohttp", "asyncpg", "jinja2", "prometheus_client"]),

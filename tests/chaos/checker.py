@@ -101,8 +101,8 @@ def _at_most_one_key(story: Story) -> Iterator[str]:
 def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
     """A refusal needs a reason: a try that may have spent the code, its age, or a Redis that lost it.
 
-    A try that was answered 503 has given the code back by then; one that was still under way had not. A rotation is
-    never refused: its holder would be left without a key.
+    A try that was answered 503 has given the code back by then, or dies before it can; one that was still under way had
+    not. A rotation is never refused: its holder would be left without a key.
     """
     exchanges = story.of("exchange")
     for operation in exchanges:
@@ -111,7 +111,10 @@ def _refused_exchanges(history: History, story: Story) -> Iterator[str]:
         if operation.error != "invalid_grant":
             yield f"refused with {operation.status} {operation.error}"
         earlier = [each for each in exchanges if each is not operation and each.began <= operation.ended]
-        spent = any(each.status != _UNAVAILABLE or each.ended >= operation.began for each in earlier)
+        spent = any(
+            each.status != _UNAVAILABLE or each.ended >= operation.began or _dies_after(history, each)
+            for each in earlier
+        )
         old = operation.ended - story.given > CODE_SECONDS - 1
         if not (spent or old or history.lost(story.given - LOSS_SECONDS, operation.ended)):
             yield "was refused although nothing had spent it"
@@ -158,12 +161,15 @@ def unreceived(history: History, rows: Iterable[tuple[str, str | None]]) -> list
 def _may_be_alone(history: History, story: Story) -> bool:
     """Whether a key of this code may live that nobody was given."""
     return any(
-        operation.status == LOST
-        or any(
-            fault.kind in ("kill", "stop") and fault.target in (operation.target, "valkey")
-            for fault in history.during(operation.began, operation.ended + RELEASE_SECONDS)
-        )
-        for operation in story.tries
+        operation.status == LOST or _dies_after(history, operation, "valkey") for operation in story.tries
+    )
+
+
+def _dies_after(history: History, operation: Operation, *others: str) -> bool:
+    """Whether who answered was killed or stopped, cut off from Redis, before it must have said what it had to."""
+    return any(
+        fault.kind in ("kill", "stop") and fault.target in (operation.target, *others)
+        for fault in history.during(operation.began, operation.ended + RELEASE_SECONDS)
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.cluster import SERVICES, STORES, Cluster
 from tests.chaos.history import Fault, FaultKind, History
@@ -40,25 +40,37 @@ class Nemesis:
             (0.5, (self._kill_service, self._kill_answerer, self._stall_service, self._kill_issuers)),
             (0.5, (self._kill_store, self._stall_store)),
             (1.0, (self._overtake, self._overtake, self._overtake, self._stop_cut_off)),
-            (15.0, (self._refuse_writes,)),
+            (20.0, (self._refuse_writes,)),
         )
         self._hands = asyncio.Semaphore(len(self._lanes))
         self._harmed: set[str] = set()
+        self._over = asyncio.Event()
 
-    async def rage(self, until: float) -> None:
-        """Harms until the loop's clock says ``until``; everything runs again when it returns."""
-        await asyncio.gather(*(self._go_on(until, pause, harms) for pause, harms in self._lanes))
+    async def rage(self, seconds: float) -> None:
+        """Harms for so long, and heals what is harmed then; everything runs again when it returns."""
+        asyncio.get_running_loop().call_later(seconds, self._over.set)
+        await asyncio.gather(*(self._go_on(pause, harms) for pause, harms in self._lanes))
         await self._cluster.all_ready()
 
-    async def _go_on(self, until: float, pause: float, harms: Sequence[Harm]) -> None:
-        """One lane: a harm after the other, with pauses of at least so many seconds."""
-        clock = asyncio.get_running_loop().time
-        while clock() + pause < until:
-            await asyncio.sleep(self._rng.uniform(pause, pause + 2))
+    async def _go_on(self, pause: float, harms: Sequence[Harm]) -> None:
+        """One lane: a harm after the other, with pauses of about so many seconds."""
+        while not self._over.is_set():
+            await self._pause(pause / 2, pause + 2)
             harm = self._rng.choice(harms)
             async with self._with_hands(len(self._lanes) if harm == self._refuse_writes else 1):
-                if clock() < until:
+                if not self._over.is_set():
                     await harm()
+
+    async def _pause(self, shortest: float, longest: float) -> None:
+        """Lets a harm last, or waits between two; not past the end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), self._rng.uniform(shortest, longest))
+
+    async def _wait_for(self, something: asyncio.Future[Any], seconds: float | None = None) -> None:
+        """Waits for something, but not past the end."""
+        over = asyncio.ensure_future(self._over.wait())
+        await asyncio.wait((something, over), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
 
     @asynccontextmanager
     async def _with_hands(self, number: int) -> AsyncIterator[None]:
@@ -113,8 +125,10 @@ class Nemesis:
             return struck.done()
 
         self._next_answer(answered)
-        with suppress(TimeoutError):
-            return await asyncio.wait_for(struck, ANSWER_SECONDS)
+        await self._wait_for(struck, ANSWER_SECONDS)
+        if struck.done():
+            return struck.result()
+        struck.cancel()  # so that nothing is struck any more
         return None
 
     async def _kill_issuers(self) -> None:
@@ -128,7 +142,7 @@ class Nemesis:
             self._note("kill", name, began)
 
     async def _revive(self, name: str) -> None:
-        await asyncio.sleep(self._rng.uniform(0, 1.5))
+        await self._pause(0, 1.5)
         self._cluster.spawn_service(name)
         await self._cluster.ready(name)
 
@@ -150,7 +164,7 @@ class Nemesis:
     async def _stall(self, name: str) -> float:
         began = asyncio.get_running_loop().time()
         pids = self._cluster.stall(name)
-        await asyncio.sleep(self._rng.uniform(0.3, 6))
+        await self._pause(0.3, 6)
         self._cluster.go_on(pids)
         return began
 
@@ -166,7 +180,7 @@ class Nemesis:
         name = self._rng.choice(_AUTH_APIS)
         began = asyncio.get_running_loop().time()
         self._cluster.lines[name].hold()
-        await asyncio.sleep(self._rng.uniform(1.0, 3.2))
+        await self._pause(1.0, 3.2)
         self._cluster.lines[name].let_go()
         self._note("hold", name, began)
 
@@ -181,8 +195,10 @@ class Nemesis:
         name = await self._strike_answerer(strike)
         if name is not None:
             with self._harming(name):
-                await self._cluster.ended(name)
+                ended = asyncio.ensure_future(self._cluster.ended(name))
+                await self._wait_for(ended)
                 self._cluster.lines[name].mend()
+                await ended
                 self._cluster.spawn_service(name)
                 await self._cluster.ready(name)
                 self._note("stop", name, began)
@@ -193,7 +209,7 @@ class Nemesis:
         began = asyncio.get_running_loop().time()
         try:
             await self._cluster.configure_redis(**self._rng.choice(_REFUSALS))
-            await asyncio.sleep(REFUSED_SECONDS)
+            await self._pause(REFUSED_SECONDS, REFUSED_SECONDS)
         finally:
             await self._cluster.configure_redis(**_HEALTHY)
         self._note("refuse", "valkey", began)

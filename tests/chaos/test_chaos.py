@@ -7,6 +7,7 @@ import json
 import random
 import secrets
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -37,13 +38,16 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
     async with running_cluster(tmp_path, environ) as cluster, Load(cluster, history, rng) as load:
         await load.populate(people=min(60, 6 + int(seconds / 10)), clients=20)
         nemesis = Nemesis(cluster, history, rng, load.next_answer)
+        began = time.monotonic()
         playing = asyncio.create_task(load.run(WORKERS))
-        await nemesis.rage(asyncio.get_running_loop().time() + seconds)
+        await nemesis.rage(seconds)
         load.stop()
         await playing
+        _say(f"load of {time.monotonic() - began:.0f} s")
         await _quiet(cluster)
         await load.settle()
         broken = violations(history) + stranded(history) + unreceived(history, await _live_rows(cluster))
+        broken += _bugs(cluster)
         summary = _summary(history, load.exchanges)
         _say(summary)
         if broken:
@@ -68,6 +72,16 @@ async def _quiet(cluster: Cluster) -> None:
             except AssertionError:
                 continue
             status = json.loads(printed)
+
+
+def _bugs(cluster: Cluster) -> list[str]:
+    """What a service has logged as a fault of its own, whoever heard of it; an outage is none."""
+    return [
+        f"{name} logged a bug: {entry.get('exception', '').strip()[-400:]}"
+        for name in cluster.urls
+        for line in cluster.log_of(name).splitlines()
+        if '"level": "error"' in line and (entry := json.loads(line))
+    ]
 
 
 async def _live_rows(cluster: Cluster) -> list[tuple[str, str | None]]:

@@ -220,7 +220,7 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
     weaken(
         20,
         "a URL library builds the redirect",
-        ("shared/test_redirect_location.py", _ENDPOINT),
+        ("shared/test_redirects.py", _ENDPOINT),
         before(
             "append_parameters", "from yarl import URL\nif _2:\n return str(URL(_1).update_query(tuple(_2)))"
         ),

@@ -19,8 +19,8 @@ from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
 from shared.documents import Document, Milliseconds
-from shared.redirect_location import append_parameters
 from shared.secret_tokens import digest_of, random_base62
+from shared.web.redirects import append_parameters
 
 CODE_LENGTH = 43
 """256 bits in base62."""

@@ -36,8 +36,8 @@ from shared.contracts.authorization import (
     PreparedAuthorization,
 )
 from shared.contracts.sessions import SessionUser
-from shared.redirect_location import append_parameters
 from shared.return_to import sign_target
+from shared.web.redirects import append_parameters
 
 _NAMES: Final = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
 _STEPS: Final[dict[Flow, str]] = {

@@ -197,9 +197,11 @@ class CodeStore:
         """Whether a spent code can be redeemed again, now or in a moment.
 
         Where its attempt is over, whoever made it may have answered 503 and be just back from the same outage as we
-        are, with the release still on its way: that is waited for.
+        are, with the release still on its way: that is waited for. Where Redis refuses writes it cannot come; a write
+        of our own is refused there as well.
         """
         clock, redis = self._bus.clock, self._bus.redis
+        await redis.execute("SET", f"{SLOT}:writable", "", "PX", int(GIVING_BACK_SECONDS * 1000))
         patient_until = clock.monotonic() + GIVING_BACK_SECONDS
         while True:
             state, until = await redis.execute("HMGET", code_key(digest), "state", "until")

@@ -16,10 +16,15 @@ from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.clients import FieldError
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, refused_fields
-from shared.web.cookies import clear_session_cookie, read_session_cookie, set_session_cookie
+from shared.web.cookies import (
+    clear_session_cookie,
+    read_session_cookie,
+    refuse_foreign_origin,
+    require_same_origin,
+    set_session_cookie,
+)
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
-from shared.web.origin import refuse_foreign_origin, require_same_origin
 from shared.web.redirects import see_other
 
 

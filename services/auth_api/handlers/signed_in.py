@@ -11,9 +11,8 @@ from services.auth_api.sessions.service import read_session
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import digest_of
 from shared.settings import Settings
-from shared.web.cookies import read_session_cookie, session_cookie_name
+from shared.web.cookies import read_session_cookie, require_same_origin, session_cookie_name
 from shared.web.failures import Problem
-from shared.web.origin import require_same_origin
 
 _READS: Final = frozenset({"GET", "HEAD"})
 

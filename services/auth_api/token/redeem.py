@@ -13,11 +13,10 @@ from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, unk
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.rate_limit import CLIENT_PEER
 from services.auth_api.resources import Resources
-from shared import failpoints
 from shared.bus import RemoteFailure
 from shared.contracts.keys import MOST_ABANDONED, IssueKeyReply, OrderKey
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 
 ISSUE_SECONDS: Final = 2.5
 """How long key_issuer has for one key; past that the command is not started any more."""
@@ -98,7 +97,7 @@ async def redeem(
             fields=prepared.fields,
         )
         if found.record is not None and found.outcome == "spent":
-            if failpoints.ARMED:
+            if ARMED:
                 await failpoint("auth_api.exchange.redeemed")
             return found.record, await prepared.reply()
     except BaseException as error:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from services.auth_api.codes.store import Attempt, CodeStore
-from shared.errors import StoreUnavailable
+from shared.errors import BusUnavailable, StoreUnavailable
 
 RETRY_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 600.0
@@ -35,10 +35,16 @@ class CodeReleaser:
         return task
 
     async def settled(self, digest: str, seconds: float) -> None:
-        """Waits for a code that is being given back, so that its next redeem finds it whole."""
+        """Waits for a code that is being given back, so that its next redeem finds it whole.
+
+        Raises:
+            BusUnavailable: it is not given back yet; whoever took it for spent now would take the retry for a replay.
+        """
         task = self.running.get(digest)
         if task is not None:
-            await asyncio.wait({task}, timeout=seconds)
+            _, unfinished = await asyncio.wait({task}, timeout=seconds)
+            if unfinished:
+                raise BusUnavailable("releasing")
 
     async def stop(self) -> None:
         """Gives what is left a last second."""

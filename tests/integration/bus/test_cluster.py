@@ -15,7 +15,6 @@ from shared.bus import (
     Consumer,
     Delivery,
     Janitor,
-    Refusal,
     Script,
     handler,
     names,
@@ -61,8 +60,6 @@ async def test_everything_of_the_bus_stays_in_its_slots(
         for command, delivery in zip(commands, deliveries, strict=True):
             if command.text == "later" and delivery.attempt < 3:
                 outcomes.append(StoreUnavailable("postgres"))
-            elif command.text == "refused":
-                outcomes.append(Refusal("no"))
             else:
                 outcomes.append(EchoReply(text=command.text))
         return outcomes
@@ -74,7 +71,7 @@ async def test_everything_of_the_bus_stays_in_its_slots(
             replies = await asyncio.gather(*(ours.request(Echo(text=str(n))) for n in range(200)))
             assert [reply.text for reply in replies] == [str(n) for n in range(200)]
             assert (await ours.request(Echo(text="later"), timeout=20)).text == "later"
-            await ours.send(Echo(text="refused"))
+            await ours.send(Echo.model_construct())  # type: ignore[call-arg]  # unreadable
             await until(lambda: _has_letters(ours, 1))
             await test_events.tell(ours, "k")
             await until(lambda: group.heard == [("k", 1)])

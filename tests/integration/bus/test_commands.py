@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, Refusal, RemoteFailure, handler
+from shared.bus import Bus, CoalescingRedis, Consumer, Delivery, RemoteFailure, handler
 from shared.bus.dead_letters import dead_letters, drop_dead_letter, replay_dead_letter
 from shared.clock import SystemClock
 from shared.contracts.keys import AbandonKey, ListKeys, RevokeKey
@@ -230,10 +230,10 @@ async def test_a_batch_that_fails_is_tried_one_by_one(valkey: Valkey) -> None:
         sizes.append(len(commands))
         if any(command.text == "spoils" for command in commands):
             raise ZeroDivisionError
-        return [Refusal("no") if each.text == "refused" else EchoReply(text=each.text) for each in commands]
+        return [ValueError() if each.text == "fails" else EchoReply(text=each.text) for each in commands]
 
     async with open_bus(valkey) as ours, open_bus(valkey, "key_issuer") as theirs:
-        texts = ["a", "spoils", "b", "refused", "c"]
+        texts = ["a", "spoils", "b", "fails", "c"]
         waiting = [asyncio.create_task(ours.request(Echo(text=text), timeout=1.5)) for text in texts]
         await until(lambda: _has_backlog(ours, len(texts)))
         async with consuming(Consumer(theirs, "key_issuer", [handler(Echo, many, batch=True)])):
@@ -243,7 +243,7 @@ async def test_a_batch_that_fails_is_tried_one_by_one(valkey: Valkey) -> None:
             assert sizes[0] == len(texts)
             await until(lambda: _has_dead_letters(ours, 2))
             reasons = {letter.reason for letter in await dead_letters(ours.redis)}
-            assert reasons == {"refused: no", "ZeroDivisionError in try 2"}
+            assert reasons == {"ValueError in try 2", "ZeroDivisionError in try 2"}
 
 
 async def test_a_slow_batch_holds_up_nobody(valkey: Valkey) -> None:

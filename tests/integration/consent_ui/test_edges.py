@@ -9,7 +9,7 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from services.consent_ui.app import create_app
-from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.pages import CsrfTokens
 from shared.secret_tokens import digest_of
 from shared.settings import load_settings
 from shared.web.server import serving

@@ -16,8 +16,8 @@ from shared.contracts.authorization import (
     PrepareAuthorization,
     PreparedAuthorization,
 )
-from shared.redirect_location import append_parameters
 from shared.secret_tokens import digest_of, random_base62
+from shared.web.redirects import append_parameters
 from tests.harness.site import Person
 from tests.integration.oauth.conftest import Provider
 

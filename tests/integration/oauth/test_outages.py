@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from services.auth_api.codes.store import Attempt, code_key
 from services.key_issuer.app import create_app as create_issuer
 from shared.api_key import USER_KEY, mint_key
+from shared.errors import BusUnavailable, StoreUnavailable
 from shared.secret_tokens import digest_of
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Client, Person
 from tests.harness.stores import Servers, fresh_stores
+from tests.integration.bus.conftest import Valkey
 from tests.integration.oauth.conftest import Provider, serving_provider
 from tests.integration.oauth.severable import Severable
 
@@ -205,6 +208,44 @@ async def test_another_replica_redeems_what_the_first_could_not_give_back(server
                 replayed = await eventually_exchanged(first, client, code)
                 assert replayed.json()["error"] == "invalid_grant"
                 assert await first.live_keys(person.user_id) == 0
+
+
+async def test_a_code_that_cannot_be_given_back_yet_is_not_taken_for_used(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Redis refuses writes between redeem and release: whoever asks for the code hears 503, and then it is good."""
+    valkey = Valkey(tmp_path)
+    valkey.start()
+    try:
+        async with (
+            fresh_stores(servers) as stores,
+            serving_provider(stores, {"THROTTLE": "off", "REDIS_URL": valkey.url}, issuing=False) as provider,
+        ):
+            await _refusing(provider)
+    finally:
+        valkey.kill()
+
+
+async def _refusing(provider: Provider) -> None:
+    person, client, code = await consented(provider)
+    resources, digest = provider.resources, digest_of(code)
+    redis = resources.bus.redis
+    exchange = asyncio.create_task(unavailable(provider, client, code))
+    async with asyncio.timeout(10):
+        while not await redis.execute("XLEN", "lk:{key_issuer:0}:commands"):
+            await asyncio.sleep(0.01)
+    await redis.execute("CONFIG", "SET", "min-replicas-to-write", "1")
+    await exchange
+    with pytest.raises(BusUnavailable):
+        await resources.releaser.settled(digest, 0.1)
+    with pytest.raises(StoreUnavailable):
+        await resources.codes.is_given_back(digest)
+    await unavailable(provider, client, code)
+    await redis.execute("CONFIG", "SET", "min-replicas-to-write", "0")
+    async with serving(create_issuer(resources.settings), "127.0.0.1", 0, drain_seconds=1):
+        answer = await eventually_exchanged(provider, client, code)
+        assert answer.status_code == 200, answer.text
+        assert await provider.live_keys(person.user_id) == 1
 
 
 async def _last_attempt(provider: Provider, code: str) -> Attempt:

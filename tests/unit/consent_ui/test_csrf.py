@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.consent_ui.csrf import CsrfTokens
+from services.consent_ui.pages import CsrfTokens
 
 OLD, NEW = b"o" * 32, b"n" * 32
 

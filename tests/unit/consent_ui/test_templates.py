@@ -10,9 +10,8 @@ import pytest
 
 import services.consent_ui.pages
 from services.consent_ui.assets import load_assets
-from services.consent_ui.csrf import CsrfTokens
 from services.consent_ui.filters import make_filters
-from services.consent_ui.pages import Pages, Visitor
+from services.consent_ui.pages import CsrfTokens, Pages, Visitor
 from shared.clock import SystemClock
 from shared.contracts.sessions import SessionUser
 from shared.permissions import load_permissions

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.redirect_location import append_parameters
+from shared.web.redirects import append_parameters
 
 
 @pytest.mark.spec("RFC 6749", "4.1.2", "parameters are added to the query; the registered URI keeps its own")
