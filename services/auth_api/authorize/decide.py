@@ -8,9 +8,8 @@ from typing import Final
 from services.auth_api import authorize_pages
 from services.auth_api.authorize.client_file_flow import order_file_key
 from services.auth_api.authorize.consent import Consent, give_code, record_consent
-from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, find_pending
-from services.auth_api.authorize.pushed_requests import use_up
-from services.auth_api.codes.store import Decision, decision_key
+from services.auth_api.authorize.pending_requests import PendingRequest, find_pending
+from services.auth_api.codes.store import DECISION_MS, Decision, decision_key
 from services.auth_api.device_flow import device_codes
 from services.auth_api.oauth.authorization_code import CodeKind, circumstances
 from services.auth_api.oauth.authorization_request import authorization_response
@@ -77,8 +76,8 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
         decided = await _create_file(resources, case)
     else:
         decided = await _accept(resources, case)
-    if pending.pushed_key is not None:
-        await use_up(resources, pending.pushed_key)
+    if pending.pushed_key is not None:  # good for one authorization (RFC 9126 §4)
+        await resources.bus.redis.execute("DEL", pending.pushed_key)
     _note(resources, case, decided)
     return decided
 
@@ -96,7 +95,7 @@ async def _accept(resources: Resources, case: _Case) -> AuthorizationDecided:
             case.consent,
             digest,
             lifetime_ms=resources.settings.code_ttl_seconds * 1000,
-            decision=Decision(case.command.request_id, seen, LIFETIME_MS),
+            decision=Decision(case.command.request_id, seen),
         )
         if outcome == "stored":
             return _to_client(resources, case, with_code=True)
@@ -109,7 +108,7 @@ async def _create_file(resources: Resources, case: _Case) -> AuthorizationDecide
     command, view = case.command, case.consent.client.to_view()
     if command.key is None:
         return _refused(authorize_pages.EXPIRED_REQUEST)
-    decision = Decision(command.request_id, "", LIFETIME_MS)
+    decision = Decision(command.request_id, "")
     made = await order_file_key(resources, case.consent, command.key, command.request_id, decision)
     if not isinstance(made, KeyView):
         return _not_given(case, made)
@@ -124,7 +123,7 @@ async def _create_file(resources: Resources, case: _Case) -> AuthorizationDecide
 
 async def _decline(resources: Resources, case: _Case) -> AuthorizationDecided:
     await resources.bus.redis.execute(
-        "SET", decision_key(case.command.request_id), _DECLINED, "NX", "PX", str(LIFETIME_MS)
+        "SET", decision_key(case.command.request_id), _DECLINED, "NX", "PX", str(DECISION_MS)
     )
     if await _decision_of(resources, case) != _DECLINED:
         return _not_given(case, "decided")

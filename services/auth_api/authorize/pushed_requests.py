@@ -77,10 +77,5 @@ async def find_pushed(
     )
 
 
-async def use_up(resources: Resources, key: str) -> None:
-    """Forgets a pushed request that the person has decided: it is good for one authorization."""
-    await resources.bus.redis.execute("DEL", key)
-
-
 def _key(reference: str) -> str:
     return f"lk:pushed:{digest_of(reference)}"

@@ -23,6 +23,8 @@ TOMBSTONE_MS: Final = 20 * 60_000
 """How long a code is remembered after its time: replays are recognised, causes can be told."""
 REMEMBERED_MS: Final = 60_000
 """How long a retry with the same ``Idempotency-Key`` is answered as the first request was."""
+DECISION_MS: Final = 10 * 60_000
+"""How long a decision is kept: as long as the request that it is about."""
 WATERMARK_MS: Final = 2 * 3_600_000
 """How long a watermark is kept: longer than any code, device code or pending request lives."""
 GIVING_BACK_SECONDS: Final = 1.5
@@ -74,7 +76,6 @@ class Decision:
     request_id: str
     seen: str
     """The value read before: empty, the digest of the code given first, or ``declined``."""
-    lifetime_ms: int
 
 
 def code_key(digest: str) -> str:
@@ -140,7 +141,7 @@ class CodeStore:
             args += ["", "", ""]
         else:
             keys += [decision_key(decision.request_id), code_key(decision.seen or digest)]
-            args += [decision.seen, digest, decision.lifetime_ms]
+            args += [decision.seen, digest, DECISION_MS]
         outcome: bytes = await self._bus.redis.run_script(
             scripts.STORE, keys=keys, args=[*args, *code_fields(record, circumstances)]
         )

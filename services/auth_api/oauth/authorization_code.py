@@ -92,11 +92,6 @@ class Redemption:
 class WrongClientError(OAuthError):
     """The code was given to another client: nothing is spent, nothing is counted against the code."""
 
-    def __init__(self) -> None:
-        """The public answer is that of any other bad code."""
-        error = unknown_code("the code was issued to another client")
-        super().__init__(error.code, error.description, cause=error.cause)
-
 
 def unknown_code(cause: str) -> OAuthError:
     """One answer for every code that cannot be redeemed, whatever the reason."""
@@ -117,7 +112,8 @@ def check_binding(record: CodeRecord, redemption: Redemption) -> None:
 
 def _same_client(record: CodeRecord, redemption: Redemption) -> None:
     if record.client_id != redemption.client_id:
-        raise WrongClientError
+        error = unknown_code("the code was issued to another client")
+        raise WrongClientError(error.code, error.description, cause=error.cause)
 
 
 def _same_redirect_uri(record: CodeRecord, redemption: Redemption) -> None:

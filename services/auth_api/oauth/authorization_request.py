@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from services.auth_api.oauth.errors import OAuthError, invalid_request
+from services.auth_api.oauth.errors import OAuthError, invalid_request, invalid_scope
 from services.auth_api.oauth.parameters import Parameters, collect
 from services.auth_api.oauth.pkce import check_challenge
 from services.auth_api.oauth.redirect_uri import explain_mismatch, match_redirect_uri
@@ -190,8 +190,7 @@ def check_permissions(
         OAuthError: ``invalid_scope``.
     """
     if any(name not in registered or name not in catalogue for name in permissions):
-        raise OAuthError(
-            "invalid_scope",
+        raise invalid_scope(
             "A permission of this request is no longer available.",
             cause="a requested permission was removed from the client or from the catalogue",
         )

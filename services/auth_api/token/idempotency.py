@@ -17,8 +17,6 @@ from shared.secret_tokens import keyed_digest
 from shared.settings import Settings
 
 HEADER: Final = "Idempotency-Key"
-CONFLICT: Final = 409
-UNPROCESSABLE: Final = 422
 
 _BARE: Final = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]{0,254}")
 _QUOTED: Final = re.compile(r'"([\x21\x23-\x7e]{1,255})"')
@@ -103,7 +101,7 @@ def check_retry(first: FirstRequest, fingerprint: str, now: int) -> None:
             "invalid_request",
             "This Idempotency-Key was used for another request.",
             cause="the Idempotency-Key was used for a request with other fields",
-            status=UNPROCESSABLE,
+            status=422,
         )
     if not first.done and now < first.deadline:
         raise still_running()
@@ -115,5 +113,5 @@ def still_running() -> OAuthError:
         "invalid_request",
         "The first request with this Idempotency-Key is still running; try again in a moment.",
         cause="a request with the same Idempotency-Key was still running",
-        status=CONFLICT,
+        status=409,
     )
