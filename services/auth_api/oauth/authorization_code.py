@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import orjson
@@ -50,7 +50,7 @@ class CodeRecord:
         """Reads ``to_bytes`` back; fields that a newer version added are ignored."""
         values: dict[str, Any] = orjson.loads(raw)
         values["permissions"] = tuple(values["permissions"])
-        return cls(**{known.name: values[known.name] for known in fields(cls) if known.name in values})
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
 
     @property
     def binding(self) -> dict[str, str]:
