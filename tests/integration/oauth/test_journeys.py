@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.harness.journeys import shortest_journey
+from tests.harness.processes import REPOSITORY
 from tests.harness.site import Person
 from tests.harness.stack import Stack, running_stack
 from tests.harness.stores import Servers
@@ -33,6 +34,9 @@ async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person
     journey = await shortest_journey(200, [partial(provider.site.exchange, client, code) for code in codes])
 
     journey.check(services=15, shared=15)
+    described = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in (*journey.services, *journey.shared):
+        assert f"{name.removeprefix('services/auth_api/')}`" in described, name
 
 
 async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
