@@ -185,6 +185,11 @@ def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Su
     return next((surface for prefix, surface in surfaces if path.startswith(prefix)), default)
 
 
+def authorization_of(request: web.BaseRequest) -> Sequence[str]:
+    """The ``Authorization`` headers that carry a value: real clients send an empty one, which counts as absent."""
+    return [value for value in request.headers.getall(hdrs.AUTHORIZATION, ()) if value.strip()]
+
+
 def peer_of(request: web.BaseRequest, settings: Settings) -> str:
     """The address to count against: the socket's peer, or with ``TRUSTED_PROXIES`` = n the n-th hop from the right.
 

@@ -24,7 +24,7 @@ from services.auth_api.oauth.device import KNOWN
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.resources import Resources
-from shared.web.edge import peer_of
+from shared.web.edge import authorization_of, peer_of
 
 _STEP: Final = "device"
 
@@ -43,7 +43,7 @@ async def start(request: web.Request) -> web.StreamResponse:
 
 
 async def _client(request: web.Request, parameters: Parameters) -> Client:
-    credentials = read_credentials(request.headers.getall("Authorization", []), parameters)
+    credentials = read_credentials(authorization_of(request), parameters)
     if credentials.secret is not None:
         return await authenticated_client(request, parameters, _STEP)
     resources = request.app[RESOURCES]

@@ -27,7 +27,7 @@ from shared.web.body import (
     read_body,
     require_media_type,
 )
-from shared.web.edge import peer_of, request_id_of
+from shared.web.edge import authorization_of, peer_of, request_id_of
 from shared.web.failures import Failure, Problem
 from shared.web.surfaces import oauth_error_body, oauth_surface
 
@@ -145,7 +145,7 @@ async def authenticated_client(
         StoreUnavailable: the client cannot be read.
     """
     resources = request.app[RESOURCES]
-    credentials = read_credentials(request.headers.getall("Authorization", []), parameters)
+    credentials = read_credentials(authorization_of(request), parameters)
     return await authenticate_client(
         resources,
         credentials,

@@ -14,7 +14,7 @@ from services.key_issuer.resources import RESOURCES, Resources
 from services.key_issuer.verification import LiveKey
 from shared.authorization_header import basic_credentials, scheme_of
 from shared.web.body import read_form
-from shared.web.edge import peer_of
+from shared.web.edge import authorization_of, peer_of
 from shared.web.failures import Problem
 
 _KNOWN: Final = frozenset({"token", "token_type_hint", "client_id", "client_secret"})
@@ -45,7 +45,7 @@ async def introspect(request: web.Request) -> web.Response:
 
 async def _authenticate(resources: Resources, request: web.Request, form: dict[str, str]) -> str | None:
     """The client that asks about its own keys; ``None`` for a resource server, which may ask about every key."""
-    headers = request.headers.getall(hdrs.AUTHORIZATION, [])
+    headers = authorization_of(request)
     if len(headers) > 1:
         raise Problem(
             400, "The Authorization header must not be sent more than once.", code="invalid_request"

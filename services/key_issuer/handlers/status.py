@@ -19,6 +19,7 @@ from shared.web.body import (
     require_media_type,
     validated,
 )
+from shared.web.edge import authorization_of
 from shared.web.failures import Problem
 
 
@@ -35,7 +36,7 @@ async def status(request: web.Request) -> web.Response:
     resources = request.app[RESOURCES]
     echo = await _echo(request)
     key: LiveKey | None = None
-    if hdrs.AUTHORIZATION in request.headers:
+    if authorization_of(request):
         token = presented_token(request)
         key = await resources.verifier.live_key(token) if token is not None else None
         if key is None:

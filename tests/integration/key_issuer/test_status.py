@@ -19,9 +19,12 @@ async def ask(desk: Desk, method: str = "GET", query: str = "", **options: Any) 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_without_a_key_it_says_how_the_service_is(desk: Desk, method: str) -> None:
-    """The seed system's envelope."""
-    status, answer = await ask(desk, method)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": " "}], ids=repr)
+async def test_without_a_key_it_says_how_the_service_is(
+    desk: Desk, method: str, headers: dict[str, str]
+) -> None:
+    """The seed system's envelope. A header without a value, as its bots send it, counts as absent."""
+    status, answer = await ask(desk, method, headers=headers)
     body = answer.pop("body")
     assert (status, answer) == (200, {"success": True, "description": "Status check successful."})
     assert abs(body.pop("serverTime") - time.time() * 1000) < 60_000
@@ -43,7 +46,7 @@ async def test_a_key_that_is_not_live_is_refused(desk: Desk) -> None:
     """In the seed's shape."""
     paused = await desk.make()
     await desk.bus.request(ChangeKey(key_id=paused.key_id, user_id=2, status="paused"))
-    for header in (f"Bearer {mint().token}", f"Bearer {paused.token}", "Bearer", "Basic YTpi", "", "x"):
+    for header in (f"Bearer {mint().token}", f"Bearer {paused.token}", "Bearer", "Basic YTpi", "x"):
         status, answer = await ask(desk, headers={"Authorization": header})
         assert status == 401
         assert answer.pop("description")

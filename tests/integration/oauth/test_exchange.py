@@ -94,6 +94,21 @@ async def test_the_secret_may_be_sent_in_the_body(provider: Provider, author: Pe
     assert answer.status_code == 200
 
 
+async def test_an_empty_authorization_header_counts_as_absent(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """A bot of the seed's site sends one beside the secret in its JSON."""
+    client = await author.create_client()
+    body = {
+        "grant_type": "authorization_code",
+        "code": await person.create_code(client),
+        "client_id": client.client_id,
+        "client_secret": client.secret,
+    }
+    answer = await provider.site.http.post("/api/v1/oauth/token", json=body, headers={"Authorization": ""})
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.spec("RFC 7636", "4.5", "A public client redeems with its verifier")
 @pytest.mark.parametrize("way", ["client_id", "empty secret", "basic without password"])
 async def test_a_public_client_redeems_with_its_verifier(
