@@ -1,4 +1,7 @@
-"""Weakenings that nobody has to write: each check of each list of checks is left out, one at a time."""
+"""Weakenings that no one has to write: each check of the protocol is left out, one at a time.
+
+A check is an element of a list of checks, or a condition under which a function of ``oauth/`` only refuses.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
-from tests.weakened.mutations import without_element
+from tests.weakened.mutations import never_refuses, refusals_of, without_element
 from tests.weakened.source_tree import Module
 from tests.weakened.weakening import Weakening
 
@@ -21,7 +24,11 @@ _TESTS: Final = {
 
 
 def derive(modules: list[Module]) -> list[Weakening]:
-    """One weakening for each element of each constant tuple of functions of the same module."""
+    """One weakening for each element of each constant tuple of functions of the same module, and for each refusal."""
+    return [*_left_out(modules), *_let_through(modules)]
+
+
+def _left_out(modules: list[Module]) -> list[Weakening]:
     return [
         Weakening(
             CASE, f"{name} of {PurePosixPath(module.path).stem} leaves out {check}", tests, "", (mutation,)
@@ -31,6 +38,23 @@ def derive(modules: list[Module]) -> list[Weakening]:
         for name, checks in _lists_of(module)
         for place, check in enumerate(checks)
         for mutation in [without_element(f"{name}@{_neighbour(module, name)}", place)]
+    ]
+
+
+def _let_through(modules: list[Module]) -> list[Weakening]:
+    return [
+        Weakening(
+            CASE,
+            f"{name} of {PurePosixPath(module.path).stem} never refuses where {condition}",
+            _TESTS["oauth"],
+            "",
+            (never_refuses(f"{name}@{_neighbour(module, name)}", condition),),
+        )
+        for module in modules
+        if "oauth" in PurePosixPath(module.path).parent.parts
+        for name, definition in module.definitions.items()
+        if isinstance(definition, ast.FunctionDef)
+        for condition in refusals_of(definition)
     ]
 
 

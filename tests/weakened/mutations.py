@@ -50,6 +50,31 @@ def never(symbol: str, *words: str) -> Mutation:
     return Mutation(symbol, change)
 
 
+def never_refuses(symbol: str, condition: str) -> Mutation:
+    """The ``if`` of exactly this condition, under which nothing happens but a ``raise``, is never entered."""
+
+    def change(module: Module, definition: Definition) -> int:
+        found = [each for each in _refusals(definition) if ast.unparse(each.test) == condition]
+        for each in found:
+            each.test = ast.Constant(value=False)
+        return len(found)
+
+    return Mutation(symbol, change)
+
+
+def refusals_of(definition: Definition) -> list[str]:
+    """The conditions under which a function only refuses."""
+    return [ast.unparse(each.test) for each in _refusals(definition)]
+
+
+def _refusals(definition: Definition) -> list[ast.If]:
+    return [
+        each
+        for each in ast.walk(definition)
+        if isinstance(each, ast.If) and isinstance(each.body[0], ast.Raise) and not each.orelse
+    ]
+
+
 def without_operand(symbol: str, *words: str) -> Mutation:
     """Of an ``and`` or ``or`` the operands that mention the words are dropped."""
 
