@@ -101,11 +101,11 @@ async def test_poison_in_a_batch_spoils_nothing_else(desk: Desk) -> None:
 
 
 async def test_what_takes_back_waits_behind_no_issue(servers: Servers) -> None:
-    """With 2,000 issues before it: a revocation, a pause, and the replay of a code whose own issue comes last of all."""
+    """With 4,000 issues before it: a revocation, a pause, and the replay of a code whose own issue comes last of all."""
     async with fresh_stores(servers) as stores, open_bus(stores) as bus:
         async with open_desk(stores) as desk:
             revoked, paused = await desk.make(user_id=700), await desk.make(user_id=700)
-        orders = [command(mint(), user_id=700 + number % 400) for number in range(2000)]
+        orders = [command(mint(), user_id=700 + number % 400) for number in range(4000)]
         await asyncio.gather(*(bus.send(order) for order in orders))
         last = orders[-1]
         assert last.code_digest is not None
@@ -122,7 +122,7 @@ async def test_what_takes_back_waits_behind_no_issue(servers: Servers) -> None:
             length: int = await bus.redis.execute("XLEN", commands("key_issuer"))
             return length
 
-        assert await waiting() == 2000
+        assert await waiting() == 4000
         async with open_desk(stores) as desk:
             ended, changed, replayed = await taking_back
             assert await waiting() > 1000
