@@ -1,4 +1,4 @@
-"""Limits on failures: how often a requester may be wrong, counted in Redis; a brake and never a lock."""
+"""Limits on failures, and on what strangers make us keep, counted in Redis; a brake and never a lock."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, slot=SLOT
 """Wrong client secrets and codes. Key: client id and peer together, so that a client cannot be locked out from elsewhere."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
+KEPT_PEER: Final = Limit("kept-peer", burst=600, interval_ms=250)
+"""What one peer makes us keep without signing in, each at most 4 KiB for half an hour: pushed requests and device codes.
+Enough for everybody behind one address, and for the server of a busy app. Key: the peer."""
+KEPT_CLIENT: Final = Limit("kept-client", burst=3_000, interval_ms=50)
+"""The same for one client from anywhere; five times as much, so that no single peer can use it up. Key: what is kept and
+client id together."""
 
 
 class Throttled(Problem):
@@ -108,7 +114,7 @@ class RateLimiter:
             )
 
     async def take(self, limit: Limit, key: str) -> None:
-        """Counts one use of ``key``, successful or not; raises ``Throttled`` where there is none left: for sign-ups."""
+        """Counts one use of ``key``, successful or not; raises ``Throttled`` where there is none left."""
         if self._settings.throttle:
             wait = await self._bus.redis.run_script(
                 _TAKE,
@@ -117,6 +123,11 @@ class RateLimiter:
             )
             if wait:
                 raise Throttled(int(wait))
+
+    async def take_keeping(self, kind: str, client_id: str, peer: str) -> None:
+        """Counts one thing of a ``kind`` that is about to be kept for somebody who is not signed in; raises as ``take``."""
+        await self.take(KEPT_PEER, peer)
+        await self.take(KEPT_CLIENT, f"{kind} {client_id}")
 
     def key_of(self, limit: Limit, key: str) -> str:
         """Where the failures of ``key`` are counted."""

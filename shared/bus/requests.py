@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -33,6 +33,8 @@ REFRESH_SECONDS: Final = 30.0
 BLOCK_MS: Final = 1000
 PATIENCE_SECONDS: Final = BLOCK_MS / 1000 + 2
 READ_AT_ONCE: Final = 1000
+MOST_READ_BYTES: Final = 256 * 1024
+"""What has been read may lie in Redis up to here: a stranger can ask for long replies, such as a redirect with its state."""
 PAUSE_SECONDS: Final = 0.05
 
 DEADLINE: Final = "deadline_exceeded"
@@ -239,6 +241,7 @@ class ReplyTail:
         self._deliver = deliver
         self._cursor: str | bytes = ""
         self._refresh_on = 0.0
+        self._read_bytes = 0
         self._connected: object = None
         self._link = RedisLink(
             topology, self.stream, client_name=f"{instance}:replies", patience=PATIENCE_SECONDS
@@ -276,6 +279,9 @@ class ReplyTail:
                 )
                 if answer:
                     self._take(answer[0][1])
+                    if self._read_bytes > MOST_READ_BYTES:
+                        await self._mark(connection, "MINID", self._cursor)
+                        self._read_bytes = 0
                 else:
                     self._refresh_on = 0.0  # quiet: a good time to see that the stream is still there
             except StoreUnavailable:
@@ -308,21 +314,27 @@ class ReplyTail:
         alive = await connection.send(("EXPIRE", self.stream, LIFETIME_SECONDS))
         if alive and self._cursor and not reconnected:
             return
-        opening = connection.send(
-            ("XADD", self.stream, "MAXLEN", "~", MOST_REPLIES, "*", "v", "1", "t", "reply.open")
-        )
+        opening = self._mark(connection, "MAXLEN", MOST_REPLIES)
         expiring = connection.send(("EXPIRE", self.stream, LIFETIME_SECONDS))
         # Both at once: neither is left behind with an error that nobody hears.
         first: bytes = (await asyncio.gather(opening, expiring))[0]
         if not alive or not self._cursor or _order(first) < _order(self._cursor):
             self._cursor = first
 
+    def _mark(self, connection: RedisConnection, strategy: str, threshold: Argument) -> Awaitable[Any]:
+        """Trims the stream by appending an entry that is no reply: consent_ui may do nothing else to it."""
+        return connection.send(
+            ("XADD", self.stream, strategy, "~", threshold, "*", "v", "1", "t", "reply.open")
+        )
+
     def _take(self, entries: Sequence[Sequence[Any]]) -> None:
         for _, flat in entries:
             fields = dict(zip(flat[::2], flat[1::2], strict=False))
             correlation = fields.get(b"cid")
             if correlation is not None:
-                self._deliver(correlation, fields.get(b"d"), fields.get(b"e"))
+                body = fields.get(b"d")
+                self._read_bytes += len(body or b"")
+                self._deliver(correlation, body, fields.get(b"e"))
         self._cursor = entries[-1][0]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from services.auth_api.oauth.authorization_request import AUTHORIZE, AuthorizationParameters
-from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.bus import Script
@@ -19,6 +19,8 @@ PREFIX: Final = "urn:ietf:params:oauth:request_uri:"
 LIFETIME_SECONDS: Final = 90
 OPENED_MS: Final = 15 * 60_000
 """Once a browser has brought it, a request lives long enough for signing in, and for a reload (RFC 9126 §4)."""
+LARGEST_BYTES: Final = 4096
+"""A request as it is kept: what a stranger can make us keep is small."""
 _ID_LENGTH: Final = 43
 _REFERENCE: Final = re.compile(re.escape(PREFIX) + r"([0-9A-Za-z]{43})")
 
@@ -44,14 +46,28 @@ _STORE: Final = Script(
 )
 
 
-async def push(resources: Resources, client_id: str, parameters: AuthorizationParameters) -> dict[str, Any]:
-    """Keeps a checked request for 90 s: the response with its reference (RFC 9126 §2.2)."""
+async def push(
+    resources: Resources, client_id: str, parameters: AuthorizationParameters, *, peer: str
+) -> dict[str, Any]:
+    """Keeps a checked request for 90 s: the response with its reference (RFC 9126 §2.2).
+
+    Raises:
+        OAuthError: ``invalid_request``: it is larger than ``LARGEST_BYTES``.
+        Throttled: this peer or client has pushed too many.
+    """
     reference = random_base62(_ID_LENGTH)
     values = {name: value for name, value in parameters.sent.values.items() if name != "client_secret"}
+    request = orjson.dumps({**values, "client_id": client_id})
+    if len(request) > LARGEST_BYTES:
+        longest = max(values, key=lambda name: len(values[name]))
+        raise invalid_request(
+            f"The pushed request is larger than {LARGEST_BYTES} bytes; {longest} is the longest of its parameters."
+        )
+    await resources.limiter.take_keeping("pushed", client_id, peer)
     await resources.bus.redis.run_script(
         _STORE,
         keys=[_key(reference)],
-        args=[orjson.dumps({**values, "client_id": client_id}), LIFETIME_SECONDS * 1000],
+        args=[request, LIFETIME_SECONDS * 1000],
     )
     return {"request_uri": PREFIX + reference, "expires_in": LIFETIME_SECONDS}
 

@@ -47,8 +47,15 @@ class WaitingDevice:
     """As it is shown."""
 
 
-async def start_device(resources: Resources, client: Client, permissions: tuple[str, ...]) -> dict[str, Any]:
-    """A new pair of codes for a device: the device authorization response."""
+async def start_device(
+    resources: Resources, client: Client, permissions: tuple[str, ...], *, peer: str
+) -> dict[str, Any]:
+    """A new pair of codes for a device: the device authorization response.
+
+    Raises:
+        Throttled: this peer or client has been given too many.
+    """
+    await resources.limiter.take_keeping("device", client.client_id, peer)
     device_code = random_base62(43)
     digest = digest_of(device_code)
     waiting = CodeRecord(

@@ -37,7 +37,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     client = await _client(request, parameters)
     with refusals_noted(request, client, _STEP):
         permissions = _permissions(resources, parameters, client)
-    response = await start_device(resources, client, permissions)
+    response = await start_device(resources, client, permissions, peer=peer_of(request, resources.settings))
     note(request, client, _STEP, "a device code was given")
     return json_answer(response)
 

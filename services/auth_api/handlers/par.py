@@ -26,6 +26,7 @@ from services.auth_api.oauth.authorization_request import (
 from services.auth_api.oauth.errors import invalid_request
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
+from shared.web.edge import peer_of
 
 _KNOWN: Final = frozenset({*AUTHORIZE, "client_secret"})
 _STEP: Final = "par"
@@ -39,7 +40,8 @@ async def push_request(request: web.Request) -> web.StreamResponse:
     client = await authenticated_client(request, sent, _STEP)
     with refusals_noted(request, client, _STEP):
         parameters = _checked(resources, sent, client)
-    response = await push(resources, client.client_id, parameters)
+        peer = peer_of(request, resources.settings)
+        response = await push(resources, client.client_id, parameters, peer=peer)
     note(request, client, _STEP, "the request was kept")
     return json_answer(response, status=201)
 

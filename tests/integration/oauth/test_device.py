@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.auth_api.rate_limit import KEPT_PEER, Throttled
 from tests.harness.site import Client, Person
 from tests.integration.oauth.conftest import Provider, ProviderStarter
 from tests.integration.oauth.consenting import decide, prepare, shown
@@ -265,3 +266,41 @@ async def test_no_user_code_or_device_code_lies_in_redis(provider: Provider, aut
             found += key + (value if kind == b"string" else b"".join(value))
     for secret in (codes["device_code"], codes["user_code"], codes["user_code"].replace("-", "")):
         assert secret.encode() not in found
+
+
+@pytest.mark.spec("RFC 8628", "3.2", "Device codes are small and limited by peer and by client")
+async def test_device_codes_are_limited_by_peer_and_client(start_provider: ProviderStarter) -> None:
+    """Right requests too, since each is kept; neither another peer nor another client notices, nor who waits already."""
+    async with start_provider(TRUSTED_PROXIES="1") as provider:
+        author = await provider.site.sign_up()
+        client, other = await author.create_client(), await author.create_client()
+
+        async def start_from(peer: str, asking: Client = client) -> httpx.Response:
+            form = {"client_id": asking.client_id}
+            return await provider.site.http.post(START, data=form, headers={"X-Forwarded-For": peer})
+
+        waiting = (await start_from("192.0.2.1")).json()
+        answers: list[httpx.Response] = []
+        while len(answers) < KEPT_PEER.burst + 100:
+            answers += await asyncio.gather(*(start_from("203.0.113.9") for _ in range(50)))
+        given = [answer for answer in answers if answer.status_code == 200]
+        assert KEPT_PEER.burst <= len(given) < len(answers)
+        (refused, *_) = [answer for answer in answers if answer.status_code != 200]
+        assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
+        assert refused.headers["Retry-After"] == "1"
+        assert (await start_from("198.51.100.7")).status_code == 200
+        redis, limiter = provider.resources.bus.redis, provider.resources.limiter
+        codes = await redis.execute("KEYS", "lk:*code*")
+        assert len(codes) == 2 * (len(given) + 2), "a code and the way to it"
+        assert max([await redis.execute("MEMORY", "USAGE", code) for code in codes]) < 4096
+
+        peers = [f"peer {number}" for number in range(10)]
+        used_up = await asyncio.gather(
+            *(limiter.take_keeping("device", client.client_id, peer) for peer in peers * 330),
+            return_exceptions=True,
+        )
+        assert any(isinstance(outcome, Throttled) for outcome in used_up)
+        asked = await asyncio.gather(*(start_from("198.51.100.7") for _ in range(40)))
+        assert 429 in {answer.status_code for answer in asked}
+        assert (await start_from("198.51.100.7", other)).status_code == 200
+        assert error(await poll(provider, client, waiting["device_code"])) == "authorization_pending"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
 from services.auth_api.oauth.pkce import challenge_of
+from services.auth_api.rate_limit import KEPT_PEER
 from tests.harness.site import CALLBACK, Client, Person
-from tests.integration.oauth.conftest import Provider
+from tests.integration.oauth.conftest import Provider, ProviderStarter
 from tests.integration.oauth.consenting import accept, parameters_of, prepare, shown
 
 PAR = "/api/v1/oauth/par"
@@ -163,3 +166,52 @@ async def test_no_secret_is_kept_with_a_pushed_request(provider: Provider, autho
     kept = b"".join(keys) + b"".join([await redis.execute("HGET", key, "request") for key in keys])
     assert str(client.secret).encode() not in kept
     assert reference.rpartition(":")[2].encode() not in kept
+
+
+@pytest.mark.spec("RFC 9126", "2.3", "A request that is too large to be kept is refused, and named")
+async def test_a_large_request_is_not_kept(provider: Provider, author: Person) -> None:
+    """4 KiB as they are kept, however few characters that are; the client's author reads it in the log."""
+    client = await author.create_client(public=True)
+    pkce = {"code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256"}
+    before = await pushed(provider)
+    for state in ("x" * 60_000, "x" * 4_000, "é" * 2_000):
+        answer = await push(provider, client, **pkce, state=state)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+        assert "larger than 4096 bytes; state is" in answer.json()["error_description"]
+    assert await pushed(provider) == before
+    await provider.resources.activity_log.flush()
+    assert "larger than 4096" in (await provider.causes(author, client))[0]
+    assert (await push(provider, client, **pkce, state="x" * 3_500)).status_code == 201
+
+
+@pytest.mark.spec("RFC 9126", "2.3", "A client that pushes too often is told to wait (429)")
+async def test_what_one_peer_pushes_is_limited(start_provider: ProviderStarter) -> None:
+    """600 at once, whatever clients it names; nobody else notices."""
+    async with start_provider(TRUSTED_PROXIES="1") as provider:
+        author = await provider.site.sign_up()
+        clients = [await author.create_client(public=True) for _ in range(2)]
+        form = {
+            "response_type": "code",
+            "code_challenge": challenge_of(VERIFIER),
+            "code_challenge_method": "S256",
+        }
+
+        async def push_from(peer: str, number: int) -> httpx.Response:
+            identity = {"client_id": clients[number % 2].client_id}
+            return await provider.site.http.post(PAR, data=form | identity, headers={"X-Forwarded-For": peer})
+
+        answers: list[httpx.Response] = []
+        while len(answers) < KEPT_PEER.burst + 100:
+            answers += await asyncio.gather(*(push_from("203.0.113.9", number) for number in range(50)))
+        kept = [answer for answer in answers if answer.status_code == 201]
+        assert KEPT_PEER.burst <= len(kept) < len(answers)
+        (refused, *_) = [answer for answer in answers if answer.status_code != 201]
+        assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
+        assert refused.headers["Retry-After"] == "1"
+        assert await pushed(provider) == len(kept)
+        assert (await push_from("198.51.100.7", 0)).status_code == 201
+
+
+async def pushed(provider: Provider) -> int:
+    """How many pushed requests are kept."""
+    return len(await provider.resources.bus.redis.execute("KEYS", "lk:pushed:*"))
