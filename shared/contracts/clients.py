@@ -17,6 +17,10 @@ OverlapSeconds = Annotated[int, Field(ge=0, le=604_800)]
 """How long an old secret or key works beside its replacement: at most a week."""
 
 
+MOST_NAMED: Final = 10
+"""How many fields one refusal names: no answer is a multiple of what was sent."""
+
+
 class FieldError(Message):
     """What is wrong with one field, in words its owner can act on."""
 

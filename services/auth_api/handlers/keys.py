@@ -104,7 +104,7 @@ async def change(request: web.Request) -> web.Response:
     errors = _identifier_errors(given.get("identifier"))
     if "permissions" in given:
         # What the catalogue has dropped may still be kept; the issuer refuses what the key does not hold.
-        errors += permission_errors("permissions", body.permissions, body.permissions)
+        errors += permission_errors("permissions", body.permissions, set(body.permissions))
     if errors:
         raise refused_fields(errors)
     command = ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given})
