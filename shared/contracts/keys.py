@@ -196,6 +196,10 @@ class KeyList(Message):
     """Keys newest first: live ones and those that ended in the last 30 days, at most 200."""
 
     keys: tuple[KeyView, ...]
+    more: bool = False
+    """Whether another page follows."""
+    found: bool = True
+    """``False`` where the person has no key that the page was to follow."""
 
 
 class ListKeys(KeyCommand[KeyList]):
@@ -204,6 +208,8 @@ class ListKeys(KeyCommand[KeyList]):
     type: ClassVar[str] = "key.list"
 
     user_id: int
+    after: str | None = None
+    """The id of the key that the page follows, empty for the first page; ``None`` for one list of what matters most."""
 
 
 class ClientUsage(Message):

@@ -18,7 +18,7 @@ from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
     create_key,
-    list_keys,
+    list_page,
     revoke_key,
     rotate_key,
 )
@@ -31,7 +31,7 @@ from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, public_name
 from shared.plain_text import is_visible
-from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
+from shared.web.body import json_response, query_pairs, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
@@ -74,10 +74,17 @@ class Rotation(Body):
 
 
 async def list_own(request: web.Request) -> web.Response:
-    """GET: 200 with the person's keys, newest first; never a key itself."""
+    """GET: 200 with a page of the person's keys, newest first, and where the next one is; never a key itself."""
     user = await signed_in(request)
-    keys = await list_keys(request.app[RESOURCES], user.user_id)
-    return json_response([_document(key) for key in keys])
+    resources = request.app[RESOURCES]
+    page = await list_page(resources, user.user_id, _cursor(request))
+    if not page.found:
+        raise _wrong_cursor("is that of no key of yours")
+    headers = {}
+    if page.more:
+        address = f"{resources.settings.public_url}{request.path}?cursor={page.keys[-1].key_id}"
+        headers["Link"] = f'<{address}>; rel="next"'  # RFC 8288 §3
+    return json_response([_document(key) for key in page.keys], headers=headers)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -184,6 +191,21 @@ def _key_id(request: web.Request) -> str:
     if not _KEY_ID.fullmatch(key_id):
         raise _unknown_key()
     return key_id
+
+
+def _cursor(request: web.Request) -> str:
+    """After which key the page begins; empty for the first page."""
+    given = [value for name, value in query_pairs(request) if name == "cursor"]
+    if len(given) > 1:
+        raise _wrong_cursor("is there twice")
+    cursor = given[0] if given else ""
+    if cursor and not _KEY_ID.fullmatch(cursor):
+        raise _wrong_cursor("is that of no key of yours")
+    return cursor
+
+
+def _wrong_cursor(detail: str) -> Problem:
+    return refused_fields([FieldError(field="cursor", detail=detail)])
 
 
 def _unknown_key() -> Problem:

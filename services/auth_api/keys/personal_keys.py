@@ -16,6 +16,7 @@ from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
     IssueKey,
     KeyChanged,
+    KeyList,
     KeyView,
     ListKeys,
     RevokeKey,
@@ -43,6 +44,11 @@ async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
     """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200."""
     reply = await resources.bus.request(ListKeys(user_id=user_id))
     return reply.keys
+
+
+async def list_page(resources: Resources, user_id: int, after: str) -> KeyList:
+    """A page of the person's keys, newest first, after the key with this id; the first page after an empty one."""
+    return await resources.bus.request(ListKeys(user_id=user_id, after=after))
 
 
 async def create_key(

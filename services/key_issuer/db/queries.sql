@@ -209,6 +209,26 @@ WHERE user_id = $1 AND status <> 'revoked' AND expires_on <= $2 AND expires_on >
 ORDER BY number DESC
 LIMIT $4;
 
+-- name: find_place
+-- Where a key of a person stands in the order of making.
+SELECT number FROM api_keys WHERE user_id = $1 AND key_id = $2;
+
+-- name: list_page
+-- A person's keys below a place, newest first: live ones, and those that ended since a time, without those that never
+-- reached a program.
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys
+WHERE user_id = $1 AND status <> 'revoked' AND (expires_on IS NULL OR expires_on >= $2) AND number < $3
+UNION ALL
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys
+WHERE user_id = $1 AND status = 'revoked' AND ended_on >= $2 AND number < $3
+    AND end_reason NOT IN ('abandoned', 'superseded', 'undelivered')
+ORDER BY number DESC
+LIMIT $4;
+
 -- name: summarize_usage
 -- Per client what it holds of a person: live keys, their permissions, the first, and the last use.
 SELECT

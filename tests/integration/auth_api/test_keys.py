@@ -65,6 +65,23 @@ async def test_a_personal_key_is_shown_once_and_listed(registry: Registry) -> No
     assert checked.headers["X-Latchkey-Username"] == person.username
 
 
+@pytest.mark.spec("RFC 8288", "3", "Link: <the next page>; rel=next")
+async def test_no_key_is_hidden_behind_the_first_page(registry: Registry) -> None:
+    """Whoever follows `Link` sees all of 205 keys, newest first; the last page has none."""
+    person, other = await registry.site.sign_up(), await registry.site.sign_up()
+    made = [(await person.create_key(str(number), ["submit_score"]))["keyID"] for number in range(205)]
+    first = await person.http.get("/api/v1/keys")
+    link = first.links["next"]["url"]
+    assert link == f"{registry.site.url}/api/v1/keys?cursor={first.json()[-1]['keyID']}"
+    second = await person.http.get(link)
+    assert (len(first.json()), len(second.json()), second.links) == (200, 5, {})
+    assert [key["keyID"] for key in first.json() + second.json()] == made[::-1]
+    for query in (f"cursor={UNKNOWN}", "cursor=x", "cursor=a&cursor=b", f"cursor={made[0]}x"):
+        answer = await person.http.get(f"/api/v1/keys?{query}")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+    assert (await other.http.get(link)).status_code == 400
+
+
 async def test_a_key_may_expire(registry: Registry) -> None:
     """`expiresIn` is in seconds from now."""
     person = await registry.site.sign_up()
