@@ -17,6 +17,7 @@ from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
+    TooManyKeysError,
     create_key,
     list_page,
     revoke_key,
@@ -97,6 +98,9 @@ async def create(request: web.Request) -> web.Response:
             new, file = await _for_client(resources, user, validated(NewKeyFile, given))
         else:
             new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
+    except TooManyKeysError:
+        most = resources.settings.keys_per_user
+        raise Problem(409, f"You have {most} keys of your own, the most that one account may have.") from None
     except ConsentWithdrawnError:
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
     return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})

@@ -71,6 +71,13 @@ SELECT insert_keys(ARRAY(SELECT json_populate_recordset(NULL::new_key, $1::json)
 -- The live keys of holdings beyond their newest ones, locked.
 SELECT lock_surplus_keys($1, $2, $3, $4);
 
+-- name: count_own_keys
+-- How many live or paused keys of their own, of no client, people have.
+SELECT user_id, count(*) AS keys FROM api_keys
+WHERE user_id = ANY ($1::bigint[]) AND client_id IS NULL AND status <> 'revoked'
+    AND (expires_on IS NULL OR expires_on > $2)
+GROUP BY user_id;
+
 -- name: lock_live_keys
 -- Of these keys those that have not ended, locked.
 SELECT key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND status <> 'revoked' ORDER BY key_id FOR UPDATE;
