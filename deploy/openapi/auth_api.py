@@ -147,7 +147,10 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "GET /api/v1/clients/{clientID}/attempts": _read(
             "The last attempts of a client",
-            _ok("Newest first, at most 100, each with its cause.", list[Attempt]),
+            _ok(
+                "Each with its cause; by the client, by people signed in, by anybody: at most 100 each, newest first.",
+                list[Attempt],
+            ),
         ),
     },
     "OAuth 2.0": {
