@@ -187,6 +187,7 @@ class Settings(BaseModel):
     throttle: Annotated[bool, _read(_on_off)] = True
     trusted_proxies: Annotated[int, _read(_integer(0, 10))] = 0
     clients_per_user: Annotated[int, _read(_integer(1, 1_000_000))] = 20
+    keys_per_user: Annotated[int, _read(_integer(1, 1_000_000))] = 100  # live keys of a person's own
     audit_days: _Days = 400  # older lines of the audit are deleted; 0 keeps all
     ended_key_days: _Days = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
     permissions_file: Annotated[Path | None, _read(_existing_file)] = None

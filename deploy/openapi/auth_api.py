@@ -147,7 +147,10 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "GET /api/v1/clients/{clientID}/attempts": _read(
             "The last attempts of a client",
-            _ok("Newest first, at most 100, each with its cause.", list[Attempt]),
+            _ok(
+                "Each with its cause; by the client, by people signed in, by anybody: at most 100 each, newest first.",
+                list[Attempt],
+            ),
         ),
     },
     "OAuth 2.0": {
@@ -195,8 +198,18 @@ SECTIONS: Final[dict[str, Section]] = {
         "DELETE /api/v1/apps/{clientID}": _change(
             "Disconnect an app", _ended("Everything it was given is dead.")
         ),
-        "GET /api/v1/keys": _read(
-            "Your keys", _ok("Newest first, at most 200.", list[documents.KeyDocument])
+        "GET /api/v1/keys": Operation(
+            "Your keys",
+            {
+                200: Answer(
+                    "Newest first, at most 200; where there are more, `Link` leads to the next page (RFC 8288).",
+                    list[documents.KeyDocument],
+                    headers=("Link",),
+                )
+            }
+            | _READ,
+            parameters=(Parameter("cursor", "query", "As the `Link` of the page before has it."),),
+            security=SESSION,
         ),
         "POST /api/v1/keys": _change(
             "Make a key",

@@ -1,18 +1,21 @@
-"""The activity log: the last attempts of each client, redacted, with the exact cause, for its author."""
+"""The activity log: the last attempts of each client, redacted, with the exact cause, for its author.
+
+What the client itself, a signed-in person and anybody else did is kept apart, so that none of them pushes out the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
 from contextlib import suppress
-from typing import Final
+from typing import Final, get_args
 
 import orjson
 import structlog
 
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.contracts.clients import Attempt
+from shared.contracts.clients import Attempt, AttemptBy
 
 MOST: Final = 100
 KEPT_SECONDS: Final = 30 * 24 * 3600
@@ -21,11 +24,16 @@ MOST_CLIENTS: Final = 10_000
 """How many clients' attempts wait in the process at once; more are not recorded."""
 LONGEST_CAUSE: Final = 300
 
+_BY: Final[tuple[AttemptBy, ...]] = get_args(AttemptBy)
+
+_Packable = tuple[int, str, str | None, str, str]
+"""When, step, error, cause, request id."""
+
 _log = structlog.get_logger("latchkey.activity")
 
 
 class ActivityLog:
-    """Collects attempts in the process and appends them to each client's list in Redis, off the hot path.
+    """Collects attempts in the process and appends them to each client's lists in Redis, off the hot path.
 
     What is lost with a process or with Redis is a few lines of a log; nothing waits for them.
     """
@@ -34,18 +42,24 @@ class ActivityLog:
         """Nothing runs before ``run``."""
         self._bus = bus
         self._clock = clock
-        self._waiting: defaultdict[str, deque[tuple[int, str, str | None, str, str]]] = defaultdict(
-            lambda: deque(maxlen=MOST)
-        )
+        self._waiting = _no_attempts()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
 
     def note(
-        self, client_id: str, step: str, cause: str, *, request_id: str, error: str | None = None
+        self,
+        client_id: str,
+        step: str,
+        cause: str,
+        *,
+        by: AttemptBy,
+        request_id: str,
+        error: str | None = None,
     ) -> None:
         """Notes one attempt of a registered client. ``error`` is the public code, ``None`` where all was well."""
-        if len(self._waiting) < MOST_CLIENTS or client_id in self._waiting:
-            self._waiting[client_id].append((self._clock.now(), step, error, cause, request_id))
+        key = _key(client_id, by)
+        if len(self._waiting) < MOST_CLIENTS or key in self._waiting:
+            self._waiting[key].append((self._clock.now(), step, error, cause, request_id))
             if not self._wake.is_set():
                 self._wake.set()
 
@@ -65,11 +79,10 @@ class ActivityLog:
 
     async def flush(self) -> None:
         """Writes what was noted so far; what cannot be written is dropped."""
-        waiting, self._waiting = self._waiting, defaultdict(lambda: deque(maxlen=MOST))
+        waiting, self._waiting = self._waiting, _no_attempts()
         redis = self._bus.redis
         commands: list[tuple[str | bytes, ...]] = []
-        for client_id, attempts in waiting.items():
-            key = _key(client_id)
+        for key, attempts in waiting.items():
             commands += [
                 ("LPUSH", key, *map(_packed, attempts)),
                 ("LTRIM", key, "0", str(MOST - 1)),
@@ -81,26 +94,34 @@ class ActivityLog:
             _log.info("attempts_dropped", reason=str(failures[0]))
 
     async def read(self, client_id: str) -> tuple[Attempt, ...]:
-        """The attempts of a client, newest first, those of this process up to now included.
+        """The attempts of a client by each of ``AttemptBy``, newest first, those of this process up to now included.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
         await self.flush()
-        found: list[bytes] = await self._bus.redis.execute("LRANGE", _key(client_id), "0", str(MOST - 1))
-        return tuple(map(_unpacked, found))
+        attempts: list[Attempt] = []
+        for by in _BY:
+            key = _key(client_id, by)
+            found: list[bytes] = await self._bus.redis.execute("LRANGE", key, "0", str(MOST - 1))
+            attempts += [_unpacked(raw, by) for raw in found]
+        return tuple(attempts)
 
 
-def _key(client_id: str) -> str:
-    return f"lk:attempts:{client_id}"
+def _no_attempts() -> defaultdict[str, deque[_Packable]]:
+    return defaultdict(lambda: deque(maxlen=MOST))
 
 
-def _packed(attempt: tuple[int, str, str | None, str, str]) -> bytes:
+def _key(client_id: str, by: AttemptBy) -> str:
+    return f"lk:attempts:{by}:{client_id}"
+
+
+def _packed(attempt: _Packable) -> bytes:
     on, step, error, cause, request_id = attempt
     return orjson.dumps([on, step, error, cause[:LONGEST_CAUSE], request_id])
 
 
-def _unpacked(raw: bytes) -> Attempt:
+def _unpacked(raw: bytes, by: AttemptBy) -> Attempt:
     on, step, error, cause, request_id = orjson.loads(raw)
     return Attempt(
         on=on,
@@ -109,4 +130,5 @@ def _unpacked(raw: bytes) -> Attempt:
         error=error,
         cause=cause,
         request_id=request_id,
+        by=by,
     )

@@ -135,6 +135,12 @@ async def _rotate(
         return _conflict("status", "this key has ended and can no longer be rotated"), []
     if made is not None:
         return KeyChanged(outcome="done", key=view_of(made, now)), []
+    if command.overlap_seconds > 0 and old.client_id is None:
+        held = await rows.count_own_keys([command.user_id], now)
+        if held[command.user_id] >= issuer.keys_per_user:
+            return _conflict(
+                "overlapSeconds", "you have as many keys as you may: only 0 makes no further one"
+            ), []
     fresh = _successor(row, command)
     peppers = issuer.peppers
     await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.current, now)

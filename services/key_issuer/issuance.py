@@ -37,6 +37,7 @@ class NotIssuedError(Exception):
 
 
 Outcome = IssueKeyReply | NotIssuedError
+_Judged = tuple[rules.Verdict, rules.Candidate]
 
 _ISSUED: Final = IssueKeyReply(outcome="issued")
 _REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
@@ -44,6 +45,7 @@ _REFUSALS: Final[Mapping[rules.Verdict, IssueKeyReply]] = {
     "end_other": IssueKeyReply(outcome="code_already_used"),
     "superseded": IssueKeyReply(outcome="superseded"),
     "withdrawn": IssueKeyReply(outcome="consent_withdrawn"),
+    "full": IssueKeyReply(outcome="limit"),
 }
 _MADE: Final[Mapping[rules.Verdict, str | None]] = {"make": None, "replace": None, "make_dead": REPLAYED}
 """Verdicts that make a row, and why it is dead from the start if it is."""
@@ -93,8 +95,8 @@ async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence
 
 
 async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply] | None:
-    """What nearly every batch is: keys of which nothing is known. ``None`` where something is; nothing is made."""
-    if any(command.abandoned for command in commands):
+    """What nearly every batch is: clients' keys of which nothing is known. ``None`` otherwise; nothing is made."""
+    if any(command.abandoned or command.client_id is None for command in commands):
         return None
     now = issuer.clock.now()
     rows = _new_keys(issuer, [(command, None) for command in commands])
@@ -107,12 +109,15 @@ async def _issue_unknown(issuer: Issuer, commands: Sequence[IssueKey]) -> list[I
 
 
 async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueKeyReply]:
-    """Step by step, with a judgement on each: a code that comes back, a second delivery, a key that was given up."""
+    """Step by step, with a judgement on each: a code that comes back, a second delivery, one key too many."""
 
     async def work(rows: KeyRows) -> tuple[list[IssueKeyReply], list[str]]:
         now = issuer.clock.now()
         grants = await rows.lock_grants(count_by_grant(commands))
         judged = await _judge(rows, commands, grants)
+        own = [command.user_id for command in commands if command.client_id is None]
+        if own:
+            judged = _limited(judged, await rows.count_own_keys(own, now), issuer.keys_per_user)
         # What is given up stays so, also where its issue is handled later than this one.
         await rows.mark_abandoned([key_id for command in commands for key_id in command.abandoned], now)
         narrowed = await rows.give_up([_other(one) for verdict, one in judged if verdict == "replace"], now)
@@ -129,17 +134,27 @@ async def _issue_known(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Iss
     return await issuer.narrow(work, "key_issuer.revoke.committed")
 
 
-async def _judge(
-    rows: KeyRows, commands: Sequence[IssueKey], grants: Grants
-) -> list[tuple[rules.Verdict, rules.Candidate]]:
+async def _judge(rows: KeyRows, commands: Sequence[IssueKey], grants: Grants) -> list[_Judged]:
     facts = await rows.read_issue_facts(commands)
-    judged = []
+    judged: list[_Judged] = []
     for place, command in enumerate(commands):
         known = facts.get(place, NOTHING_KNOWN)
         grant = grants[command.user_id, command.client_id or OWN_KEYS]
         candidate = rules.Candidate(command, known, max(known.void_before, grant["void_before"]))
         judged.append((rules.judge(candidate), candidate))
     return judged
+
+
+def _limited(judged: Sequence[_Judged], held: Mapping[int, int], most: int) -> list[_Judged]:
+    """The verdicts where nobody may have more than ``most`` keys of their own; whoever makes one is waited for."""
+    counted = Counter(held)
+    limited: list[_Judged] = []
+    for verdict, candidate in judged:
+        user_id, is_own = candidate.command.user_id, candidate.command.client_id is None
+        counted[user_id] += verdict == "make" and is_own
+        full = verdict == "make" and is_own and counted[user_id] > most
+        limited.append(("full" if full else verdict, candidate))
+    return limited
 
 
 def _other(candidate: rules.Candidate) -> str:

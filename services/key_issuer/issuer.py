@@ -26,6 +26,8 @@ class Issuer:
     cache: KeyCache
     publish: Callable[[], None] = lambda: None
     """Wakes the relay, so that a committed event leaves at once."""
+    keys_per_user: int = 100
+    """How many live or paused keys of their own, without a client, a person may have."""
 
     def announce(self, narrowed: Sequence[str]) -> None:
         """After a commit: this process forgets these keys before it answers, and the relay tells the others at once."""

@@ -13,15 +13,20 @@ from shared.contracts.keys import ClientUsage, KeyList, ListKeys, SummarizeUsage
 
 MOST_LISTED: Final = 200
 ENDED_SHOWN_MS: Final = 30 * 24 * 3600 * 1000
+_FIRST: Final = 2**63 - 1
+"""Above the number of every key."""
 
 
 async def list_keys(issuer: Issuer, command: ListKeys) -> KeyList:
     """A person's keys, newest first: live ones and those that ended in the last 30 days.
 
-    At most 200; where there are more, ended ones give way to live ones, which somebody may want to revoke.
+    At most 200, page by page where the command says after which key; otherwise, where there are more, ended ones give
+    way to live ones, which somebody may want to revoke.
     """
     now = issuer.clock.now()
     since = now - ENDED_SHOWN_MS
+    if command.after is not None:
+        return await _page(issuer, command.user_id, command.after, now, since)
     rows: list[Record] = []
     for query, times in (
         ("list_live_keys", (now,)),
@@ -33,6 +38,18 @@ async def list_keys(issuer: Issuer, command: ListKeys) -> KeyList:
             rows += await issuer.database.fetch(query, command.user_id, *times, room)
     rows.sort(key=itemgetter("number"), reverse=True)
     return KeyList(keys=tuple(view_of(row, now) for row in rows))
+
+
+async def _page(issuer: Issuer, user_id: int, after: str, now: int, since: int) -> KeyList:
+    """By the order in which keys were made, which does not change while somebody turns the pages."""
+    place = _FIRST
+    if after:
+        place = await issuer.database.fetchval("find_place", user_id, after)
+        if place is None:
+            return KeyList(keys=(), found=False)
+    rows = await issuer.database.fetch("list_page", user_id, since, place, MOST_LISTED + 1)
+    keys = tuple(view_of(row, now) for row in rows[:MOST_LISTED])
+    return KeyList(keys=keys, more=len(rows) > MOST_LISTED)
 
 
 async def summarize_usage(issuer: Issuer, command: SummarizeUsage) -> UsageSummary:

@@ -71,7 +71,8 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
-    issuer = Issuer(database, clock, Peppers(settings.key_peppers), cache, outbox.kick)
+    peppers = Peppers(settings.key_peppers)
+    issuer = Issuer(database, clock, peppers, cache, outbox.kick, settings.keys_per_user)
     return Resources(
         settings=settings,
         clock=clock,

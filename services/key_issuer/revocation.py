@@ -35,19 +35,15 @@ _NONE: Final = KeysRevoked(found=0, revoked=())
 
 async def revoke_key(issuer: Issuer, command: RevokeKey) -> KeysRevoked:
     """Revokes one key by its id, of one person where one is given; again changes nothing."""
-    return await _end_one(
-        issuer, command.reason, lambda rows: rows.fetchrow("lock_key", command.key_id, command.user_id)
-    )
+    return await _end_key(issuer, command.reason, command.key_id, command.user_id)
 
 
 async def revoke_token(issuer: Issuer, command: RevokeToken) -> KeysRevoked:
     """Revokes the key whose digest a client presents, if it is that client's (RFC 7009 §2.1)."""
-
-    async def find(rows: KeyRows) -> Record | None:
-        row = await _lock_presented(issuer, rows, command.key_id, command.digest)
-        return row if row is not None and row["client_id"] == command.client_id else None
-
-    return await _end_one(issuer, "revoked_by_client", find)
+    row = await _presented(issuer, "read_keys", command.key_id, command.digest)
+    if row is None or row["client_id"] != command.client_id:
+        return _NONE
+    return await _end_key(issuer, "revoked_by_client", command.key_id)
 
 
 async def revoke_code(issuer: Issuer, command: RevokeCode) -> KeysRevoked:
@@ -148,6 +144,10 @@ def _outcome(revoked: Sequence[str]) -> KeysRevoked:
     return KeysRevoked(found=len(revoked), revoked=tuple(revoked[:CHUNK]))
 
 
+async def _end_key(issuer: Issuer, reason: str, key_id: str, user_id: int | None = None) -> KeysRevoked:
+    return await _end_one(issuer, reason, lambda rows: rows.fetchrow("lock_key", key_id, user_id))
+
+
 async def _end_one(
     issuer: Issuer, reason: str, find: Callable[[KeyRows], Awaitable[Record | None]]
 ) -> KeysRevoked:
@@ -163,9 +163,9 @@ async def _end_one(
     return await issuer.narrow(work, _POINT)
 
 
-async def _lock_presented(issuer: Issuer, rows: KeyRows, key_id: str, digest: str) -> Record | None:
-    """The row of a key that the caller proves to know by its digest, locked."""
-    row = await rows.fetchrow("lock_key", key_id, None)
+async def _presented(issuer: Issuer, query: str, key_id: str, digest: str) -> Record | None:
+    """The row of a key that the caller proves to know by its digest; not locked, since ids are public."""
+    row = await issuer.database.fetchrow(query, [key_id])
     known = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
     return row if known else None
 
@@ -188,10 +188,10 @@ async def end_leaked(issuer: Issuer, token: str) -> bool:
     parsed = parse_key(token)
     if parsed is None:
         return False
-    key_id, digest = parsed.key_id, digest_of(token)
-    if parsed.kind == SERVICE_KEY:
-        row = await issuer.database.fetchrow("read_service_keys", [key_id])
-        proven = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
-        return proven and await revoke_service_key(issuer, key_id, LEAKED)
-    ended = await _end_one(issuer, LEAKED, lambda rows: _lock_presented(issuer, rows, key_id, digest))
-    return bool(ended.revoked)
+    of_service = parsed.kind == SERVICE_KEY
+    query = "read_service_keys" if of_service else "read_keys"
+    if await _presented(issuer, query, parsed.key_id, digest_of(token)) is None:
+        return False
+    if of_service:
+        return await revoke_service_key(issuer, parsed.key_id, LEAKED)
+    return bool((await _end_key(issuer, LEAKED, parsed.key_id)).revoked)

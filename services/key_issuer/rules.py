@@ -9,12 +9,14 @@ from typing import Final, Literal
 from services.key_issuer.records import ABANDONED, EVICTED, IssueFacts
 from shared.contracts.keys import IssueKey
 
-Verdict = Literal["make", "make_dead", "stored", "replace", "end_other", "superseded", "withdrawn", "used"]
+Verdict = Literal[
+    "make", "make_dead", "stored", "replace", "end_other", "superseded", "withdrawn", "used", "full"
+]
 """``make``: a new row. ``make_dead``: a row that is revoked from the start. ``stored``: this very key has its row.
 
 ``replace``: another key came out of this code, whose requester has given it up: it gives way. ``end_other``: another
 key came out of this code and dies. ``superseded``: this key was given up. ``withdrawn``: the consent has ended.
-``used``: refused because of another key that is not to be touched.
+``used``: refused because of another key that is not to be touched. ``full``: the person has too many keys of their own.
 """
 
 

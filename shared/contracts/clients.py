@@ -17,6 +17,10 @@ OverlapSeconds = Annotated[int, Field(ge=0, le=604_800)]
 """How long an old secret or key works beside its replacement: at most a week."""
 
 
+MOST_NAMED: Final = 10
+"""How many fields one refusal names: no answer is a multiple of what was sent."""
+
+
 class FieldError(Message):
     """What is wrong with one field, in words its owner can act on."""
 
@@ -158,6 +162,10 @@ class AuthenticateClient(Command[ClientAuthenticated]):
     """Who presented it: failures count against client and peer together."""
 
 
+AttemptBy = Literal["client", "person", "nobody"]
+"""Who had proven to be who they are: the client (a public one by a code of its own), else the signed-in person."""
+
+
 class Attempt(Message):
     """One authorize or token attempt of a client, redacted, with its exact cause."""
 
@@ -170,10 +178,11 @@ class Attempt(Message):
     cause: str
     """The exact failing component, for the author alone; no secret in it."""
     request_id: str
+    by: AttemptBy = "nobody"
 
 
 class AttemptList(PersonalReply):
-    """The last 100 attempts, newest first."""
+    """The last attempts, at most 100 by each of ``AttemptBy`` in its order, newest first."""
 
     outcome: Literal["done", "not_found"] = "not_found"
     attempts: tuple[Attempt, ...] = ()

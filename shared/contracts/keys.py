@@ -66,10 +66,11 @@ class IssueKeyReply(Message):
     ``issued``: the row is committed; with ``key`` where the command wants it shown. ``code_already_used``: another
     key came out of this code (it is revoked now); with ``key`` it is this key that came out of it, revoked since the
     code was presented again meanwhile. ``superseded``: the requester has given this key up, and the code was given
-    back. ``consent_withdrawn``: the grant, client or user ended after the consent was given.
+    back. ``consent_withdrawn``: the grant, client or user ended after the consent was given. ``limit``: the person has
+    as many keys of their own as the site allows.
     """
 
-    outcome: Literal["issued", "code_already_used", "superseded", "consent_withdrawn"]
+    outcome: Literal["issued", "code_already_used", "superseded", "consent_withdrawn", "limit"]
     key: KeyView | None = None
 
 
@@ -196,6 +197,10 @@ class KeyList(Message):
     """Keys newest first: live ones and those that ended in the last 30 days, at most 200."""
 
     keys: tuple[KeyView, ...]
+    more: bool = False
+    """Whether another page follows."""
+    found: bool = True
+    """``False`` where the person has no key that the page was to follow."""
 
 
 class ListKeys(KeyCommand[KeyList]):
@@ -204,6 +209,8 @@ class ListKeys(KeyCommand[KeyList]):
     type: ClassVar[str] = "key.list"
 
     user_id: int
+    after: str | None = None
+    """The id of the key that the page follows, empty for the first page; ``None`` for one list of what matters most."""
 
 
 class ClientUsage(Message):

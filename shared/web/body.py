@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -13,13 +14,15 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.contracts.clients import FieldError
+from shared.contracts.clients import MOST_NAMED, FieldError
 from shared.web.failures import Problem
 
 LARGEST_BODY: Final = 64 * 1024
 MOST_PAIRS: Final = 200
 DEEPEST_JSON: Final = 20
 BODY_SECONDS: Final = 3.0
+LONGEST_NAME: Final = 60
+"""Of what was sent, so much at most is repeated as the name of a field."""
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -193,16 +196,17 @@ def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
     except ValidationError as error:
         fields = tuple(
             FieldError(field=_field_name(item["loc"]), detail=_sentence(item))
-            for item in error.errors(include_url=False, include_input=False)
+            for item in error.errors(include_url=False, include_input=False)[: MOST_NAMED + 1]
         )
     raise refused_fields(fields)
 
 
 def refused_fields(fields: Iterable[FieldError]) -> Problem:
-    """The 400 for wrong fields."""
-    listed = tuple(fields)
-    names = ", ".join(dict.fromkeys(_printable(error.field) for error in listed))
-    return Problem(400, f"Wrong or missing: {names}.", code="invalid_request", errors=listed)
+    """The 400 for wrong fields, of which it names the first."""
+    listed = tuple(islice(fields, MOST_NAMED + 1))
+    names = ", ".join(dict.fromkeys(_printable(error.field) for error in listed[:MOST_NAMED]))
+    more = " and more" if len(listed) > MOST_NAMED else ""
+    return Problem(400, f"Wrong or missing: {names}{more}.", code="invalid_request", errors=listed)
 
 
 def json_response(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -259,14 +263,14 @@ def _check_text(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, dict):
         for name, item in value.items():
             _check_text(name, "a name", depth + 1)
-            _check_text(item, f"{path}.{name}" if path else name, depth + 1)
+            _check_text(item, (f"{path}.{name}" if path else name)[:LONGEST_NAME], depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_text(item, f"{path}[{index}]", depth + 1)
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:
-    return _printable(".".join(map(str, location)) or "body")
+    return _printable(".".join(str(part)[:LONGEST_NAME] for part in location) or "body")
 
 
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -293,4 +297,4 @@ def _sentence(item: ErrorDetails) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)[:120]
+    return "".join(character if character.isprintable() else "?" for character in text[:LONGEST_NAME])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from shared.contracts.clients import FieldError
+from shared.contracts.clients import MOST_NAMED, FieldError
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -38,9 +39,9 @@ class Problem(Exception):  # noqa: N818 - named as RFC 9457 does
         detail: str,
         *,
         code: str = "",
-        errors: Sequence[FieldError] = (),
+        errors: Iterable[FieldError] = (),
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
-        """``detail`` is public: one sentence that names what the caller can mend."""
+        """``detail`` is public: one sentence that names what the caller can mend; so do the first of ``errors``."""
         super().__init__(detail)
-        self.failure = Failure(status, detail, code, errors, headers)
+        self.failure = Failure(status, detail, code, tuple(islice(errors, MOST_NAMED)), headers)

@@ -55,6 +55,7 @@ async def test_the_description_holds_for_whatever_is_sent(
         "LATCHKEY_THROTTLE": "off",
         "LATCHKEY_REGISTRATION": "on",
         "LATCHKEY_CLIENTS_PER_USER": "100000",
+        "LATCHKEY_KEYS_PER_USER": "100000",
     }
     with running_up(tmp_path, environ=environ) as url:
         async with Account(url) as account:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -143,6 +144,31 @@ async def test_ac_60_every_route_is_guarded_when_a_body_is_too_large(site: Site)
     statuses = await ask_all(site, person, headers, b"a" * 70_000)
     assert statuses[413] >= 10
     assert max(statuses) < 500
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"\N{SNOWMAN}" * 80 + str(number): 0 for number in range(199)},
+        dict.fromkeys(
+            ("permissions", "requestedPermissions", "redirectUris", "redirect_uris"), ["nope"] * 1900
+        ),
+        {"name": "App", "redirectUris": [], "requestedPermissions": ["nope"] * 6000},
+        {"identifier": "Key", "permissions": ["customise_score"] * 3000},
+        {"clientID": "x", "permissions": [0] * 20_000},
+    ],
+    ids=["unknown names", "all lists", "unknown permissions", "repeated permissions", "wrong items"],
+)
+async def test_no_refusal_repeats_more_than_a_few_names(site: Site, given: dict[str, object]) -> None:
+    """Some 60 KB of wrong names are answered with few of them, cut short, at every route."""
+    person = await site.sign_up()
+    body = json.dumps(given, ensure_ascii=False).encode()
+    assert 40_000 < len(body) < 65_536
+    for method, path in ROUTES:
+        if method in ("POST", "PATCH", "PUT"):
+            headers = {"Content-Type": "application/json"}
+            answer = await person.http.request(method, path, headers=headers, content=body)
+            assert len(answer.content) < 6_000 or "json" not in answer.headers["Content-Type"], path
 
 
 async def test_ac_60_other_methods_and_paths_are_guarded_too(site: Site) -> None:

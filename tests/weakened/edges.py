@@ -57,7 +57,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
         keyword("order_file_key", "decision", "None"),
     ),
     weaken(
-        45, "reading the keys makes one", "auth_api/test_keys.py", before("list_keys@create_key", _KEY_MADE)
+        45, "reading the keys makes one", "auth_api/test_keys.py", before("list_page@create_key", _KEY_MADE)
     ),
     weaken(46, "a template may hold several placeholders", _FILES, never("template_problem", "_PLACEHOLDER")),
     weaken(

@@ -218,7 +218,7 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         53,
         "a client may revoke the keys of another",
         ("key_issuer/test_revocation.py", "oauth/test_exchange.py"),
-        without_operand("revoke_token.find", "client_id"),
+        without_operand("revoke_token@end_leaked", "client_id"),
         picking="own_keys_only or own_key_alone",
     ),
     weaken(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from pydantic import Field
 
@@ -59,13 +60,13 @@ async def create_code(
         raise OAuthError(
             invalid_client("").code, "clientID is not known.", cause="unknown client", status=404
         )
+    log = resources.activity_log
+    note = partial(log.note, client.client_id, "create-code", by="person", request_id=request_id)
     try:
         target = target_of(parameters, client)
         request = check_request(parameters, client, target, resources.catalogue)
     except OAuthError as error:
-        resources.activity_log.note(
-            client.client_id, "create-code", error.cause, error=error.code, request_id=request_id
-        )
+        note(cause=error.cause, error=error.code)
         raise
     begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     consent = Consent("code", user, client, request, begun_on=begun_on, given_on=begun_on)
@@ -73,7 +74,7 @@ async def create_code(
     seconds = resources.settings.code_ttl_seconds
     if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
         raise OAuthError("access_denied", "The account, the client or the grant has just ended.", status=409)
-    resources.activity_log.note(client.client_id, "create-code", "the person accepted", request_id=request_id)
+    note(cause="the person accepted")
     response = authorization_response(
         resources.settings.public_url, state=request.state, context=request.context
     )

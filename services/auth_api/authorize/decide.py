@@ -195,5 +195,10 @@ def _note(resources: Resources, case: _Case, decided: AuthorizationDecided) -> N
     else:
         cause = "the person accepted" if error is None else "the person declined"
     resources.activity_log.note(
-        case.consent.client.client_id, "consent", cause, error=error, request_id=correlation.get()
+        case.consent.client.client_id,
+        "consent",
+        cause,
+        by="person",
+        error=error,
+        request_id=correlation.get(),
     )

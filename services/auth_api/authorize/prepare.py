@@ -107,14 +107,14 @@ async def _validated_query(
     try:
         target = target_of(parameters, client)
     except OAuthError as error:
-        _note(resources, command, client, error)
+        _note(resources, command, client, error, signed_in=signed_in)
         raise _error_page(broken_link(error)) from None
     try:
         request = check_request(parameters, client, target, resources.catalogue)
         if request.silent:
             _refuse_silently(signed_in=signed_in)
     except OAuthError as error:
-        _note(resources, command, client, error)
+        _note(resources, command, client, error, signed_in=signed_in)
         raise _error_redirect(resources, parameters, target, error) from None
     return ValidatedRequest(client, request, pushed_key=pushed_key)
 
@@ -208,7 +208,11 @@ async def _consent_page(
     )
     request_id = await store_pending(resources, pending)
     resources.activity_log.note(
-        client.client_id, _STEPS[command.surface], "the consent page was shown", request_id=command.request_id
+        client.client_id,
+        _STEPS[command.surface],
+        "the consent page was shown",
+        by="person",
+        request_id=command.request_id,
     )
     granted = () if grant is None else grant.permissions
     return PreparedAuthorization(
@@ -228,11 +232,19 @@ async def _consent_page(
     )
 
 
-def _note(resources: Resources, command: PrepareAuthorization, client: Client, error: OAuthError) -> None:
+def _note(
+    resources: Resources,
+    command: PrepareAuthorization,
+    client: Client,
+    error: OAuthError,
+    *,
+    signed_in: bool,
+) -> None:
     resources.activity_log.note(
         client.client_id,
         _STEPS[command.surface],
         error.cause,
+        by="person" if signed_in else "nobody",
         error=error.code,
         request_id=command.request_id,
     )

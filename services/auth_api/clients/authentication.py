@@ -45,13 +45,13 @@ async def authenticate_client(
         await resources.limiter.note_failure(CLIENT_PEER, key)
         if client is not None:
             resources.activity_log.note(
-                client.client_id, step, error.cause, error=error.code, request_id=request_id
+                client.client_id, step, error.cause, by="nobody", error=error.code, request_id=request_id
             )
         raise
     if proven.old_secret_digest and same_digest(
         digest_of(credentials.secret or ""), proven.old_secret_digest
     ):
-        resources.activity_log.note(proven.client_id, step, OVERLAP_USED, request_id=request_id)
+        resources.activity_log.note(proven.client_id, step, OVERLAP_USED, by="client", request_id=request_id)
     return proven
 
 

@@ -120,7 +120,7 @@ async def read_own_client(resources: Resources, author_id: int, client_id: str) 
 
 
 async def read_attempts(resources: Resources, author_id: int, client_id: str) -> tuple[Attempt, ...]:
-    """The last attempts of an author's client, newest first; Redis has to answer too."""
+    """The last attempts of an author's client, as the activity log has them; Redis has to answer too."""
     client = await resources.clients.find(client_id)
     if client is None or client.author != author_id:
         raise UnknownClientError

@@ -6,11 +6,12 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
-from shared.contracts.clients import ClientFields, FieldError
+from shared.contracts.clients import MOST_NAMED, ClientFields, FieldError
 from shared.key_file import filename_problem, template_problem
 from shared.plain_text import is_plain
 
@@ -77,15 +78,23 @@ def _requested_permissions(fields: ClientFields, catalogue: Collection[str]) -> 
 def permission_errors(
     field: str, permissions: Sequence[str], catalogue: Collection[str]
 ) -> Iterator[FieldError]:
-    """What is wrong with a list of permissions: empty, unknown, repeated."""
+    """What is wrong with a list of permissions: empty, unknown, repeated; the first errors only."""
+    return islice(_permission_errors(field, permissions, catalogue), MOST_NAMED + 1)
+
+
+def _permission_errors(
+    field: str, permissions: Sequence[str], catalogue: Collection[str]
+) -> Iterator[FieldError]:
     if not permissions:
         yield FieldError(field=field, detail="must name at least one permission")
+    seen = set()
     for index, permission in enumerate(permissions):
         if permission not in catalogue:
             known = ", ".join(catalogue)
             yield FieldError(field=f"{field}.{index}", detail=f"is no permission of this site ({known})")
-        elif permission in permissions[:index]:
+        elif permission in seen:
             yield FieldError(field=f"{field}.{index}", detail="is there twice")
+        seen.add(permission)
 
 
 def _key_file(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:

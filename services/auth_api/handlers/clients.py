@@ -139,7 +139,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def list_attempts(request: web.Request) -> web.Response:
-    """GET attempts: 200 with the last 100, newest first; 404 to everybody else."""
+    """GET attempts: 200 with the last 100 by each of ``AttemptBy``, newest first; 404 to everybody else."""
     user = await signed_in(request)
     with _refusals():
         attempts = await read_attempts(request.app[RESOURCES], user.user_id, request.match_info["clientID"])

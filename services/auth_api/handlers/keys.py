@@ -17,8 +17,9 @@ from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
+    TooManyKeysError,
     create_key,
-    list_keys,
+    list_page,
     revoke_key,
     rotate_key,
 )
@@ -31,7 +32,7 @@ from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, public_name
 from shared.plain_text import is_visible
-from shared.web.body import json_response, read_json, read_json_object, refused_fields, validated
+from shared.web.body import json_response, query_pairs, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
@@ -74,10 +75,17 @@ class Rotation(Body):
 
 
 async def list_own(request: web.Request) -> web.Response:
-    """GET: 200 with the person's keys, newest first; never a key itself."""
+    """GET: 200 with a page of the person's keys, newest first, and where the next one is; never a key itself."""
     user = await signed_in(request)
-    keys = await list_keys(request.app[RESOURCES], user.user_id)
-    return json_response([_document(key) for key in keys])
+    resources = request.app[RESOURCES]
+    page = await list_page(resources, user.user_id, _cursor(request))
+    if not page.found:
+        raise _wrong_cursor("is that of no key of yours")
+    headers = {}
+    if page.more:
+        address = f"{resources.settings.public_url}{request.path}?cursor={page.keys[-1].key_id}"
+        headers["Link"] = f'<{address}>; rel="next"'  # RFC 8288 §3
+    return json_response([_document(key) for key in page.keys], headers=headers)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -90,6 +98,9 @@ async def create(request: web.Request) -> web.Response:
             new, file = await _for_client(resources, user, validated(NewKeyFile, given))
         else:
             new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
+    except TooManyKeysError:
+        most = resources.settings.keys_per_user
+        raise Problem(409, f"You have {most} keys of your own, the most that one account may have.") from None
     except ConsentWithdrawnError:
         raise Problem(409, "This was taken back while the key was being made; there is no key.") from None
     return json_response(_new_document(new, file), 201, {"Pragma": "no-cache"})
@@ -104,7 +115,7 @@ async def change(request: web.Request) -> web.Response:
     errors = _identifier_errors(given.get("identifier"))
     if "permissions" in given:
         # What the catalogue has dropped may still be kept; the issuer refuses what the key does not hold.
-        errors += permission_errors("permissions", body.permissions, body.permissions)
+        errors += permission_errors("permissions", body.permissions, set(body.permissions))
     if errors:
         raise refused_fields(errors)
     command = ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given})
@@ -184,6 +195,21 @@ def _key_id(request: web.Request) -> str:
     if not _KEY_ID.fullmatch(key_id):
         raise _unknown_key()
     return key_id
+
+
+def _cursor(request: web.Request) -> str:
+    """After which key the page begins; empty for the first page."""
+    given = [value for name, value in query_pairs(request) if name == "cursor"]
+    if len(given) > 1:
+        raise _wrong_cursor("is there twice")
+    cursor = given[0] if given else ""
+    if cursor and not _KEY_ID.fullmatch(cursor):
+        raise _wrong_cursor("is that of no key of yours")
+    return cursor
+
+
+def _wrong_cursor(detail: str) -> Problem:
+    return refused_fields([FieldError(field="cursor", detail=detail)])
 
 
 def _unknown_key() -> Problem:

@@ -18,6 +18,7 @@ from services.auth_api.oauth.client_authentication import CHALLENGE, read_creden
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token import enveloped_error
+from shared.contracts.clients import AttemptBy
 from shared.web.body import (
     FORM,
     JSON,
@@ -44,6 +45,9 @@ _PREFLIGHT: Final = {
     "Access-Control-Max-Age": "86400",
     "Cache-Control": "no-store",
 }
+
+_PROVEN: Final = web.RequestKey("proven", bool)
+"""Whether the client has shown its secret."""
 
 _log = structlog.get_logger("latchkey.oauth")
 
@@ -146,7 +150,7 @@ async def authenticated_client(
     """
     resources = request.app[RESOURCES]
     credentials = read_credentials(authorization_of(request), parameters)
-    return await authenticate_client(
+    client = await authenticate_client(
         resources,
         credentials,
         peer=peer_of(request, resources.settings),
@@ -154,6 +158,8 @@ async def authenticated_client(
         request_id=request_id_of(request),
         limited_later=limited_later,
     )
+    request[_PROVEN] = not client.public
+    return client
 
 
 @contextmanager
@@ -166,10 +172,22 @@ def refusals_noted(request: web.Request, client: Client, step: str) -> Iterator[
         raise
 
 
-def note(request: web.Request, client: Client, step: str, cause: str, error: str | None = None) -> None:
-    """Writes into the client's activity log what became of a request; ``error`` is ``None`` where all was well."""
+def note(
+    request: web.Request,
+    client: Client,
+    step: str,
+    cause: str,
+    error: str | None = None,
+    *,
+    proven: bool = False,
+) -> None:
+    """Writes into the client's activity log what became of a request; ``error`` is ``None`` where all was well.
+
+    ``proven``: the request shows that it is the client's also where that is public.
+    """
+    by: AttemptBy = "client" if proven or request.get(_PROVEN) else "nobody"
     log = request.app[RESOURCES].activity_log
-    log.note(client.client_id, step, cause, error=error, request_id=request_id_of(request))
+    log.note(client.client_id, step, cause, by=by, error=error, request_id=request_id_of(request))
 
 
 def _refuse_query(request: web.Request, known: frozenset[str]) -> None:

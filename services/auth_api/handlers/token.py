@@ -52,5 +52,5 @@ async def token(request: web.Request) -> web.StreamResponse:
             cause = f"temporarily unavailable ({error.store}); the code can be redeemed again"
             note(request, client, _STEP, cause, "temporarily_unavailable")
             raise
-    note(request, client, _STEP, "a key was issued")
+    note(request, client, _STEP, "a key was issued", proven=True)
     return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)

@@ -16,6 +16,7 @@ from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
     IssueKey,
     KeyChanged,
+    KeyList,
     KeyView,
     ListKeys,
     RevokeKey,
@@ -39,10 +40,19 @@ class ConsentWithdrawnError(Exception):
     """The account was disabled, or the app disconnected or deleted, while the key was being made; there is none."""
 
 
+class TooManyKeysError(Exception):
+    """The person has as many keys of their own as the site allows; there is no new one."""
+
+
 async def list_keys(resources: Resources, user_id: int) -> tuple[KeyView, ...]:
     """The person's keys, newest first: live ones and those that ended in the last 30 days, at most 200."""
     reply = await resources.bus.request(ListKeys(user_id=user_id))
     return reply.keys
+
+
+async def list_page(resources: Resources, user_id: int, after: str) -> KeyList:
+    """A page of the person's keys, newest first, after the key with this id; the first page after an empty one."""
+    return await resources.bus.request(ListKeys(user_id=user_id, after=after))
 
 
 async def create_key(
@@ -57,6 +67,7 @@ async def create_key(
 
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
+        TooManyKeysError: ``KEYS_PER_USER`` are live already.
     """
     now, settings = resources.clock.now(), resources.settings
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
@@ -74,6 +85,8 @@ async def create_key(
         origin="personal",
     )
     reply = await resources.bus.request(command)
+    if reply.outcome == "limit":
+        raise TooManyKeysError
     if reply.outcome != "issued" or reply.key is None:
         raise ConsentWithdrawnError
     return NewKey(reply.key, minted.token)

@@ -60,7 +60,7 @@ class ClientPageView:
 
     client: ClientView
     attempts: Sequence[Attempt] | None
-    """Newest first; ``None`` where they cannot be read right now."""
+    """By whom, then newest first; ``None`` where they cannot be read right now."""
     refusals_only: bool = False
     """Whether those that went well are left out."""
 

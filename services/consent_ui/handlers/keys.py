@@ -115,6 +115,10 @@ async def rotate(request: web.Request) -> web.Response:
     )
     visitor, changed = await change_own_key(request, command)
     if changed.outcome == "conflict" or changed.key is None:
+        if changed.field == "overlapSeconds":
+            raise Problem(
+                409, "You have as many keys as you may. Let the old one end at once, or revoke another first."
+            )
         raise Problem(409, "This key has ended and cannot be replaced.")
     view = NewKeyView(
         "Your new key",

@@ -71,6 +71,13 @@ SELECT insert_keys(ARRAY(SELECT json_populate_recordset(NULL::new_key, $1::json)
 -- The live keys of holdings beyond their newest ones, locked.
 SELECT lock_surplus_keys($1, $2, $3, $4);
 
+-- name: count_own_keys
+-- How many live or paused keys of their own, of no client, people have.
+SELECT user_id, count(*) AS keys FROM api_keys
+WHERE user_id = ANY ($1::bigint[]) AND client_id IS NULL AND status <> 'revoked'
+    AND (expires_on IS NULL OR expires_on > $2)
+GROUP BY user_id;
+
 -- name: lock_live_keys
 -- Of these keys those that have not ended, locked.
 SELECT key_id FROM api_keys WHERE key_id = ANY ($1::text[]) AND status <> 'revoked' ORDER BY key_id FOR UPDATE;
@@ -206,6 +213,26 @@ SELECT
     key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
 FROM api_keys
 WHERE user_id = $1 AND status <> 'revoked' AND expires_on <= $2 AND expires_on >= $3
+ORDER BY number DESC
+LIMIT $4;
+
+-- name: find_place
+-- Where a key of a person stands in the order of making.
+SELECT number FROM api_keys WHERE user_id = $1 AND key_id = $2;
+
+-- name: list_page
+-- A person's keys below a place, newest first: live ones, and those that ended since a time, without those that never
+-- reached a program.
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys
+WHERE user_id = $1 AND status <> 'revoked' AND (expires_on IS NULL OR expires_on >= $2) AND number < $3
+UNION ALL
+SELECT
+    key_id, identifier, permissions, client_id, created_on, last_used_on, expires_on, status, used_permissions, number
+FROM api_keys
+WHERE user_id = $1 AND status = 'revoked' AND ended_on >= $2 AND number < $3
+    AND end_reason NOT IN ('abandoned', 'superseded', 'undelivered')
 ORDER BY number DESC
 LIMIT $4;
 

@@ -146,6 +146,10 @@ class KeyRows:
         surplus = await self.key_ids("lock_surplus_keys", users, clients, now, LIVE_KEYS_PER_GRANT)
         return await self.end_keys(surplus, EVICTED, now)
 
+    async def count_own_keys(self, users: Sequence[int], now: int) -> dict[int, int]:
+        """How many live or paused keys of their own people have; of those who have any."""
+        return {row["user_id"]: row["keys"] for row in await self.fetch("count_own_keys", users, now)}
+
     async def key_ids(self, query: str, *args: object) -> list[str]:
         """The ids that a query finds (and locks, where it says so)."""
         return [row[0] for row in await self.fetch(query, *args)]

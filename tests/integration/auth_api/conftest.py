@@ -69,7 +69,7 @@ async def serving_registry(stores: Stores, variables: Mapping[str, str]) -> Asyn
 @pytest.fixture(scope="module")
 async def registry(servers: Servers) -> AsyncIterator[Registry]:
     """The services for the tests of a module together; each makes its own people. Limits are off."""
-    async with running_registry(servers, THROTTLE="off") as registry:
+    async with running_registry(servers, THROTTLE="off", KEYS_PER_USER="1000") as registry:
         yield registry
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.site import Person
-from tests.integration.auth_api.conftest import Registry
+from tests.integration.auth_api.conftest import Registry, RegistryStarter
 
 MEMBERS = [
     "keyID",
@@ -63,6 +63,48 @@ async def test_a_personal_key_is_shown_once_and_listed(registry: Registry) -> No
     checked = await registry.issuer.verify(token, "submit_score")
     assert checked.headers["X-Latchkey-User"] == str(person.user_id)
     assert checked.headers["X-Latchkey-Username"] == person.username
+
+
+@pytest.mark.spec("RFC 8288", "3", "Link: <the next page>; rel=next")
+async def test_no_key_is_hidden_behind_the_first_page(registry: Registry) -> None:
+    """Whoever follows `Link` sees all of 205 keys, newest first; the last page has none."""
+    person, other = await registry.site.sign_up(), await registry.site.sign_up()
+    made = [(await person.create_key(str(number), ["submit_score"]))["keyID"] for number in range(205)]
+    first = await person.http.get("/api/v1/keys")
+    link = first.links["next"]["url"]
+    assert link == f"{registry.site.url}/api/v1/keys?cursor={first.json()[-1]['keyID']}"
+    second = await person.http.get(link)
+    assert (len(first.json()), len(second.json()), second.links) == (200, 5, {})
+    assert [key["keyID"] for key in first.json() + second.json()] == made[::-1]
+    for query in (f"cursor={UNKNOWN}", "cursor=x", "cursor=a&cursor=b", f"cursor={made[0]}x"):
+        answer = await person.http.get(f"/api/v1/keys?{query}")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+    assert (await other.http.get(link)).status_code == 400
+
+
+async def test_an_account_has_so_many_keys_of_its_own_and_no_more(start_registry: RegistryStarter) -> None:
+    """KEYS_PER_USER at once succeed and the rest are 409, also by an overlap; an end makes room; apps have their own."""
+    async with start_registry(KEYS_PER_USER="3") as registry:
+        person, other = await registry.site.sign_up(), await registry.site.sign_up()
+        body = {"identifier": "x", "permissions": ["submit_score"]}
+        answers = await asyncio.gather(*(person.http.post("/api/v1/keys", json=body) for _ in range(8)))
+        assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 5
+        first, second, third = await keys_of(person)
+        path = f"/api/v1/keys/{first['keyID']}"
+        for overlap, status in ((60, 409), (0, 200)):
+            answer = await person.http.post(f"{path}/rotate", json={"overlapSeconds": overlap})
+            assert answer.status_code == status
+        assert (await person.http.post("/api/v1/keys", json=body)).status_code == 409
+        client = await other.create_client()
+        assert (
+            await person.http.post("/api/v1/keys", json={"clientID": client.client_id})
+        ).status_code == 201
+        assert (await other.http.post("/api/v1/keys", json=body)).status_code == 201
+        assert (await person.http.delete(f"/api/v1/keys/{second['keyID']}")).status_code == 204
+        sooner = {"expiresOn": third["createdOn"]}
+        assert (await person.http.patch(f"/api/v1/keys/{third['keyID']}", json=sooner)).status_code == 200
+        made = [(await person.http.post("/api/v1/keys", json=body)).status_code for _ in range(3)]
+        assert made == [201, 201, 409]
 
 
 async def test_a_key_may_expire(registry: Registry) -> None:

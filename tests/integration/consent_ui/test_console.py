@@ -186,6 +186,24 @@ async def test_refusals_can_be_shown_alone(
     assert "a key was issued" not in refused.text
 
 
+async def test_attempts_are_shown_apart_by_who_made_them(
+    site: Site, author: Person, person: Person, client: Client
+) -> None:
+    """The client's own, those of people, and those of anybody who names the client: each under its heading."""
+    path = f"/developer/clients/{client.client_id}"
+    headings = ("By the client itself", "By people who were signed in", "By anybody")
+    await site.http.post("/api/v1/oauth/token", data={"grant_type": "x"}, auth=(client.client_id, "wrong"))
+    page = (await open_page(author, path)).text
+    assert [f"<h3>{heading}" in page for heading in headings] == [False, False, True]
+    await person.give_key(client)
+    page = (await open_page(author, path)).text
+    places = [page.index(f"<h3>{heading}") for heading in headings]
+    causes = ("a key was issued", "the person accepted", "client_secret is wrong")
+    assert sorted(places) == places
+    assert [page.index(cause) > place for cause, place in zip(causes, places, strict=True)] == [True] * 3
+    assert page.index(causes[0]) < places[1] < page.index(causes[1]) < places[2]
+
+
 async def test_a_decision_is_recorded_under_its_request(
     author: Person, person: Person, client: Client
 ) -> None:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from tests.harness.site import Client, Person, Site
+from tests.harness.stack import running_stack
+from tests.harness.stores import Servers
 from tests.integration.consent_ui.visits import form_with, open_page, open_until, press, title_of
 
 PERMISSIONS = ["customise_score", "delete_score"]
@@ -211,6 +213,19 @@ async def test_a_key_is_replaced(site: Site, person: Person, key: dict[str, Any]
     assert (await press(person, await open_key(person, key), "Pause", {})).status_code == 303
     wrong = await press(person, await open_key(person, key), "Replace the key", {"overlap": "1e9"})
     assert wrong.status_code == 400
+
+
+async def test_whoever_has_all_the_keys_they_may_replaces_one_without_an_overlap(servers: Servers) -> None:
+    """KEYS_PER_USER keys of their own: the page says what to do, and the key stays."""
+    async with running_stack(servers, {"KEYS_PER_USER": "1"}) as stack:
+        person = await stack.site.sign_up()
+        made = await person.create_key("Mine", ["submit_score"])
+        page = await open_page(person, f"/keys/{made['keyID']}")
+        refused = await press(person, page, "Replace the key", {"overlap": "3600"})
+        assert refused.status_code == 409
+        assert "Let the old one end at once" in refused.text
+        assert (await stack.site.verify(made["token"])).status_code == 200
+        assert (await press(person, page, "Replace the key", {"overlap": "0"})).status_code == 200
 
 
 def shown_key(answer: httpx.Response) -> str:

@@ -47,6 +47,32 @@ async def test_at_most_two_hundred_are_listed_and_live_ones_come_before_ended_on
     assert views[-1].key_id == old.key_id
 
 
+async def test_pages_list_every_key_once(bench: Bench) -> None:
+    """Newest first over all pages, ended ones in their place; a key that is made meanwhile is on no later page."""
+    old = await bench.make(user_id=2, client_id="Old")
+    keys = [mint() for _ in range(250)]  # of which the newest ten live
+    await bench.issue(*(command(key) for key in keys))
+    await bench.sql("UPDATE api_keys SET end_reason = 'abandoned' WHERE key_id = $1", keys[5].key_id)
+    expected = [key.key_id for key in reversed([old, *keys]) if key is not keys[5]]
+    first = await list_keys(bench.issuer, ListKeys(user_id=2, after=""))
+    await bench.make()
+    second = await list_keys(bench.issuer, ListKeys(user_id=2, after=first.keys[-1].key_id))
+    assert (len(first.keys), first.more, len(second.keys), second.more) == (MOST_LISTED, True, 50, False)
+    assert [key.key_id for key in (*first.keys, *second.keys)] == expected
+    assert {key.status for key in second.keys[:-1]} == {"revoked"}
+    last = await list_keys(bench.issuer, ListKeys(user_id=2, after=second.keys[-1].key_id))
+    assert (last.keys, last.more, last.found) == ((), False, True)
+
+
+async def test_a_page_that_ends_with_the_list_has_none_after_it(bench: Bench) -> None:
+    """And no page follows a key of somebody else."""
+    await bench.issue(*(command(mint(), client_id=f"C{number // 10}") for number in range(MOST_LISTED)))
+    page = await list_keys(bench.issuer, ListKeys(user_id=2, after=""))
+    assert (len(page.keys), page.more) == (MOST_LISTED, False)
+    foreign = await list_keys(bench.issuer, ListKeys(user_id=3, after=page.keys[0].key_id))
+    assert (foreign.keys, foreign.found) == ((), False)
+
+
 async def test_usage_is_summed_up_per_client(bench: Bench) -> None:
     """Live and paused keys count; a person's own are no client's."""
     await bench.make(permissions=("a", "b"))

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from services.key_issuer.revocation import revoke_code, revoke_grant, revoke_key, revoke_token
+from services.key_issuer.revocation import end_leaked, revoke_code, revoke_grant, revoke_key, revoke_token
+from shared.api_key import SECRET_LENGTH, assemble_key
 from shared.contracts.keys import KeysRevoked, RevokeCode, RevokeGrant, RevokeKey, RevokeToken
-from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench
+from tests.integration.key_issuer.conftest import URL, Bench, command, mint, open_bench
 
 BINDING = {"challenge": "c" * 43, "redirect": "r" * 64}
 
@@ -47,6 +48,21 @@ async def test_a_client_revokes_its_own_keys_only(bench: Bench, field: str, wron
     assert (await revoke_token(bench.issuer, order.model_copy(update={field: wrong}))).found == 0
     assert await bench.status(key.key_id) == "active"
     assert (await revoke_token(bench.issuer, order)).revoked == (key.key_id,)
+
+
+async def test_who_does_not_know_a_key_waits_for_no_row_of_it(bench: Bench) -> None:
+    """Ids are public: a wrong secret is found out while another transaction holds the row, and takes no lock."""
+    key = await bench.make()
+    forged = assemble_key("lk", "u", URL, key_id=key.key_id, secret="0" * SECRET_LENGTH)
+    order = RevokeToken(key_id=key.key_id, digest=key.digest, client_id="CXFervidex")
+    async with bench.issuer.database.transaction() as connection, asyncio.timeout(5):
+        await connection.execute("SELECT FROM api_keys WHERE key_id = $1 FOR UPDATE", key.key_id)
+        assert not await end_leaked(bench.issuer, forged.token)
+        for wrong in ({"digest": forged.digest}, {"client_id": "CY"}):
+            assert (await revoke_token(bench.issuer, order.model_copy(update=wrong))).found == 0
+    assert await bench.status(key.key_id) == "active"
+    assert await end_leaked(bench.issuer, key.token)
+    assert await bench.status(key.key_id) == "revoked:leak_reported"
 
 
 async def test_a_replayed_code_ends_its_key(bench: Bench) -> None:

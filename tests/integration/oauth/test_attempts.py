@@ -13,7 +13,7 @@ from tests.integration.oauth.consenting import decline, prepare, session_of, sho
 
 
 async def test_each_attempt_tells_its_exact_cause(provider: Provider, author: Person, person: Person) -> None:
-    """The public answers stay generic; the newest comes first."""
+    """The public answers stay generic; by the client, by the person, by nobody known; the newest comes first."""
     client = await author.create_client()
     verifier = "A" * 43
     pkce = {"codeChallenge": challenge_of(verifier), "codeChallengeMethod": "S256"}
@@ -32,23 +32,23 @@ async def test_each_attempt_tells_its_exact_cause(provider: Provider, author: Pe
     await decline(provider, person, consent)
     answer = await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")
     attempts = answer.json()
-    told = [(attempt["step"], attempt["result"], attempt["error"]) for attempt in attempts]
+    told = [tuple(attempt[name] for name in ("by", "step", "result", "error")) for attempt in attempts]
     assert told == [
-        ("consent", "refused", "access_denied"),
-        ("authorize", "ok", None),
-        ("token", "refused", "invalid_grant"),
-        ("token", "ok", None),
-        ("token", "refused", "invalid_grant"),
-        ("create-code", "ok", None),
-        ("token", "refused", "invalid_client"),
-        ("authorize", "refused", "invalid_request"),
+        ("client", "token", "refused", "invalid_grant"),
+        ("client", "token", "ok", None),
+        ("client", "token", "refused", "invalid_grant"),
+        ("person", "consent", "refused", "access_denied"),
+        ("person", "authorize", "ok", None),
+        ("person", "create-code", "ok", None),
+        ("person", "authorize", "refused", "invalid_request"),
+        ("nobody", "token", "refused", "invalid_client"),
     ]
     causes = [attempt["cause"] for attempt in attempts]
-    assert "the person declined" in causes[0]
-    assert "used already" in causes[2]
-    assert "verifier does not match" in causes[4]
-    assert "client_secret is wrong" in causes[6]
-    assert "trailing slash" in causes[7]
+    assert "used already" in causes[0]
+    assert "verifier does not match" in causes[2]
+    assert "the person declined" in causes[3]
+    assert "trailing slash" in causes[6]
+    assert "client_secret is wrong" in causes[7]
     assert all(attempt["requestID"] and attempt["on"] > 1_600_000_000_000 for attempt in attempts)
     for secret in (code, verifier, str(client.secret), "B" * 43):
         assert secret not in answer.text
@@ -73,6 +73,35 @@ async def test_the_last_hundred_are_kept(provider: Provider, author: Person) -> 
     assert len(attempts) == 100
     assert attempts == sorted(attempts, key=lambda attempt: -attempt["on"])
     assert (await author.http.get(f"/api/v1/clients/{other.client_id}/attempts")).json() == []
+
+
+@pytest.mark.parametrize("public", [False, True])
+async def test_who_names_a_client_pushes_out_nothing_that_it_did(
+    provider: Provider, author: Person, person: Person, public: bool
+) -> None:
+    """Nobody but a client fills its own list, nobody signed out that of the people; the flood is capped as well."""
+    client = await author.create_client(public=public)
+    verifier = "A" * 43
+    pkce = {"codeChallenge": challenge_of(verifier), "codeChallengeMethod": "S256"}
+    code = await person.create_code(client, **pkce)
+    assert (await provider.site.exchange(client, code, code_verifier=verifier)).status_code == 200
+    named = {"client_id": client.client_id}
+    guesses: list[tuple[str, dict[str, str]]] = [
+        ("/token", {**named, "grant_type": "authorization_code", "code": "x", "client_secret": "wrong"}),
+        ("/token", {**named, "grant_type": "authorization_code", "code": "x", "code_verifier": verifier}),
+        ("/revoke", {**named, "token": "x"}),
+        ("/par", named),
+        ("/device_authorization", {**named, "scope": "nope"}),
+    ]
+    for path, form in guesses * 21:
+        await provider.site.http.post(f"/api/v1/oauth{path}", data=form)
+    for number in range(101):
+        query = {**named, "response_type": "code", "redirect_uri": f"https://evil.example/{number}"}
+        await prepare(provider, None, "authorize", *query.items())
+    attempts = (await author.http.get(f"/api/v1/clients/{client.client_id}/attempts")).json()
+    told = [(attempt["by"], attempt["cause"]) for attempt in attempts if attempt["by"] != "nobody"]
+    assert told == [("client", "a key was issued"), ("person", "the person accepted")]
+    assert len(attempts) == 102
 
 
 async def test_the_console_reads_them_over_the_bus(

@@ -134,6 +134,22 @@ def test_wrong_fields_are_named_without_their_values() -> None:
     assert "hunter2" not in str(failure)
 
 
+def test_a_refusal_names_the_first_wrong_fields_and_each_cut_short() -> None:
+    """However many there are, however long and deep: the sentence says that there are more."""
+    many: dict[str, object] = {"x" * 300 + str(number): 0 for number in range(100)}
+    for body in (many, {"name": "a", "marks": [0] * 10_000}):
+        with pytest.raises(Problem) as refused:
+            validated(Body, body)
+        failure = refused.value.failure
+        assert len(failure.errors) == 10
+        assert len(failure.detail) < 1_000
+        assert failure.detail.endswith(" and more.")
+        assert all(len(error.field) <= 60 for error in failure.errors)
+    with pytest.raises(Problem) as refused:
+        parse_json_object(f'{{"{"x" * 20_000}":{"[" * 9}"\\u0000"{"]" * 9}}}'.encode())
+    assert len(refused.value.failure.detail) < 200
+
+
 @pytest.mark.spec("RFC 6749", "5.2", "error_description holds only %x20-21 / %x23-5B / %x5D-7E")
 def test_a_description_keeps_to_its_character_set() -> None:
     """Quotes, backslashes, controls and letters beyond ASCII are replaced."""
