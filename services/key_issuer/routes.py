@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from services.key_issuer.handlers import introspect, report_leak, status, verify
+from shared.web.cross_origin import add_preflights
 from shared.web.surfaces import Surface, oauth_surface
 
 VERIFY: Final = "/api/v1/verify"
@@ -30,7 +31,7 @@ HOT: Final = frozenset({VERIFY, INTROSPECT})
 
 
 def add_routes(application: web.Application) -> None:
-    """Adds every route. A GET answers HEAD too, and changes nothing."""
+    """Adds every route. A GET answers HEAD too, and changes nothing; what is open to other sites, OPTIONS."""
     application.add_routes(
         [
             *(web.route(method, VERIFY, verify.verify) for method in CHECK_METHODS),
@@ -40,3 +41,4 @@ def add_routes(application: web.Application) -> None:
             web.post(REPORT_LEAK, report_leak.report_leak),
         ]
     )
+    add_preflights(application)
