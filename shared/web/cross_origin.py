@@ -16,6 +16,7 @@ OPEN: Final = frozenset(
         "/api/v1/oauth/token",
         "/api/v1/openapi.json",
         "/api/v1/status",
+        "/api/v1/users/me",
     }
 )
 """The paths, none of which reads a cookie; the edge marks every answer of theirs, also refusals, and no other."""

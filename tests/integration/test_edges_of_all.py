@@ -34,6 +34,7 @@ OPEN: Final = frozenset(
         "/.well-known/oauth-authorization-server",
         "/api/v1/openapi.json",
         "/api/v1/status",
+        "/api/v1/users/me",
     }
 )
 """What pages of other sites may read (interface §3); nothing else."""
