@@ -23,7 +23,13 @@ SERVICES: Final = ("auth_api", "consent_ui", "key_issuer")
 
 _OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _KEY_ISSUER: Final = frozenset(
-    {"/api/v1/verify", "/api/v1/status", "/api/v1/oauth/introspect", "/api/v1/keys/report-leak"}
+    {
+        "/api/v1/verify",
+        "/api/v1/status",
+        "/api/v1/users/me",
+        "/api/v1/oauth/introspect",
+        "/api/v1/keys/report-leak",
+    }
 )
 
 

@@ -55,6 +55,21 @@ class StatusDocument(BaseModel):
     body: StatusBody | None = None
 
 
+class PersonBody(BaseModel):
+    """The person whose key was presented."""
+
+    id: int
+    username: str
+
+
+class PersonDocument(BaseModel):
+    """The shape that integrators of the seed system read; a refusal has no ``body``."""
+
+    success: bool
+    description: str
+    body: PersonBody | None = None
+
+
 _PERMISSION: Final = Parameter(
     "permission",
     "query",
@@ -107,6 +122,15 @@ SECTIONS: Final[dict[str, Section]] = {
             body_required=False,
             parameters=(_ECHO,),
             security=("key", ""),
+        ),
+        "GET /api/v1/users/me": Operation(
+            "Whose key this is",
+            {
+                200: Answer("With a live key.", PersonDocument),
+                401: Answer("No live key was presented.", PersonDocument, headers=("WWW-Authenticate",)),
+                **problems(405, 503),
+            },
+            security=("key",),
         ),
         "POST /api/v1/keys/report-leak": Operation(
             "Report a key that you found",

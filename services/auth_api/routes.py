@@ -20,15 +20,15 @@ from services.auth_api.handlers import (
     token,
 )
 from services.auth_api.handlers.form_failures import form_failure
-from services.auth_api.handlers.oauth_edge import open_failure, preflight, token_failure
+from services.auth_api.handlers.oauth_edge import token_failure
+from shared.web.cross_origin import add_preflights
 from shared.web.surfaces import Surface, oauth_surface
 
 SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/oauth/token", token_failure),
-    ("/api/v1/oauth/revoke", open_failure),
     ("/api/v1/oauth/", oauth_surface),
-    ("/.well-known/oauth-authorization-server", open_failure),
-    ("/api/v1/openapi.json", open_failure),
+    ("/.well-known/oauth-authorization-server", oauth_surface),
+    ("/api/v1/openapi.json", oauth_surface),
     ("/api/v1/session", form_failure),
     ("/api/v1/users", form_failure),
 )
@@ -38,7 +38,7 @@ HOT: Final = frozenset({"/api/v1/oauth/token"})
 
 
 def add_routes(application: web.Application) -> None:
-    """Adds every route. A GET answers HEAD too, and changes nothing."""
+    """Adds every route. A GET answers HEAD too, and changes nothing; what is open to other sites, OPTIONS."""
     application.add_routes(
         [
             web.post("/api/v1/users", session.create_user),
@@ -53,17 +53,13 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
             web.get("/api/v1/clients/{clientID}/attempts", clients.list_attempts),
             web.post("/api/v1/oauth/token", token.token),
-            web.options("/api/v1/oauth/token", preflight("POST")),
             web.post("/api/v1/oauth/revoke", revoke.revoke),
-            web.options("/api/v1/oauth/revoke", preflight("POST")),
             web.post("/api/v1/oauth/create-code", create_code.create),
             web.post("/api/v1/oauth/par", par.push_request),
             web.post("/api/v1/oauth/device_authorization", device_authorization.start),
             web.post("/api/v1/oauth/register", register.register),
             web.get("/.well-known/oauth-authorization-server", metadata.metadata),
-            web.options("/.well-known/oauth-authorization-server", preflight("GET")),
             web.get("/api/v1/openapi.json", metadata.api_document),
-            web.options("/api/v1/openapi.json", preflight("GET")),
             web.get("/api/v1/apps", apps.list_connected),
             web.delete("/api/v1/apps/{clientID}", apps.disconnect),
             web.get("/api/v1/keys", keys.list_own),
@@ -73,3 +69,4 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/keys/{keyID}/rotate", keys.rotate),
         ]
     )
+    add_preflights(application)

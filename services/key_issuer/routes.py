@@ -6,11 +6,13 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from services.key_issuer.handlers import introspect, report_leak, status, verify
+from services.key_issuer.handlers import introspect, report_leak, status, users_me, verify
+from shared.web.cross_origin import add_preflights
 from shared.web.surfaces import Surface, oauth_surface
 
 VERIFY: Final = "/api/v1/verify"
 STATUS: Final = "/api/v1/status"
+USERS_ME: Final = "/api/v1/users/me"
 INTROSPECT: Final = "/api/v1/oauth/introspect"
 REPORT_LEAK: Final = "/api/v1/keys/report-leak"
 
@@ -30,13 +32,15 @@ HOT: Final = frozenset({VERIFY, INTROSPECT})
 
 
 def add_routes(application: web.Application) -> None:
-    """Adds every route. A GET answers HEAD too, and changes nothing."""
+    """Adds every route. A GET answers HEAD too, and changes nothing; what is open to other sites, OPTIONS."""
     application.add_routes(
         [
             *(web.route(method, VERIFY, verify.verify) for method in CHECK_METHODS),
             web.get(STATUS, status.status),
             web.post(STATUS, status.status),
+            web.get(USERS_ME, users_me.users_me),
             web.post(INTROSPECT, introspect.introspect),
             web.post(REPORT_LEAK, report_leak.report_leak),
         ]
     )
+    add_preflights(application)

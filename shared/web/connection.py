@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from shared.telemetry.correlation import new_request_id
 
@@ -186,13 +187,20 @@ def made_soundly(make_request: Callable[..., web.BaseRequest]) -> Callable[..., 
     """A request factory that takes any absolute form: the host in it is not believed, so it need not be one either.
 
     aiohttp reads the host first of all, and where it is none (``http://xn--a/``) leaves the connection open for good.
-    A version that is not spoken here is noted on the connection, and answered in one that is.
+    A version that is not spoken here is noted on the connection, and answered in one that is. Several ``Cookie`` lines
+    become one (RFC 9113 §8.2.3), as proxies split them and aiohttp reads the first.
     """
 
     def make(message: RawRequestMessage, payload: Any, protocol: Any, *others: Any) -> web.BaseRequest:
         if message.version not in _SPOKEN:
             protocol.unspoken = True
             message = message._replace(version=HttpVersion11)
+        # What stands for a request that is no HTTP has no headers, and no multidict of them.
+        cookies = message.headers.getall(hdrs.COOKIE, ()) if message.headers else ()
+        if len(cookies) > 1:
+            headers = CIMultiDict(message.headers)
+            headers[hdrs.COOKIE] = "; ".join(cookies)
+            message = message._replace(headers=CIMultiDictProxy(headers))
         try:
             return make_request(message, payload, protocol, *others)
         except ValueError:

@@ -21,6 +21,7 @@ from shared.telemetry.correlation import correlation, new_request_id
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
 from shared.web.body import LARGEST_BODY
+from shared.web.cross_origin import CROSS_ORIGIN, OPEN
 from shared.web.failures import Failure, Problem
 from shared.web.surfaces import Surface, problem_surface
 
@@ -28,6 +29,7 @@ DEADLINE_SECONDS: Final = 3.6
 """Every answer, also a refusal for a store that hangs, is out within 4 s."""
 REQUEST_ID: Final = "X-Request-ID"
 _OWN_ID: Final = web.RequestKey("request_id", str)
+UNROUTED: Final = "unrouted"
 QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 
 COMMON_HEADERS: Final = CIMultiDict(
@@ -79,6 +81,8 @@ def make_application(
         headers = response.headers
         headers.extend(COMMON_HEADERS)
         headers[REQUEST_ID] = request_id
+        if (request.path if route == UNROUTED else route) in OPEN:  # a 405 has no route
+            headers.update(CROSS_ORIGIN)
         seconds = perf_counter() - started
         observe(route, request.method, response.status, seconds)
         if route not in hot and route not in QUIET_ROUTES:
@@ -149,7 +153,7 @@ def request_id_of(request: web.Request) -> str:
 def route_template(request: web.Request) -> str:
     """The route's template (``/api/v1/clients/{clientID}``), never the path: labels stay few and free of secrets."""
     resource = request.match_info.route.resource
-    return "unrouted" if resource is None else resource.canonical
+    return UNROUTED if resource is None else resource.canonical
 
 
 def failure_of(error: Exception, request_id: str = "") -> Failure:

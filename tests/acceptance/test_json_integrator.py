@@ -39,6 +39,10 @@ async def test_it_works_unmodified(latchkey: str) -> None:
         assert status["success"] is True
         assert status["body"]["permissions"] == ["customise_score"]
         assert status["body"]["whoami"] == document["body"]["userID"]
+        async with http.get(f"{latchkey}/api/v1/users/me", headers=headers) as answer:
+            me = await answer.json()
+        assert me["success"] is True
+        assert me["body"] == {"id": document["body"]["userID"], "username": person.username}
 
 
 async def test_a_wrong_secret_is_told_in_its_envelope_and_spends_nothing(latchkey: str) -> None:

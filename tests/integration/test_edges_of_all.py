@@ -21,6 +21,7 @@ from services.consent_ui import routes as consent_ui
 from services.key_issuer import routes as key_issuer
 from shared.settings import load_settings
 from shared.web.server import serving
+from tests.harness.processes import REPOSITORY
 from tests.harness.site import CALLBACK, PASSWORD, Person, Site
 from tests.harness.stack import Stack
 from tests.integration.consent_ui.visits import form_with, open_consent
@@ -29,11 +30,18 @@ OPEN: Final = frozenset(
     {
         "/api/v1/oauth/token",
         "/api/v1/oauth/revoke",
+        "/api/v1/oauth/par",
+        "/api/v1/oauth/device_authorization",
         "/.well-known/oauth-authorization-server",
         "/api/v1/openapi.json",
+        "/api/v1/status",
+        "/api/v1/users/me",
     }
 )
 """What pages of other sites may read (interface §3); nothing else."""
+CACHED: Final = frozenset(
+    {"/.well-known/oauth-authorization-server", "/api/v1/openapi.json", "/developer/api"}
+)
 STRANGER: Final = {"Origin": "https://evil.example"}
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -93,8 +101,7 @@ def _assert_origin_is_ignored(answer: httpx.Response, where: str) -> None:
 
 def _assert_kept_by_nobody(answer: httpx.Response, where: str) -> None:
     path = answer.request.url.path
-    public = path in OPEN or path == "/developer/api"
-    if not (public and answer.status_code in (200, 304)):
+    if not (path in CACHED and answer.status_code in (200, 304)):
         assert answer.headers["Cache-Control"] == "no-store", where
     if path.startswith("/api/v1/oauth/") and path != "/api/v1/oauth/create-code":
         assert answer.headers.get("Pragma", "no-cache") == "no-cache", where
@@ -231,16 +238,27 @@ async def test_cors_is_there_where_the_interface_says_and_nowhere_else(site: Sit
     asked = {
         **STRANGER,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization",
+        "Access-Control-Request-Headers": "authorization,traceparent,x-requested-with",
     }
-    for path in sorted({path for _, path in ROUTES} | OPEN):
+    for path in sorted({path for _, path in ROUTES} | OPEN | {f"{path}/" for path in OPEN}):
         answer = await site.http.options(path, headers=asked)
         open_here = path in OPEN
         assert answer.headers.get_list("Access-Control-Allow-Origin") == (["*"] if open_here else []), path
         assert ("Access-Control-Allow-Methods" in answer.headers) == open_here, path
+        assert answer.headers.get("Access-Control-Allow-Headers") == (
+            "*, Authorization" if open_here else None
+        ), path
         assert (answer.status_code == 204) == open_here, path
         assert "evil" not in str(answer.headers), path
         assert "Access-Control-Allow-Credentials" not in answer.headers, path
+
+
+def test_cors_of_the_proxys_own_answers_is_the_same() -> None:
+    """While a service is away, a page of another site can read that of the open endpoints, and of no other."""
+    proxy = (REPOSITORY / "deploy" / "Caddyfile").read_text(encoding="utf-8")
+    (matched,) = re.findall(r"@open path (.+)", proxy)
+    assert set(matched.split()) == OPEN
+    assert re.findall(r".*Access-Control.*", proxy) == ["\t\theader @open Access-Control-Allow-Origin *"]
 
 
 @pytest.mark.spec(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from aiohttp import web
 
 from deploy.all_in_one import service_for
+from deploy.cli.init import DEPLOY
 from deploy.cli.up import _environment
+from services.key_issuer.routes import add_routes
 
 EMBEDDED = {"LATCHKEY_DATABASE_URL": "postgresql://embedded", "LATCHKEY_SECRET": "embedded"}
 
@@ -38,6 +43,8 @@ def test_the_data_directory_decides_over_stores_and_secrets() -> None:
     [
         ("/api/v1/verify", "key_issuer"),
         ("/api/v1/status", "key_issuer"),
+        ("/api/v1/users/me", "key_issuer"),
+        ("/api/v1/users", "auth_api"),
         ("/api/v1/oauth/introspect", "key_issuer"),
         ("/api/v1/keys/report-leak", "key_issuer"),
         ("/api/v1/verify/", "auth_api"),
@@ -57,3 +64,16 @@ def test_the_data_directory_decides_over_stores_and_secrets() -> None:
 def test_paths_go_to_their_service(path: str, service: str) -> None:
     """As the reverse proxy routes them."""
     assert service_for(path) == service
+
+
+def test_every_proxy_sends_the_paths_of_key_issuer_there() -> None:
+    """One process, Caddy and the ingress know the same ones: those of its routes."""
+    application = web.Application()
+    add_routes(application)
+    paths = {resource.canonical for resource in application.router.resources()}
+    assert {service_for(path) for path in paths} == {"key_issuer"}
+    (caddy,) = re.findall(r"@key_issuer path (.+)", (DEPLOY / "Caddyfile").read_text(encoding="utf-8"))
+    assert set(caddy.split()) == paths
+    ingress = (DEPLOY / "helm/latchkey/templates/ingress.yaml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"range list (.+) }}\n.*key-issuer", ingress)
+    assert {path.strip('"') for path in listed.split()} == paths

@@ -187,7 +187,7 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "the issuer is the host of the request",
         "integration/test_edges_of_all.py",
         rewritten_call(
-            "metadata@CROSS_ORIGIN",
+            "metadata@_HEADERS",
             "document",
             "document(str(request.url.origin()), _2, registration=settings.registration)",
         ),

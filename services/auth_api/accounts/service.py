@@ -7,6 +7,7 @@ hashed right now.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,8 @@ from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import keyed_digest
 
-USERNAME: Final = re.compile(r"[A-Za-z0-9_-]{3,30}", re.ASCII)
+LONGEST_USERNAME: Final = 30
+USERNAME: Final = re.compile(rf"[A-Za-z0-9_-]{{3,{LONGEST_USERNAME}}}", re.ASCII)
 FAMILIAR_SECONDS: Final = 30 * 24 * 3600
 """How long a peer from which a person signed in stays familiar."""
 _HOUR_MS: Final = 3_600_000
@@ -35,6 +37,14 @@ class Account:
     def to_session_user(self) -> SessionUser:
         """The person as pages know them."""
         return SessionUser(user_id=self.user_id, username=self.username)
+
+
+def typed_username(text: str) -> str:
+    """What a person typed as a username: an input method may give it in full width, NFKC makes that plain.
+
+    No account's name is changed by it: those are ASCII. What is too long stays as it is, for it becomes no shorter.
+    """
+    return unicodedata.normalize("NFKC", text) if len(text) <= LONGEST_USERNAME else text
 
 
 def username_problem(username: str) -> str | None:

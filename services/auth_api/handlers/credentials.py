@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD
+from services.auth_api.accounts.service import typed_username
 from services.auth_api.handlers.application import RESOURCES
 from shared.contracts.clients import FieldError
 from shared.documents import Body
@@ -78,7 +79,7 @@ async def read_credentials(request: web.Request) -> Credentials:
     if len(body.password) > LONGEST_PASSWORD:
         detail = f"must be at most {LONGEST_PASSWORD} characters long"
         raise refused_fields([FieldError(field="password", detail=detail)])
-    return Credentials(body.username, body.password, from_form=False)
+    return Credentials(typed_username(body.username), body.password, from_form=False)
 
 
 def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> Credentials:
@@ -88,4 +89,4 @@ def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> Credentials:
         raise refused_fields(FieldError(field=name, detail="is there twice") for name in repeated)
     given = validated(_CredentialsForm, dict(pairs))
     return_to = read_target(secrets, given.return_to) or HOME
-    return Credentials(given.username, given.password, from_form=True, return_to=return_to)
+    return Credentials(typed_username(given.username), given.password, from_form=True, return_to=return_to)

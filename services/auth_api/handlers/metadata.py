@@ -11,11 +11,10 @@ from aiohttp import web
 
 import shared
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.oauth_edge import CROSS_ORIGIN
 from services.auth_api.oauth.metadata import metadata as document
 from shared.web.body import JSON
 
-_HEADERS: Final = {**CROSS_ORIGIN, "Cache-Control": "public, max-age=300"}
+_HEADERS: Final = {"Cache-Control": "public, max-age=300"}
 
 
 async def metadata(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What the OAuth endpoints share towards HTTP: their parameters, their errors, and cross-origin access."""
+"""What the OAuth endpoints share towards HTTP: their parameters and their errors."""
 
 from __future__ import annotations
 
@@ -34,17 +34,6 @@ from shared.web.surfaces import oauth_error_body, oauth_surface
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1: what holds a key, or might have, is cached nowhere on the way."""
-CROSS_ORIGIN: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate, X-Request-ID",
-}
-"""For public clients in a browser; without credentials, so no cookie ever counts here."""
-_PREFLIGHT: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-Request-ID",
-    "Access-Control-Max-Age": "86400",
-    "Cache-Control": "no-store",
-}
 
 _PROVEN: Final = web.RequestKey("proven", bool)
 """Whether the client has shown its secret."""
@@ -75,16 +64,9 @@ def problem_of(error: OAuthError) -> Problem:
     return Problem(error.status, error.description, code=error.code, headers=headers)
 
 
-def open_failure(request: web.Request, failure: Failure) -> web.Response:
-    """RFC 6749 §5.2 JSON, never cached, at the endpoints that pages of other sites may call."""
-    response = oauth_surface(request, failure)
-    response.headers.update(CROSS_ORIGIN)
-    return response
-
-
 def token_failure(request: web.Request, failure: Failure) -> web.Response:
-    """The same at the token endpoint: with the envelope's members where a JSON body was sent."""
-    response = open_failure(request, failure)
+    """RFC 6749 §5.2 JSON, never cached; with the envelope's members where a JSON body was sent."""
+    response = oauth_surface(request, failure)
     if is_json(request):
         response.body = orjson.dumps(enveloped_error(oauth_error_body(failure)))
     return response
@@ -96,23 +78,9 @@ def is_json(request: web.Request) -> bool:
     return sent != FORM and sent.partition(";")[0].strip().lower() == JSON
 
 
-def preflight(methods: str) -> Handler:
-    """The answer to a browser that asks whether a page of another site may call this endpoint."""
-
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(status=204, headers={**_PREFLIGHT, "Access-Control-Allow-Methods": methods})
-
-    return answer
-
-
-def json_answer(body: object, *, status: int = 200, cross_origin: bool = False) -> web.Response:
+def json_answer(body: object, *, status: int = 200) -> web.Response:
     """``body`` as JSON that is cached nowhere."""
-    return web.Response(
-        body=orjson.dumps(body),
-        status=status,
-        headers={**NO_STORE, **CROSS_ORIGIN} if cross_origin else NO_STORE,
-        content_type=JSON,
-    )
+    return web.Response(body=orjson.dumps(body), status=status, headers=NO_STORE, content_type=JSON)
 
 
 async def read_parameters(

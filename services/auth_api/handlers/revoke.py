@@ -31,4 +31,4 @@ async def revoke(request: web.Request) -> web.StreamResponse:
     found = await revoke_token(request.app[RESOURCES], client, token)
     cause = "the key was revoked" if found else "no such key of this client; nothing was changed"
     note(request, client, _STEP, cause)
-    return json_answer({}, cross_origin=True)
+    return json_answer({})

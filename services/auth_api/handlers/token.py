@@ -53,4 +53,4 @@ async def token(request: web.Request) -> web.StreamResponse:
             note(request, client, _STEP, cause, "temporarily_unavailable")
             raise
     note(request, client, _STEP, "a key was issued", proven=True)
-    return json_answer(enveloped(body) if is_json(request) else body, cross_origin=True)
+    return json_answer(enveloped(body) if is_json(request) else body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,8 +35,11 @@ def mint_user_code(choose: Callable[[str], str] = secrets.choice) -> str:
 
 
 def normalise_user_code(typed: str) -> str | None:
-    """What a person typed as the code that was minted, or ``None`` where it cannot be one."""
-    bare = _SEPARATORS.sub("", typed[:64]).upper()
+    """What a person typed as the code that was minted, or ``None`` where it cannot be one.
+
+    An input method may give every letter and dash in its full width: NFKC makes them plain.
+    """
+    bare = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed[:64])).upper()
     return bare if _TYPED.fullmatch(bare) else None
 
 

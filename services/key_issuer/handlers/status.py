@@ -40,7 +40,7 @@ async def status(request: web.Request) -> web.Response:
         token = presented_token(request)
         key = await resources.verifier.live_key(token) if token is not None else None
         if key is None:
-            return _refused()
+            return refused()
         resources.last_use.note(key, resources.clock.now(), frozenset())
     body: dict[str, object] = {
         "serverTime": resources.clock.now(),
@@ -54,7 +54,8 @@ async def status(request: web.Request) -> web.Response:
     return json_response({"success": True, "description": "Status check successful.", "body": body})
 
 
-def _refused() -> web.Response:
+def refused() -> web.Response:
+    """The 401 for anything that is no live key, in the seed's shape."""
     return json_response(
         {"success": False, "description": "The key is missing or not live."},
         status=401,

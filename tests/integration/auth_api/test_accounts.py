@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from shared.return_to import sign_target
@@ -49,12 +50,50 @@ async def test_two_at_once_get_one_name(registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     "username",
-    ["ab", "x" * 31, "", "a b", "é" * 4, "a.b.c", "a\nbc", "abc ", "\uff11\uff12\uff13", "a/b", "' OR 1=1"],
+    [
+        "ab",
+        "x" * 31,
+        "",
+        "a b",
+        "é" * 4,
+        "a.b.c",
+        "a\nbc",
+        "abc ",
+        "\uff11\uff12",
+        "\u0661\u0662\u0663",
+        "\ufdfa" * 30,
+        "a/b",
+        "' OR 1=1",
+    ],
 )
 async def test_usernames_outside_the_rule_are_400(registry: Registry, username: str) -> None:
     """3 to 30 of A-Z, a-z, 0-9, _ and -; the refusal names the field."""
     status, document = await sign_up(registry.site, username=username, password=PASSWORD)
     assert (status, fields_of(document)) == (400, ["username"])
+
+
+@pytest.mark.spec("RFC 8265", "3.3.1", "Usernames typed in full width are mapped to plain letters")
+@pytest.mark.parametrize("form", [True, False], ids=["form", "JSON"])
+async def test_a_username_may_be_typed_in_full_width(registry: Registry, *, form: bool) -> None:
+    """An input method's letters are the plain ones, at signing up and in; of a password nothing is widened or narrowed."""
+    name = f"Wide-{int(form)}"
+    wide = name.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+    password = "\uff43orrect horse"
+
+    async def send(path: str, username: str, password: str) -> httpx.Response:
+        body = {"username": username, "password": password}
+        http = registry.site.http
+        return await (http.post(path, data=body) if form else http.post(path, json=body))
+
+    assert (await send("/api/v1/users", wide, password)).status_code == (303 if form else 201)
+    for typed in (wide, name):
+        answer = await send("/api/v1/session", typed, password)
+        cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+        who = await registry.site.http.get("/api/v1/session", headers=cookie)
+        assert who.json()["username"] == name
+    refused = await send("/api/v1/session", name, "correct horse")
+    assert refused.headers.get("Location", "/login?error=invalid") == "/login?error=invalid"
+    assert refused.status_code == (303 if form else 401)
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 257, "x" * 60_000])

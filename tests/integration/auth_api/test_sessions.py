@@ -101,6 +101,24 @@ async def test_odd_cookies_are_no_session(registry: Registry, value: str) -> Non
     assert answer.headers["WWW-Authenticate"].startswith("Cookie ")
 
 
+@pytest.mark.spec("RFC 9113", "8.2.3", "Several Cookie lines are read as one")
+@pytest.mark.parametrize("before", [[], ["a=1"], ["a=1", "", "b=2; c"]], ids=repr)
+@pytest.mark.parametrize("after", [[], ["z=9"]], ids=repr)
+async def test_the_session_may_be_on_any_cookie_line(
+    registry: Registry, before: list[str], after: list[str]
+) -> None:
+    """A proxy that splits the header signs nobody out."""
+    person = await registry.site.sign_up()
+    own = f"{COOKIE}={person.http.cookies[COOKIE]}"
+    headers = [("Cookie", line) for line in (*before, own, *after)]
+    assert (await registry.site.http.get("/api/v1/session", headers=headers)).json()[
+        "userID"
+    ] == person.user_id
+    body = {"username": person.username, "password": PASSWORD}
+    assert (await registry.site.http.post("/api/v1/session", json=body, headers=headers)).status_code == 200
+    assert (await registry.site.http.get("/api/v1/session", headers=headers)).status_code == 401  # replaced
+
+
 async def test_only_digests_of_sessions_are_in_redis(registry: Registry) -> None:
     """No key or value of Redis holds the cookie."""
     person = await registry.site.sign_up("Digests")

@@ -87,7 +87,7 @@ async def test_other_methods_are_refused(desk: Desk) -> None:
     """405 names what is understood."""
     async with desk.http.delete(f"{desk.url}/api/v1/status") as answer:
         assert answer.status == 405
-        assert answer.headers["Allow"] == "GET,HEAD,POST"
+        assert answer.headers["Allow"] == "GET,HEAD,OPTIONS,POST"
 
 
 async def report(desk: Desk, **options: Any) -> int:

@@ -207,6 +207,18 @@ async def test_ac_54_disconnecting_kills_a_pending_device(
     assert await provider.live_keys(person.user_id) == 0
 
 
+@pytest.mark.spec("RFC 8628", "6.1", "A user code may be typed in full width, as input methods give it")
+async def test_a_user_code_typed_in_full_width_costs_no_try(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """More often than one may guess: the device is found each time."""
+    codes = await start(provider, await author.create_client())
+    wide = codes["user_code"].translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+    for _ in range(12):
+        consent = await shown(provider, person, "device", ("user_code", wide))
+        assert consent.user_code == codes["user_code"]
+
+
 @pytest.mark.spec("RFC 8628", "5.1", "Guessing user codes is limited")
 async def test_ac_56_guessing_user_codes_is_limited(start_provider: ProviderStarter) -> None:
     """By person and peer; own good codes in between do not buy more guesses; nobody else is kept out."""

@@ -26,10 +26,21 @@ def test_user_codes_are_easy_to_type() -> None:
 
 @pytest.mark.spec("RFC 8628", "6.1", "Punctuation and case of a typed user code are ignored")
 @pytest.mark.parametrize(
-    "typed", ["WDJB-MJHT", "wdjb mjht", "wdjb-mjht", "WDJBMJHT", " W D J B\u2013M J H T ", "wdjb_mjht"]
+    "typed",
+    [
+        "WDJB-MJHT",
+        "wdjb mjht",
+        "wdjb-mjht",
+        "WDJBMJHT",
+        " W D J B\u2013M J H T ",
+        "wdjb_mjht",
+        "\uff37\uff24\uff2a\uff22\uff0d\uff2d\uff2a\uff28\uff34",
+        "\uff57\uff44\uff4a\uff42\u3000\uff4d\uff4a\uff48\uff54",
+        "WDJB\ufe63MJHT",
+    ],
 )
 def test_ac_58_a_user_code_may_be_typed_in_any_way(typed: str) -> None:
-    """Dash, space, case."""
+    """Dash, space, case, width."""
     assert normalise_user_code(typed) == "WDJBMJHT"
     assert format_user_code("WDJBMJHT") == "WDJB-MJHT"
 
