@@ -23,6 +23,8 @@ from tests.harness.processes import command
 
 QUIET_SECONDS = 60.0
 WORKERS = 32
+LET_GO = "coro=<PoolConnectionHolder.release() done"
+"""asyncpg closes a connection whose stalled server answers no cancellation, and tells nobody: the request was over."""
 
 
 @pytest.mark.slow
@@ -80,7 +82,7 @@ def _bugs(cluster: Cluster) -> list[str]:
         f"{name} logged a bug: …{line[-600:]}"
         for name in cluster.urls
         for line in cluster.log_of(name).splitlines()
-        if '"level": "error"' in line
+        if '"level": "error"' in line and LET_GO not in line
     ]
 
 
