@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
@@ -17,7 +17,18 @@ Surface = Callable[[web.Request, Failure], web.StreamResponse]
 
 def problem_surface(_request: web.Request, failure: Failure) -> web.Response:
     """RFC 9457 ``application/problem+json``; an OAuth code, where there is one, as extension member ``error``."""
+    return _problem(failure, {})
+
+
+def seed_surface(_request: web.Request, failure: Failure) -> web.Response:
+    """A problem document that also says what integrators of the seed system look for: whether and why not."""
+    return _problem(failure, {"success": False, "description": failure.detail})
+
+
+def _problem(failure: Failure, members: Mapping[str, object]) -> web.Response:
+    """A problem document with extension members (RFC 9457 §3.2)."""
     body: dict[str, object] = {
+        **members,
         "type": "about:blank",
         "title": failure.title,
         "status": failure.status,

@@ -77,17 +77,19 @@ async def test_what_is_sent_comes_back(desk: Desk) -> None:
     ],
 )
 async def test_what_is_wrong_is_named(desk: Desk, query: str, options: dict[str, Any], expected: int) -> None:
-    """Never a 5xx."""
+    """Never a 5xx; a problem document that has the members of the seed's envelope too."""
     status, answer = await ask(desk, "POST", query, **options)
     assert status == expected
     assert answer["status"] == expected
+    assert (answer["success"], answer["description"]) == (False, answer["detail"])
 
 
 async def test_other_methods_are_refused(desk: Desk) -> None:
     """405 names what is understood."""
-    async with desk.http.delete(f"{desk.url}/api/v1/status") as answer:
-        assert answer.status == 405
-        assert answer.headers["Allow"] == "GET,HEAD,OPTIONS,POST"
+    for path, understood in (("status", "GET,HEAD,OPTIONS,POST"), ("users/me", "GET,HEAD,OPTIONS")):
+        async with desk.http.delete(f"{desk.url}/api/v1/{path}") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, understood)
+            assert (await answer.json(content_type=None))["success"] is False
 
 
 async def report(desk: Desk, **options: Any) -> int:
