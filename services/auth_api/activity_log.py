@@ -100,12 +100,10 @@ class ActivityLog:
             StoreUnavailable: Redis does not answer.
         """
         await self.flush()
-        attempts: list[Attempt] = []
-        for by in _BY:
-            key = _key(client_id, by)
-            found: list[bytes] = await self._bus.redis.execute("LRANGE", key, "0", str(MOST - 1))
-            attempts += [_unpacked(raw, by) for raw in found]
-        return tuple(attempts)
+        lists = await self._bus.redis.execute_many(
+            [("LRANGE", _key(client_id, by), "0", str(MOST - 1)) for by in _BY]
+        )
+        return tuple(_unpacked(raw, by) for by, found in zip(_BY, lists, strict=True) for raw in found)
 
 
 def _no_attempts() -> defaultdict[str, deque[_Packable]]:
