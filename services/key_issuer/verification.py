@@ -155,9 +155,9 @@ class KeyCache:
         invalidation = self._invalidations.get(key_id)
         if read.version < self._distrusted or (invalidation is not None and read.version < invalidation[0]):
             return False
-        now = self._monotonic()
-        if now - self.last_heard_at >= STALE_AFTER_SECONDS:
+        if self.deaf:
             return True  # it would never be believed
+        now = self._monotonic()
         life = min(LIVE_SECONDS if record is not None else UNKNOWN_SECONDS, seconds)
         self._drop(digest)
         entries, most = (
