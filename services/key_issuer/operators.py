@@ -23,6 +23,8 @@ _FIELDS: Final = {
     "keyID": "key_id",
     "userID": "user_id",
     "username": "username",
+    "externalIssuer": "external_issuer",
+    "externalUser": "external_user",
     "service": "name",
     "fromAPIClient": "client_id",
     "identifier": "identifier",

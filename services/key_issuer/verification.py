@@ -47,6 +47,9 @@ class LiveKey:
     key_id: str
     user_id: int
     username: str
+    external_issuer: str | None
+    """Who gives the person the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
+    external_user: str | None
     client_id: str | None
     permissions: tuple[str, ...]
     created_on: int

@@ -105,6 +105,9 @@ class IssueKey(OrderKey):
 
     user_id: Number
     username: PublicName
+    external_issuer: Name | None = None
+    """Who gives the person the id ``external_user``; ``None`` for an account that is only ours."""
+    external_user: Name | None = None
     client_id: PublicName | None
     label: Name | None = None
     """What the person calls the device or place that the key is for."""

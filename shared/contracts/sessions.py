@@ -12,6 +12,11 @@ class SessionUser(Message):
 
     user_id: int
     username: str
+    display_name: str | None = None
+    """The name that the site or a provider gives them, shown as given."""
+    external_issuer: str | None = None
+    """Who gives them the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
+    external_user: str | None = None
 
 
 class PersonalReply(Message):

@@ -13,10 +13,37 @@ FROM users
 WHERE lower(username) = lower($1);
 
 -- name: find_user
--- An account by its id, to check a session or a consent against.
-SELECT user_id, username, session_epoch, disabled_on
-FROM users
-WHERE user_id = $1;
+-- An account by its id, to check a session or a consent against, with the identity that was linked first.
+SELECT
+    u.user_id, u.username, u.session_epoch, u.disabled_on, u.display_name,
+    first.issuer AS external_issuer, first.subject AS external_user
+FROM users AS u
+LEFT JOIN LATERAL (
+    SELECT issuer, subject FROM external_identities AS e WHERE e.user_id = u.user_id ORDER BY number LIMIT 1
+) AS first ON true
+WHERE u.user_id = $1;
+
+-- name: insert_external_user
+-- An account without a password; users_username_taken refuses a name that another has, ignoring case.
+INSERT INTO users (username, display_name, email, created_on) VALUES ($1, $2, $3, $4) RETURNING user_id;
+
+-- name: insert_identity
+-- Who an account's person is elsewhere; external_identities_known refuses one that has an account already.
+INSERT INTO external_identities (issuer, subject, user_id, linked_on) VALUES ($1, $2, $3, $4);
+
+-- name: find_user_by_identity
+-- The account of an identity.
+SELECT u.user_id, u.username, u.session_epoch, u.disabled_on, u.display_name, u.email
+FROM external_identities AS e JOIN users AS u ON u.user_id = e.user_id
+WHERE e.issuer = $1 AND e.subject = $2;
+
+-- name: list_identities
+-- Who an account's person is elsewhere, linked first first.
+SELECT issuer, subject, linked_on FROM external_identities WHERE user_id = $1 ORDER BY number;
+
+-- name: introduce_user
+-- What whoever signed a person in says of them now.
+UPDATE users SET display_name = coalesce($2, display_name), email = coalesce($3, email) WHERE user_id = $1;
 
 -- name: list_users
 -- All accounts, oldest first, for the operator.

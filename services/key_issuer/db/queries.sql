@@ -163,15 +163,15 @@ INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT 
 -- name: read_keys
 -- Everything that checks need to know of some keys.
 SELECT
-    key_id, digest, pepper_version, user_id, username, client_id, permissions, used_permissions, status, created_on,
-    expires_on, last_used_on
+    key_id, digest, pepper_version, user_id, username, external_issuer, external_user, client_id, permissions,
+    used_permissions, status, created_on, expires_on, last_used_on
 FROM api_keys WHERE key_id = ANY ($1::text[]);
 
 -- name: lock_key
 -- One key, of one person where one is given, locked for a change.
 SELECT
-    key_id, digest, pepper_version, user_id, username, client_id, identifier, permissions, used_permissions, status,
-    created_on, consented_on, expires_on, last_used_on
+    key_id, digest, pepper_version, user_id, username, external_issuer, external_user, client_id, identifier,
+    permissions, used_permissions, status, created_on, consented_on, expires_on, last_used_on
 FROM api_keys
 WHERE key_id = $1 AND ($2::bigint IS NULL OR user_id = $2)
 FOR UPDATE;
@@ -340,8 +340,8 @@ FROM service_keys ORDER BY created_on DESC LIMIT $1;
 -- name: search_keys
 -- Keys for the operator, newest first, of a person or a client where given, ended ones where wanted.
 SELECT
-    keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.origin,
-    keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason
+    keys.key_id, keys.user_id, keys.username, keys.external_issuer, keys.external_user, keys.client_id,
+    keys.identifier, keys.permissions, keys.origin, keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason
 FROM api_keys AS keys
 WHERE ($1::text IS NULL OR lower(keys.username) = lower($1)) AND ($2::text IS NULL OR keys.client_id = $2)
     AND ($3::boolean OR keys.status <> 'revoked')
@@ -351,8 +351,8 @@ LIMIT $4;
 -- name: describe_key
 -- One key for the operator.
 SELECT
-    key_id, user_id, username, client_id, identifier, permissions, used_permissions, origin, status, epoch,
-    pepper_version, consented_on, created_on, expires_on, last_used_on, ended_on, end_reason
+    key_id, user_id, username, external_issuer, external_user, client_id, identifier, permissions, used_permissions,
+    origin, status, epoch, pepper_version, consented_on, created_on, expires_on, last_used_on, ended_on, end_reason
 FROM api_keys WHERE key_id = $1;
 
 -- name: list_audit
