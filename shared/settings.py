@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -23,6 +23,7 @@ SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
+_LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
@@ -136,6 +137,21 @@ def _on_off(text: str) -> bool:
     return text.lower() == "on"
 
 
+def _login_url(text: str) -> str:
+    expected = "an https address (http on loopback only) without fragment and login_challenge"
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        raise ValueError(expected) from None
+    own = any(name == "login_challenge" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    is_plain = re.fullmatch(r"[\x21-\x7e]{1,1000}", text) is not None and "#" not in text and "\\" not in text
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host) is not None)
+    if not (is_plain and is_private and host) or "@" in parts.netloc or own:
+        raise ValueError(expected)
+    return text
+
+
 def _site_name(text: str) -> str:
     if len(text) not in range(1, 61) or not text.isprintable():
         raise ValueError("1 to 60 printable characters")
@@ -191,6 +207,12 @@ class Settings(BaseModel):
     audit_days: _Days = 400  # older lines of the audit are deleted; 0 keeps all
     ended_key_days: _Days = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
     permissions_file: Annotated[Path | None, _read(_existing_file)] = None
+    local_accounts: Annotated[bool, _read(_on_off)] = True
+    """Whether people may have an account with a password here."""
+    login_url: Annotated[str | None, _read(_login_url)] = None
+    """The site's own login, to which browsers are sent and which says who they are (login handoff)."""
+    login_name: Annotated[str, _read(_site_name)] = "the site's login"
+    """What the button that leads there is called after."""
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
@@ -247,9 +269,16 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[st
             expected = str(reasons.get("error") or reasons["expected"])
             problems.append(_problem(names[field], expected, texts[field]))
     else:
+        problems += _without_a_way_in(settings)
         if not problems:
             return settings
     raise ConfigurationError(list(dict.fromkeys(problems)))
+
+
+def _without_a_way_in(settings: Settings) -> list[ConfigurationProblem]:
+    if settings.local_accounts or settings.login_url is not None:
+        return []
+    return [_problem("LOCAL_ACCOUNTS", "on, or another way in (LATCHKEY_LOGIN_URL)", "off")]
 
 
 def _text_of(environ: Mapping[str, str], name: str, problems: list[ConfigurationProblem]) -> str | None:

@@ -11,7 +11,9 @@ from services.auth_api.handlers import (
     clients,
     create_code,
     device_authorization,
+    handoff,
     keys,
+    login_requests,
     metadata,
     par,
     register,
@@ -67,6 +69,10 @@ def add_routes(application: web.Application) -> None:
             web.patch("/api/v1/keys/{keyID}", keys.change),
             web.delete("/api/v1/keys/{keyID}", keys.revoke),
             web.post("/api/v1/keys/{keyID}/rotate", keys.rotate),
+            web.get("/login/site", handoff.begin_sign_in),
+            web.get("/login/site/callback", handoff.finish_sign_in, allow_head=False),
+            web.get("/api/v1/login-requests/{challenge}", login_requests.read_login_request),
+            web.put("/api/v1/login-requests/{challenge}", login_requests.answer_login_request),
         ]
     )
     add_preflights(application)

@@ -42,6 +42,7 @@ def make_filters(
 
     return {
         "readable": readable,
+        "person": lambda user: readable(user.display_name) if user.display_name else user.username,
         "monogram": lambda name: initial(readable(name)),
         "suspicion": lambda name: suspicion(name, settings.site_name),
         "homepage": homepage_of,

@@ -11,6 +11,7 @@ from services.key_issuer.issuance import issue_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.listing import list_keys, summarize_usage
 from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_grant, revoke_key, revoke_token
+from services.key_issuer.service_keys import read_service_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
 from shared.contracts.events import GrantRevoked
@@ -28,6 +29,7 @@ from shared.contracts.keys import (
     SummarizeUsage,
     TakesBack,
 )
+from shared.contracts.service_keys import ReadServiceKey
 
 QUEUE: Final = "key_issuer"
 BATCH: Final = 128
@@ -48,6 +50,7 @@ _USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (RevokeToken, revoke_token),
     (RevokeCode, revoke_code),
     (RevokeGrant, revoke_grant),
+    (ReadServiceKey, read_service_key),
     (ListKeys, list_keys),
     (SummarizeUsage, summarize_usage),
     (ChangeKey, change_key),

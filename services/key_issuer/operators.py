@@ -13,8 +13,8 @@ from shared.clock import Clock
 from shared.database import Database
 
 INTROSPECT: Final = "introspect"
-SERVICE_PERMISSIONS: Final = (INTROSPECT,)
-"""What a resource server can be allowed."""
+SERVICE_PERMISSIONS: Final = (INTROSPECT, "sign-in", "users")
+"""What one of the site's own servers can be allowed: to look keys up, to say who somebody is, to end people."""
 
 Document = dict[str, Any]
 """What is printed: public names and plain values."""

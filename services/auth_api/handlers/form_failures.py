@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,9 +10,9 @@ from aiohttp import web
 
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
+from services.auth_api.handlers.plain_page import plain_page
 from shared.return_to import HOME, sign_target
 from shared.web.cookies import keep_typed_username
-from shared.web.edge import request_id_of
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
 from shared.web.surfaces import problem_surface
@@ -27,17 +26,6 @@ _WORDS: Final[Mapping[int, str]] = {
     503: "unavailable",
 }
 _FIELDS: Final = ("username", "password")
-_HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>That did not work</title>
-<meta http-equiv="refresh" content="0; url={target}"></head>
-<body><p>{detail}</p><p><a href="{target}">Go back and try again</a></p><p>Request {request_id}</p></body></html>
-"""
 
 
 def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
@@ -77,8 +65,4 @@ def _page_that_leads_back(request: web.Request, page: str, failure: Failure) -> 
     word = {403: "elsewhere", 503: "unavailable"}.get(failure.status, "unreadable")
     # A person who opened the site under another address than its own (localhost) is led to its own.
     target = f"{request.app[RESOURCES].settings.public_url}{page}?error={word}"
-    text = _PAGE.format(
-        target=escape(target), detail=escape(failure.detail), request_id=escape(request_id_of(request))
-    )
-    headers = {**failure.headers, **_HEADERS}
-    return web.Response(text=text, status=failure.status, headers=headers, content_type="text/html")
+    return plain_page(request, failure.status, failure.detail, target, at_once=True, headers=failure.headers)

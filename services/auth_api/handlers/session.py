@@ -32,6 +32,7 @@ async def create_user(request: web.Request) -> web.Response:
     """POST: 201 and a session; 409 if the name is taken, 403 if sign-up is closed. A form is answered 303."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
+    _refuse_where_no_passwords_are(resources)
     credentials = await read_credentials(request)
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
@@ -52,6 +53,7 @@ async def create_session(request: web.Request) -> web.Response:
     """POST: 200 and a cookie; 401 for every kind of wrong. A form of ours is answered 303 either way."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
+    _refuse_where_no_passwords_are(resources)
     credentials = await read_credentials(request)
     account = await _signed_in_account(request, resources, credentials)
     if account is None:
@@ -76,6 +78,11 @@ async def delete_session(request: web.Request) -> web.Response:
     response = web.Response(status=204, headers={"Cache-Control": "no-store"})
     clear_session_cookie(response, resources.settings)
     return response
+
+
+def _refuse_where_no_passwords_are(resources: Resources) -> None:
+    if not resources.settings.local_accounts:
+        raise Problem(403, "There are no passwords here: sign in by the login of the site.")
 
 
 async def _answer_with_session(

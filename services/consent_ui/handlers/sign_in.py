@@ -10,8 +10,8 @@ from aiohttp import web
 from services.consent_ui.form_errors import FormError, FormErrors
 from services.consent_ui.forms import is_of_session, read_own_form, stale_form
 from services.consent_ui.handlers.consent_request import SWITCH_FORM
-from services.consent_ui.pages import LOGOUT_FORM
-from services.consent_ui.resources import RESOURCES
+from services.consent_ui.pages import LOGOUT_FORM, WayIn
+from services.consent_ui.resources import RESOURCES, Resources
 from services.consent_ui.session import session_of, to_sign_in
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
@@ -24,6 +24,7 @@ _ERRORS: Final = {
     "throttled": FormError("", "Too many tries. Wait a minute, then try again."),
     "unavailable": FormError("", "We cannot check that right now. Try again in a moment."),
     "closed": FormError("", "This site does not take new accounts."),
+    "again": FormError("", "You were not signed in. Try again."),
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
@@ -47,7 +48,7 @@ class SignInView:
 async def login(request: web.Request) -> web.Response:
     """``GET /login``; ``?error=`` says which of our own sentences to show, ``?continue=`` where to go on.
 
-    Who is signed in already, say in another tab, goes on at once.
+    Who is signed in already, say in another tab, goes on at once; with one way in and nothing to say it is taken at once.
     """
     return await _form_page(request, "sign_in.html")
 
@@ -73,6 +74,12 @@ async def logout(request: web.Request) -> web.Response:
     return response
 
 
+def _only_way(resources: Resources) -> WayIn | None:
+    """The one way to sign in, where there is one and it is no password."""
+    site = resources.pages.site
+    return site.ways_in[0] if len(site.ways_in) == 1 and not site.passwords else None
+
+
 async def _form_page(request: web.Request, template: str) -> web.Response:
     resources = request.app[RESOURCES]
     query = query_pairs(request)
@@ -83,6 +90,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         state = await resources.bus.request(ReadSession(session=session))
         if state.user is not None:
             return see_other(target)
+    if (way := _only_way(resources)) is not None and not errors:
+        return see_other(way.path if target is None else f"{way.path}?continue={given}")
     typed = read_typed_username(request, resources.settings)
     view = SignInView(
         return_to=None if target is None else given,
