@@ -196,6 +196,16 @@ class RevokeGrant(TakesBack[KeysRevoked]):
     reason: str
 
 
+class RevokePeople(TakesBack[KeysRevoked]):
+    """End every key of these people, at most 500 of them, consented to at or before ``before``."""
+
+    type: ClassVar[str] = "key.revoke-people"
+
+    user_ids: tuple[int, ...]
+    before: int
+    reason: str
+
+
 class KeyList(Message):
     """Keys newest first: live ones and those that ended in the last 30 days, at most 200."""
 

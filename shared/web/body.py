@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
@@ -27,35 +28,49 @@ LONGEST_NAME: Final = 60
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
+_NOT_TO_BE_KEPT: Final = re.compile("[\0\ud800-\udfff]")
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Pairs = list[tuple[str, str]]
 
 
-async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most 64 KiB; to be read once.
+async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
+    """The whole body, at most 64 KiB unless its sender is known and may send more; to be read once.
 
     Raises:
         Problem: 413 too large, 408 too slow, 400 broken framing or encoding, or a client that is gone.
     """
-    if (request.content_length or 0) > LARGEST_BODY:
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    if (request.content_length or 0) > largest:
+        raise _too_large(largest)
     try:
         if request.content.is_eof():  # it came with the head, as small ones do: nothing to wait for
             body = request.content.read_nowait()
         else:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
+                body = await _read_chunks(request, largest)
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     except OSError:
         raise Problem(400, "The connection ended before the body was read.") from None
     except (web.RequestPayloadError, web.PayloadAccessError, ValueError):
         raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
-    if len(body) > LARGEST_BODY:  # it did not say so beforehand
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    if len(body) > largest:  # it did not say so beforehand
+        raise _too_large(largest)
     return body
+
+
+async def _read_chunks(request: web.Request, largest: int) -> bytes:
+    """The body, or a little more than ``largest`` of it."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > largest:
+            break
+    return bytes(body)
+
+
+def _too_large(largest: int) -> Problem:
+    return Problem(413, f"The body is larger than {largest} bytes.")
 
 
 def require_media_type(request: web.Request, *allowed: str) -> str:
@@ -146,14 +161,14 @@ def _decode(raw: bytes, name: bytes, where: str) -> str:
     return text
 
 
-async def read_json_object(request: web.Request) -> dict[str, Any]:
+async def read_json_object(request: web.Request, largest: int = LARGEST_BODY) -> dict[str, Any]:
     """The body as a JSON object without duplicate names, NUL characters or lone surrogates.
 
     Raises:
         Problem: 415, 413, 408, or 400 saying what is malformed.
     """
     require_media_type(request, JSON)
-    return parse_json_object(await read_body(request))
+    return parse_json_object(await read_body(request, largest))
 
 
 def parse_json_object(raw: bytes) -> dict[str, Any]:
@@ -180,13 +195,13 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
+async def read_json(request: web.Request, model: type[ModelT], largest: int = LARGEST_BODY) -> ModelT:
     """The body as ``model``; unknown and wrong fields are refused, each by name.
 
     Raises:
         Problem: as ``read_json_object``, and 400 with ``errors`` for the fields.
     """
-    return validated(model, await read_json_object(request))
+    return validated(model, await read_json_object(request, largest))
 
 
 def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
@@ -251,7 +266,7 @@ def _check_text(value: Any, path: str, depth: int) -> None:
     if depth > DEEPEST_JSON:
         raise Problem(400, "The JSON is nested too deeply.", code="invalid_request")
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _NOT_TO_BE_KEPT.search(value):
             detail = "must not hold NUL characters or lone surrogates"
             field = _printable(path)
             raise Problem(

@@ -37,6 +37,27 @@ SELECT u.user_id, u.username, u.session_epoch, u.disabled_on, u.display_name, u.
 FROM external_identities AS e JOIN users AS u ON u.user_id = e.user_id
 WHERE e.issuer = $1 AND e.subject = $2;
 
+-- name: find_external_people
+-- The accounts behind ids that a site (or only one issuer, where one is given) gives people, each with such an id.
+SELECT subject, user_id FROM external_identities
+WHERE subject = ANY ($1::text[]) AND ($2::text IS NULL OR issuer = $2);
+
+-- name: lock_users
+-- Holds the rows of some accounts, always in one order.
+SELECT user_id FROM users WHERE user_id = ANY ($1::bigint[]) ORDER BY user_id FOR NO KEY UPDATE;
+
+-- name: disable_users
+-- Disabled: no sign-in, and every session is dead. When any of them consented last.
+WITH ended AS (
+    UPDATE users SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
+    WHERE user_id = ANY ($1::bigint[])
+    RETURNING user_id
+), noted AS (
+    INSERT INTO audit (happened_on, actor, action, subject)
+    SELECT $2, $3, 'user.disabled', 'user:' || user_id FROM ended
+)
+SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
+
 -- name: list_identities
 -- Who an account's person is elsewhere, linked first first.
 SELECT issuer, subject, linked_on FROM external_identities WHERE user_id = $1 ORDER BY number;

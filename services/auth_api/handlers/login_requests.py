@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.accounts.identities import external_id_problem
+from services.auth_api.accounts.identities import CONTROL, external_id_problem
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.service_caller import require_service_key
 from services.auth_api.own_login.handoff import answer, read
@@ -111,11 +110,7 @@ def _problems(body: SignInAnswer) -> Iterator[FieldError]:
 
 def _is_text(text: str | None, longest: int) -> bool:
     """Whether this can be shown, in one line."""
-    return text is not None and 0 < len(text) <= longest and not any(map(_is_control, text))
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs")
+    return text is not None and 0 < len(text) <= longest and CONTROL.search(text) is None
 
 
 def _public(name: str) -> str:

@@ -28,9 +28,15 @@ ON CONFLICT (user_id, client_id) DO UPDATE SET void_before = greatest(held.void_
 -- Waits for every transaction that is making keys right now; later ones see what this transaction commits.
 SELECT pg_advisory_xact_lock(19531, 1);
 
--- name: void_principal
--- Withdraws every consent of a person ('u') or to a client ('c'), up to a time.
-INSERT INTO principal_voids AS void (kind, name, void_before) VALUES ($1::text::"char", $2, $3)
+-- name: void_people
+-- Withdraws every consent of some people, up to a time.
+INSERT INTO principal_voids AS void (kind, name, void_before)
+SELECT 'u', user_id::text, $2 FROM unnest($1::bigint[]) AS given (user_id) ORDER BY user_id::text
+ON CONFLICT (kind, name) DO UPDATE SET void_before = greatest(void.void_before, excluded.void_before);
+
+-- name: void_client
+-- Withdraws every consent to a client, up to a time.
+INSERT INTO principal_voids AS void (kind, name, void_before) VALUES ('c', $1, $2)
 ON CONFLICT (kind, name) DO UPDATE SET void_before = greatest(void.void_before, excluded.void_before);
 
 -- name: read_issue_facts
@@ -90,10 +96,10 @@ ORDER BY key_id
 LIMIT $4
 FOR UPDATE;
 
--- name: lock_keys_of_user
--- Some live keys of a person's consents up to a time, locked; those that another transaction holds are left out.
+-- name: lock_keys_of_people
+-- Some live keys of people's consents up to a time, locked; those that another transaction holds are left out.
 SELECT key_id FROM api_keys
-WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2
+WHERE user_id = ANY ($1::bigint[]) AND status <> 'revoked' AND consented_on <= $2
 LIMIT $3
 FOR UPDATE SKIP LOCKED;
 
@@ -106,9 +112,11 @@ WHERE held.client_id = $1 AND keys.status <> 'revoked' AND keys.consented_on <= 
 LIMIT $3
 FOR UPDATE OF keys SKIP LOCKED;
 
--- name: has_keys_of_user
--- Whether a person still has a live key of a consent up to a time.
-SELECT EXISTS (SELECT FROM api_keys WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2);
+-- name: has_keys_of_people
+-- Whether one of these people still has a live key of a consent up to a time.
+SELECT EXISTS (
+    SELECT FROM api_keys WHERE user_id = ANY ($1::bigint[]) AND status <> 'revoked' AND consented_on <= $2
+);
 
 -- name: has_keys_of_client
 -- Whether a client still has a live key of a consent up to a time.
