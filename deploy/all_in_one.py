@@ -32,7 +32,7 @@ _KEY_ISSUER: Final = frozenset(
     }
 )
 
-_AUTH_API: Final = ("/api", "/.well-known", "/login/site")
+_AUTH_API: Final = ("/api", "/.well-known", "/login/oidc", "/login/site")
 
 
 def service_for(path: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -17,7 +17,15 @@ from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
 SECRET_NAMES: Final = frozenset(
-    {"DATABASE_URL", "AUTH_API_DATABASE_URL", "KEY_ISSUER_DATABASE_URL", "REDIS_URL", "SECRET", "KEY_PEPPER"}
+    {
+        "DATABASE_URL",
+        "AUTH_API_DATABASE_URL",
+        "KEY_ISSUER_DATABASE_URL",
+        "REDIS_URL",
+        "SECRET",
+        "KEY_PEPPER",
+        "OIDC_CLIENT_SECRET",
+    }
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
@@ -137,17 +145,37 @@ def _on_off(text: str) -> bool:
     return text.lower() == "on"
 
 
-def _login_url(text: str) -> str:
-    expected = "an https address (http on loopback only) without fragment and login_challenge"
+def _outer_address(text: str, expected: str) -> SplitResult:
+    """An address off this host is https."""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
     except ValueError:
         raise ValueError(expected) from None
-    own = any(name == "login_challenge" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     is_plain = re.fullmatch(r"[\x21-\x7e]{1,1000}", text) is not None and "#" not in text and "\\" not in text
     is_private = parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host) is not None)
-    if not (is_plain and is_private and host) or "@" in parts.netloc or own:
+    if not (is_plain and is_private and host) or "@" in parts.netloc:
+        raise ValueError(expected)
+    return parts
+
+
+def _oidc_issuer(text: str) -> str:
+    expected = "the issuer of an OpenID provider: an https address (http on loopback only) without query"
+    if _outer_address(text, expected).query or "?" in text:
+        raise ValueError(expected)
+    return text
+
+
+def _words(text: str) -> str:
+    if re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}( [\x21\x23-\x5b\x5d-\x7e]{1,60}){0,30}", text) is None:
+        raise ValueError("words with one space between them")
+    return text
+
+
+def _login_url(text: str) -> str:
+    expected = "an https address (http on loopback only) without fragment and login_challenge"
+    query = parse_qsl(_outer_address(text, expected).query, keep_blank_values=True)
+    if any(name == "login_challenge" for name, _ in query):
         raise ValueError(expected)
     return text
 
@@ -213,6 +241,14 @@ class Settings(BaseModel):
     """The site's own login, to which browsers are sent and which says who they are (login handoff)."""
     login_name: Annotated[str, _read(_site_name)] = "the site's login"
     """What the button that leads there is called after."""
+    oidc_issuer: Annotated[str | None, _read(_oidc_issuer)] = None
+    """The OpenID provider that signs people in; needs ``oidc_client_id``."""
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_name: Annotated[str, _read(_site_name)] = "your account"
+    """What the button that leads there is called after."""
+    oidc_scopes: Annotated[str, _read(_words)] = "openid profile email"
+    oidc_username_claim: Annotated[str, _read(_words)] = "preferred_username"
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
@@ -276,9 +312,15 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[st
 
 
 def _without_a_way_in(settings: Settings) -> list[ConfigurationProblem]:
-    if settings.local_accounts or settings.login_url is not None:
-        return []
-    return [_problem("LOCAL_ACCOUNTS", "on, or another way in (LATCHKEY_LOGIN_URL)", "off")]
+    problems = []
+    if settings.oidc_issuer is not None and settings.oidc_client_id is None:
+        problems.append(
+            _problem("OIDC_CLIENT_ID", "the id of this site at the provider of LATCHKEY_OIDC_ISSUER", "")
+        )
+    if not (settings.local_accounts or settings.login_url or settings.oidc_issuer):
+        expected = "on, or another way in (LATCHKEY_LOGIN_URL, LATCHKEY_OIDC_ISSUER)"
+        problems.append(_problem("LOCAL_ACCOUNTS", expected, "off"))
+    return problems
 
 
 def _text_of(environ: Mapping[str, str], name: str, problems: list[ConfigurationProblem]) -> str | None:

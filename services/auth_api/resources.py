@@ -11,6 +11,7 @@ from services.auth_api.activity_log import ActivityLog
 from services.auth_api.clients.cache import ClientCache
 from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
+from services.auth_api.own_login.oidc_provider import OidcProvider
 from services.auth_api.rate_limit import RateLimiter
 from services.auth_api.token.release import CodeReleaser
 from shared.bus import Bus
@@ -49,6 +50,8 @@ class Resources:
     releaser: CodeReleaser
     """Gives codes back whose exchange ended in 503."""
     activity_log: ActivityLog
+    oidc: OidcProvider | None = None
+    """The OpenID provider that signs people in, where one is configured."""
 
 
 def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES) -> Resources:
@@ -80,4 +83,5 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         codes=codes,
         releaser=CodeReleaser(codes),
         activity_log=ActivityLog(bus, clock),
+        oidc=None if settings.oidc_issuer is None else OidcProvider(settings, clock),
     )

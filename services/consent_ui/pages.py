@@ -96,7 +96,7 @@ class Pages:
             url=settings.public_url,
             sign_up_open=settings.local_accounts and settings.sign_up == "open",
             passwords=settings.local_accounts,
-            ways_in=() if settings.login_url is None else (WayIn(settings.login_name, "/login/site"),),
+            ways_in=_ways_in(settings),
             stylesheet=assets["latchkey.css"].path,
             icon=assets["latchkey.svg"].data_address,
             script=assets["latchkey.js"].path,
@@ -140,6 +140,16 @@ class Pages:
                 **(headers or {}),
             },
         )
+
+
+def _ways_in(settings: Settings) -> tuple[WayIn, ...]:
+    """The logins elsewhere that are configured."""
+    ways = []
+    if settings.oidc_issuer is not None:
+        ways.append(WayIn(settings.oidc_name, "/login/oidc"))
+    if settings.login_url is not None:
+        ways.append(WayIn(settings.login_name, "/login/site"))
+    return tuple(ways)
 
 
 def content_security_policy(*, forms_stay_here: bool = True) -> str:

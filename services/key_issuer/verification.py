@@ -47,9 +47,6 @@ class LiveKey:
     key_id: str
     user_id: int
     username: str
-    external_issuer: str | None
-    """Who gives the person the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
-    external_user: str | None
     client_id: str | None
     permissions: tuple[str, ...]
     created_on: int
@@ -61,6 +58,9 @@ class LiveKey:
     granted: frozenset[str] = frozenset()
     headers: CIMultiDictProxy[str] = field(default_factory=lambda: CIMultiDictProxy(CIMultiDict()))
     """The answer of a successful check, made once."""
+    external_issuer: str | None = None
+    """Who gives the person the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
+    external_user: str | None = None
     facts: bytes | None = None
     """The answer of an introspection, made once."""
 

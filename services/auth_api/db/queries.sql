@@ -62,6 +62,11 @@ SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
 -- Who an account's person is elsewhere, linked first first.
 SELECT issuer, subject, linked_on FROM external_identities WHERE user_id = $1 ORDER BY number;
 
+-- name: end_sessions_of_identity
+-- Every session of an identity's account that was made before is dead.
+UPDATE users SET session_epoch = session_epoch + 1
+WHERE user_id = (SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2);
+
 -- name: introduce_user
 -- What whoever signed a person in says of them now.
 UPDATE users SET display_name = coalesce($2, display_name), email = coalesce($3, email) WHERE user_id = $1;

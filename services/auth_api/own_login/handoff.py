@@ -12,8 +12,7 @@ in a victim's browser leads anywhere. Everything here raises ``StoreUnavailable`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -22,6 +21,13 @@ from services.auth_api.accounts.identities import SITE, Identity, Introduction, 
 from services.auth_api.accounts.service import Account
 from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.model import Client
+from services.auth_api.own_login.arrival import (
+    Arrived,
+    Begun,
+    NotArrivedError,
+    RefusedElsewhereError,
+    arrive_again,
+)
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import (
     LIFETIME_SECONDS,
@@ -32,7 +38,7 @@ from services.auth_api.own_login.challenge import (
     verifier_of,
 )
 from services.auth_api.resources import Resources
-from services.auth_api.sessions.service import read_session, start_session
+from services.auth_api.sessions.service import start_session
 from shared.secret_tokens import digest_of, random_base62, same_digest
 from shared.web.redirects import append_parameters
 
@@ -42,44 +48,6 @@ FILE_FLOW: Final = "/client-file-flow/"
 _SECRET_LENGTH: Final = 43
 _REFUSED: Final = "error"
 _CLIENT_NAMES: Final = ("client_id", "clientID")
-
-ArrivalProblem = Literal["not_ours", "other_browser", "over", "used"]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """Where the browser goes, and its cookie of sign-ins under way."""
-
-    location: str
-    cookie: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """Back in the browser that began. ``session`` is a new session's id; ``None`` where the one there is stays."""
-
-    target: str
-    session: str | None = None
-
-
-class NotArrivedError(Exception):
-    """This arrival signs nobody in; ``problem`` says why."""
-
-    def __init__(self, problem: ArrivalProblem, target: str | None = None) -> None:
-        """``target`` is where the person wanted to go, if this browser began the sign-in."""
-        super().__init__(problem)
-        self.problem = problem
-        self.target = target
-
-
-class RefusedBySiteError(Exception):
-    """The site's login says that this person must not come in."""
-
-    def __init__(self, words: str, target: str) -> None:
-        """``words`` are the site's own."""
-        super().__init__(words)
-        self.words = words
-        self.target = target
 
 
 async def begin(resources: Resources, target: str, cookie: str) -> Begun | None:
@@ -143,7 +111,7 @@ async def arrive(
 
     Raises:
         NotArrivedError: it was not begun here, is over, or was used by somebody who is not signed in any more.
-        RefusedBySiteError: the site said no.
+        RefusedElsewhereError: the site said no.
         AccountDisabledError: the account may not sign in.
     """
     secrets = resources.settings.secrets
@@ -156,10 +124,17 @@ async def arrive(
     said = await resources.bus.redis.execute("GET", _answer_key(challenge))
     known = {} if said is None else orjson.loads(said)
     if _REFUSED in known:
-        raise RefusedBySiteError(known[_REFUSED], target)
+        raise RefusedElsewhereError(known[_REFUSED], target)
     subject = known.get("externalID")
     if subject is None or await _is_used(resources, challenge):
-        return await _again(resources, subject, session_id, target)
+        return await arrive_again(
+            resources,
+            "over" if subject is None else "used",
+            issuer=SITE,
+            subject=subject,
+            session_id=session_id,
+            target=target,
+        )
     introduction = Introduction(known.get("username"), known.get("displayName"), known.get("email"))
     account = await account_of(resources, Identity(SITE, subject), introduction)
     return await _first_arrival(resources, request, challenge, account, session_id, target)
@@ -178,14 +153,6 @@ async def _first_arrival(
     if first is None:  # two arrivals at once: one of them has the session
         raise NotArrivedError("used", target)
     return Arrived(target, await start_session(resources, account, session_id))
-
-
-async def _again(resources: Resources, subject: str | None, session_id: str | None, target: str) -> Arrived:
-    """A repeated arrival: whoever is signed in here by it goes on. Nothing is known of it after its ten minutes."""
-    user = None if session_id is None else await read_session(resources, digest_of(session_id))
-    if user is not None and user.external_issuer == SITE and subject in (None, user.external_user):
-        return Arrived(target)
-    raise NotArrivedError("over" if subject is None else "used", target)
 
 
 def _begun_here(request: LoginRequest, under_way: Sequence[UnderWay]) -> str | None:

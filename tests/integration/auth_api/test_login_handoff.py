@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -58,7 +59,7 @@ class Desk:
         assert query["theme"] == ["dark"]
         return query["login_challenge"][0]
 
-    async def say(self, challenge: str, key: str | None = None, **said: object) -> httpx.Response:
+    async def say(self, challenge: str, key: str | None = None, **said: Any) -> httpx.Response:
         """The site's server says who it was."""
         headers = bearer(self.key if key is None else key)
         return await self.registry.site.http.put(REQUESTS + challenge, json=said, headers=headers)
@@ -67,7 +68,7 @@ class Desk:
         """The site's server asks what a challenge is about."""
         return await self.registry.site.http.get(REQUESTS + challenge, headers=bearer(self.key))
 
-    async def sign_in(self, browser: Person, target: str = "/", **said: object) -> httpx.Response:
+    async def sign_in(self, browser: Person, target: str = "/", **said: Any) -> httpx.Response:
         """The whole way: there, answered, and back."""
         said = said or {"externalID": secrets.token_hex(8)}
         answer = await self.say(await self.begin(browser, target), **said)
@@ -309,7 +310,7 @@ async def test_a_disabled_person_reads_a_page(desk: Desk) -> None:
     ],
 )
 async def test_what_the_site_says_wrongly_names_the_field(
-    desk: Desk, said: dict[str, object], field: str
+    desk: Desk, said: dict[str, Any], field: str
 ) -> None:
     """400, and the challenge can still be answered."""
     challenge = await desk.begin(await desk.browser())
