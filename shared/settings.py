@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -172,6 +173,23 @@ def _words(text: str) -> str:
     return text
 
 
+def _header_name(text: str) -> str:
+    if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,60}", text) is None or text.lower() in (
+        "cookie",
+        "authorization",
+        "host",
+    ):
+        raise ValueError("the name of a header, and none that means something else (Cookie)")
+    return text
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("networks like 10.0.0.0/8,fd00::/8") from None
+
+
 def _login_url(text: str) -> str:
     expected = "an https address (http on loopback only) without fragment and login_challenge"
     query = parse_qsl(_outer_address(text, expected).query, keep_blank_values=True)
@@ -249,6 +267,9 @@ class Settings(BaseModel):
     """What the button that leads there is called after."""
     oidc_scopes: Annotated[str, _read(_words)] = "openid profile email"
     oidc_username_claim: Annotated[str, _read(_words)] = "preferred_username"
+    user_header: Annotated[str | None, _read(_header_name)] = None
+    """The header in which the site's proxy names the person, from ``user_header_peers`` only."""
+    user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
@@ -317,8 +338,11 @@ def _without_a_way_in(settings: Settings) -> list[ConfigurationProblem]:
         problems.append(
             _problem("OIDC_CLIENT_ID", "the id of this site at the provider of LATCHKEY_OIDC_ISSUER", "")
         )
-    if not (settings.local_accounts or settings.login_url or settings.oidc_issuer):
-        expected = "on, or another way in (LATCHKEY_LOGIN_URL, LATCHKEY_OIDC_ISSUER)"
+    if settings.user_header is not None and not settings.user_header_peers:
+        expected = "the networks of the proxies whose LATCHKEY_USER_HEADER is believed, like 10.0.0.0/8"
+        problems.append(_problem("USER_HEADER_PEERS", expected, ""))
+    if not (settings.local_accounts or settings.login_url or settings.oidc_issuer or settings.user_header):
+        expected = "on, or another way in (LATCHKEY_LOGIN_URL, LATCHKEY_OIDC_ISSUER, LATCHKEY_USER_HEADER)"
         problems.append(_problem("LOCAL_ACCOUNTS", expected, "off"))
     return problems
 

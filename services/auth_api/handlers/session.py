@@ -14,7 +14,6 @@ from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.clients import FieldError
-from shared.secret_tokens import digest_of
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import (
     clear_session_cookie,
@@ -26,6 +25,7 @@ from shared.web.cookies import (
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
+from shared.web.user_header import session_of
 
 
 async def create_user(request: web.Request) -> web.Response:
@@ -70,11 +70,11 @@ async def read_session(request: web.Request) -> web.Response:
 async def delete_session(request: web.Request) -> web.Response:
     """DELETE: 204; the session is dead on the server, also if it was before."""
     resources = request.app[RESOURCES]
-    session_id = read_session_cookie(request, resources.settings)
-    if session_id is None:
+    session = session_of(request, resources.settings)
+    if session is None:
         raise not_signed_in(resources.settings)
     require_same_origin(request, resources.settings)
-    await end_session(resources, digest_of(session_id))
+    await end_session(resources, session)
     response = web.Response(status=204, headers={"Cache-Control": "no-store"})
     clear_session_cookie(response, resources.settings)
     return response

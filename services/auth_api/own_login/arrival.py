@@ -7,7 +7,7 @@ from typing import Literal
 
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
-from shared.secret_tokens import digest_of
+from shared.contracts.sessions import session_digest
 
 ArrivalProblem = Literal["not_ours", "other_browser", "other_issuer", "over", "used"]
 
@@ -64,7 +64,7 @@ async def arrive_again(
     Raises:
         NotArrivedError: with ``problem``, for everybody else.
     """
-    user = None if session_id is None else await read_session(resources, digest_of(session_id))
+    user = None if session_id is None else await read_session(resources, session_digest(session_id))
     if user is not None and user.external_issuer == issuer and subject in (None, user.external_user):
         return Arrived(target)
     raise NotArrivedError(problem, target)

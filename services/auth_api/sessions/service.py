@@ -11,8 +11,8 @@ from typing import Final
 
 from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.resources import Resources
-from shared.contracts.sessions import SessionUser
-from shared.secret_tokens import digest_of, random_base62
+from shared.contracts.sessions import SessionUser, session_digest
+from shared.secret_tokens import random_base62
 from shared.web.cookies import SESSION_SECONDS
 
 ID_LENGTH: Final = 43
@@ -24,8 +24,10 @@ _TOUCH_SECONDS: Final = 12 * 3600
 """A visit moves the idle end at most this often: a look-up is a read, not a write."""
 
 
-async def start_session(resources: Resources, account: Account, replaced: str | None = None) -> str:
-    """Signs the person in; the new session id, for the cookie alone.
+async def start_session(
+    resources: Resources, account: Account, replaced: str | None = None, person: str | None = None
+) -> str:
+    """Signs the person in; the new session id, for the cookie alone. For ``person`` see ``session_digest``.
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
     (session fixation).
@@ -34,9 +36,12 @@ async def start_session(resources: Resources, account: Account, replaced: str | 
     now = resources.clock.now()
     record = f"{account.user_id}:{account.session_epoch}:{now}"
     redis = resources.bus.redis
-    await redis.execute("SET", _name(digest_of(session_id)), record, "EX", IDLE_SECONDS)
+    digest = session_digest(session_id, person)
+    await redis.execute("SET", _name(digest), record, "EX", IDLE_SECONDS)
+    if person is not None:
+        await redis.execute("SET", _named_name(session_id), digest, "EX", LIFETIME_SECONDS)
     if replaced is not None:
-        await redis.execute("DEL", _name(digest_of(replaced)))
+        await end_every_session(resources, replaced)
     return session_id
 
 
@@ -67,5 +72,20 @@ async def end_session(resources: Resources, cookie_digest: str) -> None:
     await resources.bus.redis.execute("DEL", _name(cookie_digest))
 
 
+async def end_every_session(resources: Resources, session_id: str) -> None:
+    """Ends what a browser's cookie stands for, also where it began with a header that now names somebody else."""
+    redis = resources.bus.redis
+    named = await redis.execute("GET", _named_name(session_id))
+    await redis.execute("DEL", _name(session_digest(session_id)))
+    if named is not None:
+        await redis.execute("DEL", _name(named.decode()))
+        await redis.execute("DEL", _named_name(session_id))
+
+
 def _name(digest: str) -> str:
     return f"lk:session:{digest}"
+
+
+def _named_name(session_id: str) -> str:
+    """Where it is kept under what a session that began with a header is kept."""
+    return f"lk:session-named:{session_digest(session_id)}"

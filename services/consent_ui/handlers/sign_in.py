@@ -10,14 +10,15 @@ from aiohttp import web
 from services.consent_ui.form_errors import FormError, FormErrors
 from services.consent_ui.forms import is_of_session, read_own_form, stale_form
 from services.consent_ui.handlers.consent_request import SWITCH_FORM
-from services.consent_ui.pages import LOGOUT_FORM, WayIn
-from services.consent_ui.resources import RESOURCES, Resources
+from services.consent_ui.pages import LOGOUT_FORM
+from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import session_of, to_sign_in
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
 from shared.web.redirects import see_other
+from shared.web.user_header import BY_HEADER, named_person
 
 _ERRORS: Final = {
     "invalid": FormError("username", "The username or the password is wrong."),
@@ -74,10 +75,13 @@ async def logout(request: web.Request) -> web.Response:
     return response
 
 
-def _only_way(resources: Resources) -> WayIn | None:
-    """The one way to sign in, where there is one and it is no password."""
+def _only_way(request: web.Request) -> str | None:
+    """Where the site's proxy names the person, or else the one way to sign in, if there is one and it is no password."""
+    resources = request.app[RESOURCES]
+    if named_person(request, resources.settings) is not None:
+        return BY_HEADER
     site = resources.pages.site
-    return site.ways_in[0] if len(site.ways_in) == 1 and not site.passwords else None
+    return site.ways_in[0].path if len(site.ways_in) == 1 and not site.passwords else None
 
 
 async def _form_page(request: web.Request, template: str) -> web.Response:
@@ -90,8 +94,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         state = await resources.bus.request(ReadSession(session=session))
         if state.user is not None:
             return see_other(target)
-    if (way := _only_way(resources)) is not None and not errors:
-        return see_other(way.path if target is None else f"{way.path}?continue={given}")
+    if (way := _only_way(request)) is not None and not errors:
+        return see_other(way if target is None else f"{way}?continue={given}")
     typed = read_typed_username(request, resources.settings)
     view = SignInView(
         return_to=None if target is None else given,
