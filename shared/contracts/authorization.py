@@ -96,7 +96,7 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
     """
 
     type: ClassVar[str] = "authorization.prepare"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     surface: Flow
     query: tuple[tuple[str, str], ...]
@@ -143,7 +143,7 @@ class DecideAuthorization(Command[AuthorizationDecided]):
     """
 
     type: ClassVar[str] = "authorization.decide"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     request_id: str
     session: str
