@@ -60,8 +60,8 @@ class Deployment:
     async def denied(self) -> list[str]:
         """What Redis has refused to these users so far: who, and which command on what."""
         users = {urlsplit(url).username for url in self.redis_urls.values()}
-        async with Redis.from_url(self.stores.redis_url) as server:
-            entries: list[dict[str, Any]] = await server.acl_log(count=1000)  # type: ignore[no-untyped-call]
+        async with Redis.from_url(self.stores.redis_url, decode_responses=True) as server:
+            entries: list[dict[str, Any]] = await server.acl_log(count=1000)
         return [
             f"{entry['username']}: {entry['reason']} {entry['object']}"
             for entry in entries

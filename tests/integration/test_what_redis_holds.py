@@ -99,7 +99,7 @@ class Watched:
             yield
         finally:
             async with Redis.from_url(self._url) as redis:
-                await redis.echo("the end")  # type: ignore[no-untyped-call]
+                await redis.echo("the end")
             async with asyncio.timeout(10):
                 while b"the end" not in self.said:
                     await asyncio.sleep(0.01)
@@ -113,7 +113,7 @@ class Watched:
         held = bytearray()
         async with Redis.from_url(self._url) as redis:
             for key in await redis.keys("*"):
-                held += key + b"\n" + repr(await _value(redis, key)).encode() + b"\n"
+                held += repr((key, await _value(redis, key))).encode()
         files = [path.read_bytes() for path in self._folder.rglob("*") if path.is_file()]
         assert any(b"XADD" in content for content in files), "there is no append-only file to look into"
         return bytes(self.said) + bytes(held) + b"".join(files)
@@ -202,7 +202,7 @@ async def _answers(url: str) -> bool:
     return False
 
 
-async def _value(redis: Redis, key: bytes) -> Any:
+async def _value(redis: Redis, key: bytes | str) -> Any:
     kind = await redis.type(key)
     match kind:
         case b"string":

@@ -70,7 +70,8 @@ async def attacking(deployment: Deployment, service: str) -> AsyncIterator[tuple
 async def put(redis: Redis, prepared: PreparedRequest[Any], stream: str, **changed: str) -> None:
     """A command as its sender would send it, but for what is changed, and to any stream."""
     fields: dict[Any, Any] = dict(zip(prepared.fields[::2], prepared.fields[1::2], strict=True))
-    await redis.xadd(stream, {**fields, **changed})
+    fields.update(changed)
+    await redis.xadd(stream, fields)
 
 
 def forged_key(deployment: Deployment, victim: Person) -> IssueKey:
@@ -97,6 +98,11 @@ async def test_its_rights_are_enough_for_each_service(deployment: Deployment) ->
         async with started(Bus(deployment.redis_urls[service], source=service)) as bus:
             await Janitor(bus, service).clean()
     assert await deployment.denied() == []
+    async with Redis.from_url(deployment.redis_urls["consent_ui"]) as attacker:
+        with pytest.raises(NoPermissionError):
+            await attacker.get("lk:planted")
+    denied = await deployment.denied()
+    assert [line for line in denied if "get" in line] != [], denied
 
 
 def writable(service: str) -> list[str]:
@@ -168,7 +174,7 @@ async def test_what_auth_api_keeps_is_auth_apis(deployment: Deployment, service:
             with pytest.raises(NoPermissionError):
                 await attacker.get(name)
             with pytest.raises(NoPermissionError):
-                await attacker.eval("return redis.call('SET', KEYS[1], '1')", 1, name)  # type: ignore[no-untyped-call]
+                await attacker.eval("return redis.call('SET', KEYS[1], '1')", 1, name)
 
 
 async def test_consent_ui_cannot_ask_what_is_for_key_issuer_to_ask(deployment: Deployment) -> None:
@@ -196,14 +202,18 @@ async def test_key_issuer_cannot_speak_for_a_person(deployment: Deployment, vict
     session = digest_of(victim.http.cookies["latchkey_session"])
     own = commands(AuthenticateClient.queue)
     async with attacking(deployment, "key_issuer") as (redis, bus):
-        for command in (ReadSession(session=session), RevokeOwnKey(session=session, key_id=key["keyID"])):
+        by_session: list[PersonalCommand[Any]] = [
+            ReadSession(session=session),
+            RevokeOwnKey(session=session, key_id=key["keyID"]),
+        ]
+        for command in by_session:
             prepared = bus.prepare(command)
             await put(redis, prepared, own)
             with pytest.raises(Exception, match="not for key_issuer to say"):
                 await prepared.reply()
-        prepared = bus.prepare(ReadAccess(session=STRANGER))
-        await put(redis, prepared, own, src="consent_ui")
-        assert await prepared.reply() == ReadAccess.replies()
+        of_nobody = bus.prepare(ReadAccess(session=STRANGER))
+        await put(redis, of_nobody, own, src="consent_ui")
+        assert await of_nobody.reply() == ReadAccess.replies()
     assert (await deployment.site.verify(key["token"])).status_code == 200
 
 
@@ -273,7 +283,7 @@ async def test_an_answer_goes_nowhere_but_to_its_sender(
 
 def test_no_command_to_auth_api_names_a_person() -> None:
     """Who is meant follows from a session, a request that was shown to one, or a client's secret."""
-    taken = [
+    taken: list[type[Command[Any]]] = [
         *(command for command, _ in auth_api_consumer.USE_CASES),
         *(command for command, _ in auth_api_consumer.PERSONAL_USE_CASES),
         *(PrepareAuthorization, AuthenticateClient),
