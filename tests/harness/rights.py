@@ -69,18 +69,22 @@ class Deployment:
         ]
 
 
+def rules_of(service: str, password: str = "") -> list[str]:
+    """What a deployment gives to the user of a service, as words of ``ACL SETUSER``."""
+    (rules,) = re.findall(rf"^user {service} (.*)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+    words: list[str] = rules.replace(f"@{service}@", hashlib.sha256(password.encode()).hexdigest()).split()
+    return words
+
+
 @asynccontextmanager
 async def users_of_services(redis_url: str) -> AsyncIterator[Mapping[str, str]]:
     """A user for each service, service → URL; gone in the end."""
     url, urls = urlsplit(redis_url), {}
-    template = TEMPLATE.read_text(encoding="utf-8")
     async with Redis.from_url(redis_url) as server:
         for service in SERVICES:
             name, password = f"{service}-{secrets.token_hex(4)}", secrets.token_hex(16)
-            (rules,) = re.findall(rf"^user {service} (.*)$", template, re.MULTILINE)
-            digest = hashlib.sha256(password.encode()).hexdigest()
             await server.execute_command(  # type: ignore[no-untyped-call]
-                "ACL", "SETUSER", name, *rules.replace(f"@{service}@", digest).split()
+                "ACL", "SETUSER", name, *rules_of(service, password)
             )
             netloc = f"{name}:{password}@{url.netloc.rpartition('@')[2]}"
             urls[service] = urlunsplit(url._replace(netloc=netloc))

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from services.consent_ui.authorization_query import without_secrets
+from services.consent_ui.authorization_query import Pairs, without_secrets
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.pages import Visitor
@@ -98,7 +98,7 @@ async def show_request(request: web.Request) -> web.StreamResponse:
 async def device(request: web.Request) -> web.StreamResponse:
     """``GET /device``: the entry of a code; with ``user_code`` the consent page, which shows it again (RFC 8628 §3.3)."""
     target = target_of(request)
-    if any(name == "user_code" and value for name, value in _query_of(target)):
+    if any(name == "user_code" and value for name, value in _pairs_of(target)):
         return await answer_request(request, target)
     visitor = await signed_in(request)
     return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
@@ -114,10 +114,9 @@ async def answer_request(
         BusUnavailable: auth_api does not answer.
     """
     settings = request.app[RESOURCES].settings
-    surface = _FLOWS.get(_path_of(target), "client_file_flow")
     command = PrepareAuthorization(
-        surface=surface,
-        query=without_secrets(settings.secrets, surface, _query_of(target)),
+        surface=_flow_of(target),
+        query=query_of(settings.secrets, target),
         session=session_of(request),
         peer=peer_digest(settings.secret, peer_of(request, settings)),
         request_id=request_id_of(request),
@@ -171,7 +170,7 @@ def _refused(
 
 def _typed_in(target: str) -> str:
     """The user code in the address of the device page, as it was typed; of several the one that auth_api looks for."""
-    return next((value for name, value in _query_of(target) if name == "user_code"), "")
+    return next((value for name, value in _pairs_of(target) if name == "user_code"), "")
 
 
 def _user_code_of(target: str) -> str | None:
@@ -183,7 +182,20 @@ def _path_of(target: str) -> str:
     return unquote(target.partition("?")[0])
 
 
-def _query_of(target: str) -> Sequence[tuple[str, str]]:
+def query_of(secrets: Sequence[bytes], target: str) -> Pairs:
+    """What of a page's address auth_api is told; ``secrets`` are the site's, newest first.
+
+    Raises:
+        Problem: 400, the query cannot be read; 404, no app can have this id.
+    """
+    return without_secrets(secrets, _flow_of(target), _pairs_of(target))
+
+
+def _flow_of(target: str) -> Flow:
+    return _FLOWS.get(_path_of(target), "client_file_flow")
+
+
+def _pairs_of(target: str) -> Sequence[tuple[str, str]]:
     """The pairs of the query as they were sent, duplicates included; before them the client id that a path holds."""
     query = target.partition("?")[2]
     if _BAD_ESCAPE.search(query):
