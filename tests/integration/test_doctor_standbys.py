@@ -98,7 +98,7 @@ async def _standby(memory: Memory) -> AsyncIterator[None]:
         "max_connections": "200",  # no fewer than the first one
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    command = [programs / "postgres", "-D", folder, *options]
+    command: list[str | Path] = [programs / "postgres", "-D", folder, *options]
     log = servers / "standby.log"
     process = ServerProcess(command, account=account, folder=folder, log=log, stop=SIGINT)
     try:
