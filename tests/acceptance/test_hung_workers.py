@@ -97,25 +97,29 @@ def _ask_with_an_unknown_key(url: str) -> None:
 
 
 def test_a_pause_of_everything_is_no_hang(services: RunningServices, folder: Path) -> None:
-    """Supervisor and workers stand still for longer than a hang takes (a debugger, a paused container) and all go on."""
+    """Supervisor and workers stand still for longer than a hang takes (a debugger, a paused container) and all go on.
+
+    Even where the supervisor is awake first, and has heard nothing yet when it looks.
+    """
+    patient = ("--watchdog", "8")
     with (
-        supervised(services, folder, "key-issuer", WORKERS, *WATCHDOG) as (process, url),
-        supervised(services, folder, "consent-ui", 1, *WATCHDOG) as (clock, clock_url),
+        supervised(services, folder, "key-issuer", WORKERS, *patient) as (process, url),
+        supervised(services, folder, "consent-ui", 1, *patient) as (clock, clock_url),
     ):
-        before = set(workers_of(process))
-        everybody = [process.pid, *before]
-        for pid in everybody:
+        paused, victims = workers_of(process), set(workers_of(clock))
+        for pid in (*paused, process.pid):
             os.kill(pid, signal.SIGSTOP)
         # Another supervisor says when the time is over after which one that is awake would act.
-        victims = set(workers_of(clock))
         for pid in victims:
             os.kill(pid, signal.SIGSTOP)
         _wait_until_replaced(clock, clock_url, victims, 1)
-        for pid in everybody:
-            os.kill(pid, signal.SIGCONT)
-        process.wait_until(partial(is_ready, url), "it was ready", PATIENCE_SECONDS)
-        os.kill(process.pid, signal.SIGHUP)  # so that it has certainly looked at its workers since
+        os.kill(process.pid, signal.SIGHUP)  # it says so when it looks
+        os.kill(process.pid, signal.SIGCONT)
         process.wait_until(said(process, "rolling_restart"), "it looked", PATIENCE_SECONDS)
+        for pid in paused:
+            os.kill(pid, signal.SIGCONT)
+        process.wait_until(said(process, "rolling_restart_done"), "all went on", PATIENCE_SECONDS)
+        assert is_ready(url)
         assert _events(process, "worker_hung", "worker_died") == []
 
 
