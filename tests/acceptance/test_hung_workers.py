@@ -84,6 +84,17 @@ def test_the_only_worker_is_replaced_when_its_loop_hangs(services: RunningServic
         assert process.stop() == 0
 
 
+def test_a_single_worker_can_be_replaced_too(services: RunningServices, folder: Path) -> None:
+    """With a watchdog there is a supervisor, so SIGHUP works with one worker as with several."""
+    with supervised(services, folder, "key-issuer", 1, *WATCHDOG) as (process, url):
+        before = set(workers_of(process))
+        os.kill(process.pid, signal.SIGHUP)
+        process.wait_until(said(process, "rolling_restart_done"), "it was replaced", PATIENCE_SECONDS)
+        assert is_ready(url)
+        assert set(workers_of(process)) - before
+        assert _events(process, "worker_hung", "worker_died") == []
+
+
 def _ask_with_an_unknown_key(url: str) -> None:
     """A check that has to read the table. Nobody waits for the answer."""
 
