@@ -12,7 +12,6 @@ import click
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
 from services.auth_api.accounts import administration
 from services.auth_api.accounts.administration import UnknownUserError
-from services.auth_api.accounts.passwords import OPERATOR_PEER
 from services.auth_api.accounts.service import create_account, password_problem, username_problem
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.resources import Resources
@@ -31,9 +30,7 @@ def create(name: str) -> None:
     _refuse(username_problem(name), "The name")
     password = _read_password()
     try:
-        account = with_auth(
-            lambda resources: create_account(resources, name, password, actor="operator", peer=OPERATOR_PEER)
-        )
+        account = with_auth(lambda resources: create_account(resources, name, password, actor="operator"))
     except UsernameTakenError:
         raise click.ClickException(f"There is an account {name} already (ignoring case).") from None
     click.echo(json.dumps({"userID": account.user_id, "username": account.username}))

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD, OPERATOR_PEER, SHORTEST_PASSWORD
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit
 from services.auth_api.resources import Resources
@@ -76,14 +76,14 @@ async def sign_up(resources: Resources, username: str, password: str, peer: str)
 
 
 async def create_account(
-    resources: Resources, username: str, password: str, *, actor: str, peer: str
+    resources: Resources, username: str, password: str, *, actor: str, peer: str | None = None
 ) -> Account:
-    """Adds an account without asking any limit; both values are well-formed. ``peer`` is whose turn the hashing takes.
+    """Adds an account without asking any limit; both values are well-formed. Without ``peer`` it is the command line's.
 
     Raises:
         UsernameTakenError: the name is taken, ignoring case.
     """
-    password_hash = await resources.passwords.hash(password, peer)
+    password_hash = await resources.passwords.hash(password, peer or OPERATOR_PEER)
     now, database = resources.clock.now(), resources.database
     async with database.transaction() as connection:
         with named_conflicts():

@@ -295,7 +295,7 @@ async def test_ac_41_the_host_header_is_never_believed(registry: Registry) -> No
 
 async def test_passwords_of_an_older_cost_are_hashed_anew(registry: Registry) -> None:
     """A sign-in with the right password upgrades the row, and the password stays right."""
-    await create_account(registry.resources, "Upgraded", PASSWORD, actor="test", peer="test")
+    await create_account(registry.resources, "Upgraded", PASSWORD, actor="test")
     weak = Argon2(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
     await registry.sql("UPDATE auth.users SET password_hash = $1 WHERE username = 'Upgraded'", weak)
     person = await registry.site.visitor()
