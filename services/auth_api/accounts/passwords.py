@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.auth_api.accounts.fair_executor import FairExecutor, LineFullError
 from shared.errors import StoreUnavailable
+from shared.fair_executor import FairExecutor, LineFullError
 
 SHORTEST_PASSWORD: Final = 8
 LONGEST_PASSWORD: Final = 256

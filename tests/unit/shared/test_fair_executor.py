@@ -1,4 +1,4 @@
-"""Threads that are shared out by peer."""
+"""Threads that are shared out among requesters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from services.auth_api.accounts.fair_executor import FairExecutor, LineFullError
+from shared.fair_executor import FairExecutor, LineFullError
 
 THREADS: Final = 2
 PLACES: Final = 12
