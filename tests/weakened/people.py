@@ -173,13 +173,13 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         39,
         "passwords to hash may queue without end",
         "auth_api/test_passwords.py",
-        never("FairExecutor.run", "_places"),
+        never("FairExecutor._add", "_places"),
     ),
     weaken(
         39,
         "where the queue is full, whoever comes is refused",
         _FAIR,
-        before("FairExecutor._make_room", "raise LineFullError"),
+        before("FairExecutor._displaced_by", "raise LineFullError"),
     ),
     weaken(
         39,
