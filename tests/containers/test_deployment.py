@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from urllib.parse import parse_qs, urlsplit
 
@@ -189,18 +190,24 @@ def _secret(deployment: Deployment, name: str) -> str:
 
 def _psql(deployment: Deployment, service: str, statement: str) -> str:
     """What PostgreSQL says to a service's role."""
-    url = _secret(deployment, f"{service}_database_url").replace("@postgres:", "@127.0.0.1:")
+    url = urlsplit(_secret(deployment, f"{service}_database_url"))
     (container,) = deployment.containers("postgres")
-    command = ["docker", "exec", container, "psql", "--no-psqlrc", "-A", "-t", "-c", statement, url]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--no-psqlrc", "-A", "-t", "-h", "127.0.0.1", "-U", str(url.username), "-d", url.path[1:]]
+    finished = subprocess.run(
+        ["docker", "exec", "--env", "PGPASSWORD", container, "psql", *options, "-c", statement],
+        env=os.environ | {"PGPASSWORD": str(url.password)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return finished.stdout + finished.stderr
 
 
 def _redis(deployment: Deployment, user: str, *command: str) -> str:
     """What Redis says to a service's user."""
     (container,) = deployment.containers("redis")
-    login: list[str] = []
-    if user:
-        password = urlsplit(_secret(deployment, f"{user}_redis_url")).password
-        login = ["--user", user, "--pass", str(password), "--no-auth-warning"]
-    return run("docker", "exec", container, "redis-cli", *login, *command)
+    if not user:
+        return run("docker", "exec", container, "redis-cli", *command)
+    password = urlsplit(_secret(deployment, f"{user}_redis_url")).password
+    login = ("--env", "REDISCLI_AUTH", container, "redis-cli", "--user", user)
+    return run("docker", "exec", *login, *command, environ=os.environ | {"REDISCLI_AUTH": str(password)})
