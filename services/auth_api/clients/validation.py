@@ -26,6 +26,8 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 _LONGEST_HOST: Final = 253
+_MOST_COMPOSED: Final = 4
+"""Characters that composing may make one of (UAX #15): what is longer than so many times a limit is longer anyway."""
 _DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
@@ -42,11 +44,23 @@ def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> lis
 
 
 def tidied(fields: ClientFields) -> ClientFields:
-    """The fields with the name and description composed, and without white space around them."""
-    texts = {"name": fields.name, "description": fields.description}
-    return fields.model_copy(
-        update={name: text and unicodedata.normalize("NFC", text).strip() for name, text in texts.items()}
-    )
+    """The fields with the name and description composed, and without white space around them.
+
+    What is too long for its field in any case stays decomposed: marks are put in order in time that grows with the
+    square of their number.
+    """
+    texts = {
+        "name": _composed(fields.name, LONGEST_NAME),
+        "description": _composed(fields.description, LONGEST_DESCRIPTION),
+    }
+    return fields.model_copy(update=texts)
+
+
+def _composed(text: str | None, longest: int) -> str | None:
+    bare = text and text.strip()
+    if not bare or len(bare) > _MOST_COMPOSED * longest:
+        return bare
+    return unicodedata.normalize("NFC", bare)
 
 
 def _name(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
