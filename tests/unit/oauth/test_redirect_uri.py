@@ -104,6 +104,8 @@ FORBIDDEN = [
     ("https://client.example:65536/cb", "port"),
     ("https://client..example/cb", "well-formed"),
     ("https://-client.example/cb", "well-formed"),
+    ("https://" + "a" * 64 + ".example/cb", "well-formed"),
+    ("https://" + "a." * 124 + "example/cb", "well-formed"),
     ("https://client.example/a/../b", "path segment"),
     ("https://client.example/a/%2E%2e/b", "path segment"),
     ("https://client.example/" + "a" * 2000, "longer"),
