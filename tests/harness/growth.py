@@ -25,12 +25,16 @@ def grows_too_fast(
 
     ``make`` makes something to work on from a size in its own measure, of which the server admits ``largest``.
     """
-    small, large = make(largest // FACTOR), make(largest)
-    before = after = float("inf")
+    large = make(largest)
+    after = _seconds(work, large)
+    if after <= NOISE_SECONDS:
+        return None
+    small, before = make(largest // FACTOR), float("inf")
     for _ in range(_TRIES):
-        before, after = min(before, _seconds(work, small)), min(after, _seconds(work, large))
+        before = min(before, _seconds(work, small))
         if after <= MOST * before + NOISE_SECONDS:
             return None
+        after = min(after, _seconds(work, large))
     return f"{FACTOR} times the size cost {after / before:.1f} times the work ({after * 1000:.1f} ms)"
 
 

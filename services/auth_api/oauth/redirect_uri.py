@@ -52,6 +52,8 @@ def match_redirect_uri(registered: Sequence[str], requested: str) -> str | None:
 
 def explain_mismatch(registered: Sequence[str], requested: str) -> str:
     """In what a refused redirect URI differs from the closest registered one, for the client's author."""
+    if len(requested) > LONGEST:
+        return f"redirect_uri differs: it is longer than {LONGEST} characters, and no registered one is"
     for uri in registered:
         for difference, normalise in _DIFFERENCES:
             if normalise(uri) == normalise(requested):
