@@ -119,7 +119,8 @@ class Automaton:
         if kind in (_constants.LITERAL, _constants.NOT_LITERAL, _constants.IN, _constants.ANY):
             return self._character(item, flags)
         if kind in (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT):
-            return self._repeat(*about, flags)
+            least, most, inner = about
+            return self._repeat(least, most, inner, flags)
         if kind is _constants.SUBPATTERN:
             _group, added, removed, inner = about
             return self._sequence(list(inner), (flags | added) & ~removed)

@@ -18,9 +18,9 @@ from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.handlers import credentials, form_failures, oauth_edge
 from services.auth_api.handlers import keys as keys_handlers
-from services.auth_api.handlers.register import read_registration
 from services.auth_api.oauth import authorization_request, pkce, scope
 from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_registration import read_registration
 from services.auth_api.oauth.device import normalise_user_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
@@ -81,7 +81,8 @@ def _header(name: str, read: Callable[[Any], object], *heads: str) -> Case:
     field = name.replace("-", "_")
 
     def work(text: str) -> object:
-        return read(make_request("POST", **{field: text}))
+        headers: dict[str, Any] = {field: text}
+        return read(make_request("POST", **headers))
 
     return Case(name, work, LARGEST_HEADER - 100, heads or ("",))
 

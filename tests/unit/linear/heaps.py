@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from services import auth_api
 from services.auth_api.clients.validation import check_client_fields, permission_errors
-from services.auth_api.handlers.register import read_registration
 from services.auth_api.oauth import authorization_request, client_registration, scope
 from services.auth_api.oauth.client_authentication import read_credentials
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
@@ -115,14 +114,14 @@ HEAPS: Final[Sequence[Heap]] = (
     Heap("permissions of a scope", _names, lambda names: all_of(lambda _: scope.narrow(names, CATALOGUE))(""), 4_000),
     Heap("permissions of a client", lambda count: FIELDS.model_copy(update={"requested_permissions": tuple(_names(count))}), lambda fields: check_client_fields(fields, CATALOGUE), 4_000),
     Heap("redirect URIs of a client", lambda count: FIELDS.model_copy(update={"redirect_uris": tuple(f"https://a.example/{n}" for n in range(count))}), lambda fields: check_client_fields(fields, CATALOGUE), 3_000),
-    Heap("redirect URIs of a registration", lambda count: {"redirect_uris": [f"https://a.example/{n}" for n in range(count)]}, lambda document: all_of(lambda _: read_registration(document, CATALOGUE))(""), 3_000),
-    Heap("wishes of a registration", lambda count: {"redirect_uris": ["https://a.example/"], "grant_types": _names(count), "response_types": _names(count)}, lambda document: all_of(lambda _: read_registration(document, CATALOGUE))(""), 2_000),
-    Heap("types of a registration", _flat(0), lambda document: all_of(lambda _: read_registration({"grant_types": document["a"]}, CATALOGUE))(""), 30_000),
+    Heap("redirect URIs of a registration", lambda count: {"redirect_uris": [f"https://a.example/{n}" for n in range(count)]}, lambda document: all_of(lambda _: client_registration.read_registration(document, CATALOGUE))(""), 3_000),
+    Heap("wishes of a registration", lambda count: {"redirect_uris": ["https://a.example/"], "grant_types": _names(count), "response_types": _names(count)}, lambda document: all_of(lambda _: client_registration.read_registration(document, CATALOGUE))(""), 2_000),
+    Heap("types of a registration", _flat(0), lambda document: all_of(lambda _: client_registration.read_registration({"grant_types": document["a"]}, CATALOGUE))(""), 30_000),
     Heap("lines of a page's form", lambda count: "a\n" * count, page_form, 30_000),
     Heap("permissions to check", lambda count: "&".join(f"permission=a{n}" for n in range(count)), lambda query: verify.lacks_permission(verify.wanted_permissions(query)), 900),
     Heap("parameters of an introspection", lambda count: [(f"a{n}", "") for n in range(count)], introspect._once_each, body.MOST_PAIRS),
     Heap("hops of a request", lambda count: make_request(X_Forwarded_For=["a, b"] * count), forwarded, 120),
-    Heap("lines of cookies", lambda count: make_request(Cookie="; ".join(f"a{n}=b" for n in range(count))), lambda request: cookies.read_session_cookie(request.clone(), SETTINGS), 2_000),
+    Heap("lines of cookies", lambda count: make_request(Cookie="; ".join(f"a{n}=b" for n in range(count))), lambda request: cookies.read_session_cookie(request, SETTINGS), 2_000),
     Heap("credentials, repeated", lambda count: make_request(Authorization=["Basic a"] * count), lambda request: all_of(lambda _: read_credentials(edge.authorization_of(request), Parameters({})))(""), 120),
 )  # fmt: skip
 """Every list."""

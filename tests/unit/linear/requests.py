@@ -44,7 +44,7 @@ def make_request(
     )
     payload = _NOTHING if body is None else _payload(body)
     request = web.Request(message, payload, _PROTOCOL, Mock, Mock, _LOOP)  # type: ignore[arg-type]
-    request._match_info = _MATCHED  # type: ignore[assignment]
+    request._match_info = _MATCHED
     return request
 
 

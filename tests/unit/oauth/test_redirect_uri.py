@@ -241,5 +241,6 @@ def test_a_mismatch_is_explained_to_the_author() -> None:
         "https://client.example/%63b": "percent-encoding",
         "https://client.example:8443/cb": "the port",
     }
+    explained["https://client.example/cb" + "%" * 16_000] = "longer than 2000 characters"
     for requested, difference in explained.items():
         assert difference in explain_mismatch([REGISTERED], requested)
