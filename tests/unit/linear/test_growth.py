@@ -11,13 +11,15 @@ from types import FrameType
 from typing import Any, Final
 
 import pytest
+from pydantic import BaseModel
 
 from services.auth_api.oauth.errors import OAuthError
+from shared.web.body import validated
 from shared.web.failures import Problem
 from tests.harness.growth import grows_too_fast
 from tests.harness.processes import REPOSITORY
 from tests.unit.linear.cases import CASES, Case
-from tests.unit.linear.heaps import HEAPS, Heap
+from tests.unit.linear.heaps import HEAPS, MODELS, Heap
 from tests.unit.linear.pumps import PIECES, repeated
 from tests.unit.linear.text_functions import Function, functions_that_read
 
@@ -46,6 +48,18 @@ def test_a_text_is_read_in_time_that_grows_with_its_length(case: Case) -> None:
 def test_many_things_are_read_in_time_that_grows_with_their_number(heap: Heap) -> None:
     """The same for members, pairs, names, lines."""
     assert grows_too_fast(heap.make, partial(reading, heap.read), heap.most) is None
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_no_body_takes_a_list_without_a_bound(model: type[BaseModel]) -> None:
+    """Ten thousand entries are wrong in every field, and after the last that may be none is looked at."""
+    for name, field in model.model_fields.items():
+        with pytest.raises(Problem) as refused:
+            validated(model, {field.alias or name: ["a"] * 10_000})
+        about = [
+            error.detail for error in refused.value.failure.errors if error.field == (field.alias or name)
+        ]
+        assert about, name
 
 
 FEW: Final = ("a", "0", "%41", "%ff", "é", "A&", "")
