@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -21,7 +22,6 @@ from services.auth_api.handlers import keys as keys_handlers
 from services.auth_api.oauth import authorization_request, pkce, scope
 from services.auth_api.oauth.client_authentication import read_credentials
 from services.auth_api.oauth.client_registration import read_registration
-from services.auth_api.oauth.device import normalise_user_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
@@ -43,6 +43,7 @@ from shared.key_file import filename_problem, render_key_file, safe_ascii, templ
 from shared.plain_text import is_visible
 from shared.return_to import is_own_target, read_target, sign_target
 from shared.telemetry.spans import SpanTracer
+from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, redirects, surfaces
 from shared.web.failures import Failure, Problem
 from shared.web.server import LARGEST_HEADER
@@ -142,7 +143,7 @@ def _link(text: str) -> object:
     target = pages_session.target_of(request)
     return PrepareAuthorization(
         surface="authorize",
-        query=tuple(consent_request._query_of(target)),
+        query=consent_request.query_of(SECRETS, target),
         session=None,
         peer="p",
         request_id="r",
@@ -262,7 +263,7 @@ CASES: Final[Sequence[Case]] = (
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),
-    Case("the path of a link for consent", all_of(consent_request._query_of, consent_request._path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize")),
+    Case("the path of a link for consent", all_of(partial(consent_request.query_of, SECRETS), consent_request._path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
     Case("a field of a page's form", page_form, body.LARGEST_BODY // 3),
     Case("a page's form", _posted(forms.read_own_form, "/logout", _FORM), body.LARGEST_BODY // 3, ("", "csrf=")),
     Case("a day", moments.end_of_day, body.LARGEST_BODY // 3, ("", "2027-01-31", "2027-01-")),
