@@ -62,5 +62,6 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.stop()
     await resources.database.stop()
     resources.passwords.close()
+    resources.field_checker.close()
     if resources.oidc is not None:
         await resources.oidc.close()
