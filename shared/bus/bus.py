@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -21,6 +22,7 @@ from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis, RedisTime
+from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 from shared.redis.topology import topology_of
 from shared.redis.url import parse_redis_url
@@ -123,7 +125,7 @@ class Bus:
             await self._wait_for_replies()
         prepared = self.prepare(command, timeout)
         try:
-            sending = await self.redis.begin("XADD", prepared.stream, "*", *prepared.fields)
+            sending = await self._append(command, prepared.stream, prepared.fields)
         except BaseException as error:
             prepared.abandon()
             if isinstance(error, StoreUnavailable):
@@ -174,7 +176,7 @@ class Bus:
         fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
         failure: BaseException | None = None
         try:
-            await self.redis.execute("XADD", stream, "*", *fields)
+            await (await self._append(command, stream, fields))
         except BaseException as error:
             failure = error
             raise
@@ -186,6 +188,15 @@ class Bus:
         """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
         message_id = self.ids.new(self.clock.now())
         return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
+
+    async def _append(
+        self, command: Command[Any], stream: str, fields: Sequence[Field]
+    ) -> asyncio.Future[Any]:
+        """Sends the XADD; what takes something back, and what that needs, is appended to a full Redis too."""
+        words: tuple[Argument, ...] = ("XADD", stream, "*", *fields)
+        if command.always_passes or command.passes_if_full:
+            return asyncio.ensure_future(self.redis.execute_even_if_full(*words))
+        return await self.redis.begin(*words)
 
     def _fields(
         self,

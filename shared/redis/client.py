@@ -16,6 +16,7 @@ from shared.errors import StoreUnavailable
 from shared.redis.checks import ServerChecks
 from shared.redis.connection import Argument, RedisConnection, pack
 from shared.redis.errors import CommandError
+from shared.redis.full import even_if_full
 from shared.redis.link import STOPPED, RedisLink
 from shared.redis.script import Script
 from shared.redis.topology import Cluster, Key, OneServer, Topology, key_of, topology_of
@@ -88,6 +89,15 @@ class CoalescingRedis:
             if error.code not in ("MOVED", "ASK"):
                 raise
             return await self._redirected(error, command)  # it was not carried out
+
+    async def execute_even_if_full(self, *command: Argument) -> Any:
+        """Sends one command that takes something back; its reply, also where Redis has no memory left.
+
+        Raises:
+            StoreUnavailable: as ``execute``.
+            CommandError: as ``execute``.
+        """
+        return await even_if_full(lambda words: self.execute(*words), command)
 
     async def begin(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends one command now; what is returned gives its reply, as ``execute`` does.

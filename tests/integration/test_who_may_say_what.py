@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,14 +38,14 @@ STRANGER: Final = "0" * 64
 """The digest of a session that nobody has."""
 
 
-@pytest.fixture
-async def consent_ui_url(stack: Stack) -> AsyncIterator[str]:
-    """The stack's Redis, for a user with the rights that a deployment gives to consent_ui."""
+@asynccontextmanager
+async def restricted_user(redis_url: str) -> AsyncIterator[str]:
+    """A Redis, for a user with the rights that a deployment gives to consent_ui."""
     name, password = f"consent_ui-{secrets.token_hex(4)}", secrets.token_hex(16)
     (rules,) = re.findall(r"^user consent_ui (.*)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
     digest = hashlib.sha256(password.encode()).hexdigest()
-    url = urlsplit(stack.stores.redis_url)
-    async with Redis.from_url(stack.stores.redis_url) as server:
+    url = urlsplit(redis_url)
+    async with Redis.from_url(redis_url) as server:
         await server.execute_command(  # type: ignore[no-untyped-call]
             "ACL", "SETUSER", name, *rules.replace("@consent_ui@", digest).split()
         )
@@ -52,6 +53,13 @@ async def consent_ui_url(stack: Stack) -> AsyncIterator[str]:
             yield urlunsplit(url._replace(netloc=f"{name}:{password}@{url.netloc.rpartition('@')[2]}"))
         finally:
             await server.execute_command("ACL", "DELUSER", name)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+async def consent_ui_url(stack: Stack) -> AsyncIterator[str]:
+    """The stack's Redis, as consent_ui may use it."""
+    async with restricted_user(stack.stores.redis_url) as url:
+        yield url
 
 
 @pytest.fixture
