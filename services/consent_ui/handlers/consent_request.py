@@ -93,7 +93,7 @@ async def show_request(request: web.Request) -> web.StreamResponse:
 async def device(request: web.Request) -> web.StreamResponse:
     """``GET /device``: the entry of a code; with ``user_code`` the consent page, which shows it again (RFC 8628 §3.3)."""
     target = target_of(request)
-    if any(name == "user_code" and value for name, value in _query_of(target)):
+    if any(name == "user_code" and value for name, value in query_of(target)):
         return await answer_request(request, target)
     visitor = await signed_in(request)
     return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
@@ -110,10 +110,11 @@ async def answer_request(
     """
     command = PrepareAuthorization(
         surface=_FLOWS.get(_path_of(target), "client_file_flow"),
-        query=tuple(_query_of(target)),
+        query=tuple(query_of(target)),
         session=session_of(request),
         peer=peer_of(request, request.app[RESOURCES].settings),
         request_id=request_id_of(request),
+        brings_back=True,
     )
     if len(command.to_wire()) > LARGEST_MESSAGE:
         raise Problem(400, "The link is too long.")
@@ -165,7 +166,7 @@ def _path_of(target: str) -> str:
     return unquote(target.partition("?")[0])
 
 
-def _query_of(target: str) -> Sequence[tuple[str, str]]:
+def query_of(target: str) -> Sequence[tuple[str, str]]:
     """The pairs of the query as they were sent, duplicates included; before them the client id that a path holds."""
     query = target.partition("?")[2]
     if _BAD_ESCAPE.search(query):
