@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -24,6 +24,7 @@ from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis, RedisTime
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
+from shared.redis.room import RoomWatch
 from shared.redis.topology import topology_of
 from shared.redis.url import parse_redis_url
 from shared.supervisor import watched
@@ -76,7 +77,8 @@ class Bus:
         self._pending = PendingRequests(self.metrics)
         self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
-        self._timekeeper: asyncio.Task[None] | None = None
+        self.room = RoomWatch(self.redis, self.metrics.redis_memory.set)
+        self._watching: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Connects; where Redis is down, goes on trying in the background. Never fails."""
@@ -84,14 +86,18 @@ class Bus:
         with suppress(StoreUnavailable, CommandError):
             await self.time.measure(self.redis)
         await self._replies.start()
-        self._timekeeper = watched(self.time.run(self.redis), "bus time")
+        self._watching = (
+            watched(self.time.run(self.redis), "bus time"),
+            watched(self.room.run(), "room in Redis"),
+        )
 
     async def stop(self) -> None:
         """Closes all connections; whoever still waits for a reply gets ``BusUnavailable``. Stop consumers first."""
-        if self._timekeeper is not None:
-            self._timekeeper.cancel()
-            await asyncio.wait({self._timekeeper})
-            self._timekeeper = None
+        watching, self._watching = self._watching, ()
+        for task in watching:
+            task.cancel()
+        if watching:
+            await asyncio.wait(watching)
         self._pending.end_all()
         await self._replies.stop()
         with suppress(StoreUnavailable, CommandError):  # then it expires; late answers to it vanish
@@ -106,6 +112,10 @@ class Bus:
     async def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
         await self.redis.ping()
+
+    def signals(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """For ``/readyz``, by name: whether Redis has room, and whether it takes writes."""
+        return {"redis_memory": self.room.check_memory, "redis_writes": self.room.check_writes}
 
     async def health(self) -> None:
         """For ``/readyz``: raises ``StoreUnavailable`` unless Redis answers and replies can be received."""

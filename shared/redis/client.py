@@ -153,6 +153,19 @@ class CoalescingRedis:
                 raise
         return await self.execute("EVAL", script.source, len(keys), *keys, *args)
 
+    async def primaries(self) -> list[tuple[str, RedisConnection]]:
+        """A connection to each server that holds keys: to one, without a name, or to every primary of a cluster.
+
+        Raises:
+            StoreUnavailable: one of them has none now.
+        """
+        if self._only is not None:
+            return [("", await self._only.ready())]
+        return [
+            (f"{address.host}:{address.port}", await self._link_to(address).ready())
+            for address in await self._topology.primaries()
+        ]
+
     async def connection_for(self, key: Key) -> RedisConnection:
         """The connection to the server that holds a key; waits for one that is being made, a second at most.
 
