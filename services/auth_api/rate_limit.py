@@ -8,7 +8,7 @@ from typing import Final
 from services.auth_api.codes.store import SLOT
 from shared.bus import Bus, Script
 from shared.clock import Clock
-from shared.secret_tokens import keyed_digest
+from shared.secret_tokens import keyed_digest, peer_digest
 from shared.settings import Settings
 from shared.web.failures import Problem
 
@@ -139,9 +139,13 @@ class RateLimiter:
         await self.take(KEPT_PEER, peer)
         await self.take(KEPT_CLIENT, f"{kind} {client_id}")
 
-    def people_at(self, peer: str) -> str:
+    def people_at(self, address: str) -> str:
         """Where it is counted what people at a peer make us keep."""
-        return self.key_of(KEPT_PEOPLE, peer)
+        return self.people_behind(peer_digest(self._settings.secret, address))
+
+    def people_behind(self, digest: str) -> str:
+        """The same for a peer whose address is not known here, only its ``peer_digest``."""
+        return self.key_of(KEPT_PEOPLE, digest)
 
     async def take_of_person(self, user_id: int, counted_at: str = "") -> None:
         """Counts one thing that is about to be kept for a signed-in person, also at their peer; raises as ``take``.

@@ -77,7 +77,7 @@ class Bus:
         self._pending = PendingRequests(self.metrics)
         self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
-        self.room = RoomWatch(self.redis, self.metrics.redis_memory.set)
+        self.room = RoomWatch(self.redis, self.metrics.redis_memory.set, any_script=source in names.QUEUES_OF)
         self._watching: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:

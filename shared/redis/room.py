@@ -38,9 +38,15 @@ class Room(NamedTuple):
 class RoomWatch:
     """Looks every few seconds, in one task of the process; whoever wants to know asks here and not Redis."""
 
-    def __init__(self, redis: CoalescingRedis, tell: Callable[[float], object]) -> None:
-        """``tell`` hears the share that is used, after each look."""
+    def __init__(
+        self, redis: CoalescingRedis, tell: Callable[[float], object], *, any_script: bool = True
+    ) -> None:
+        """``tell`` hears the share that is used, after each look. ``any_script``: whether this user may run any.
+
+        consent_ui may only run those that others have run before: while there are none, refusals are not seen.
+        """
         self.room = Room()
+        self._any_script = any_script
         self._redis = redis
         self._tell = tell
 
@@ -48,7 +54,7 @@ class RoomWatch:
         """Looks until cancelled. While Redis is away, what was last seen stays."""
         while True:
             try:
-                self.room = await look(self._redis)
+                self.room = await look(self._redis, any_script=self._any_script)
                 self._tell(self.room.used)
             except (StoreUnavailable, CommandError):
                 pass  # the check of Redis itself says so
@@ -65,20 +71,20 @@ class RoomWatch:
             raise StoreUnavailable("redis", f"refuses writes: {self.room.refusal}")
 
 
-async def look(redis: CoalescingRedis) -> Room:
+async def look(redis: CoalescingRedis, *, any_script: bool = True) -> Room:
     """Asks each primary that holds our keys: the fullest one's share, and the first refusal.
 
     Raises:
         StoreUnavailable: one of them does not answer.
     """
-    rooms = [await look_at(connection) for _, connection in await redis.primaries()]
+    rooms = [await look_at(connection, any_script=any_script) for _, connection in await redis.primaries()]
     worst = max(rooms, key=lambda room: room.used)
     return worst._replace(refusal=next((room.refusal for room in rooms if room.refusal), ""))
 
 
-async def look_at(connection: RedisConnection) -> Room:
+async def look_at(connection: RedisConnection, *, any_script: bool = True) -> Room:
     """Asks one server."""
-    info, refusal = await asyncio.gather(_info(connection), _refusal(connection))
+    info, refusal = await asyncio.gather(_info(connection), _refusal(connection, any_script=any_script))
     return Room(int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)), refusal)
 
 
@@ -89,9 +95,9 @@ async def _info(connection: RedisConnection) -> Mapping[str, str]:
         return {}
 
 
-async def _refusal(connection: RedisConnection) -> str:
+async def _refusal(connection: RedisConnection, *, any_script: bool) -> str:
     answer: Any = await _would_write(connection, "EVALSHA", _WOULD_WRITE.sha)
-    if isinstance(answer, CommandError) and answer.code == "NOSCRIPT":
+    if any_script and isinstance(answer, CommandError) and answer.code == "NOSCRIPT":
         answer = await _would_write(connection, "EVAL", _WOULD_WRITE.source)
     return answer.reason if isinstance(answer, StoreUnavailable) and connection.is_open else ""
 

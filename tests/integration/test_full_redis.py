@@ -23,12 +23,12 @@ from shared import contracts
 from shared.contracts.base import Command
 from shared.settings import load_settings
 from shared.web.server import serving
+from tests.harness.rights import users_of_services
 from tests.harness.site import PASSWORD, Person, Site
 from tests.harness.stack import Stack, serving_stack
 from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.conftest import Valkey
 from tests.integration.consent_ui.visits import open_page, press
-from tests.integration.test_who_may_say_what import restricted_user
 
 BOUND_SECONDS: Final = 1.0
 """How soon a key that was taken back is refused by every verifier (product.md, promise 3)."""
@@ -86,9 +86,9 @@ async def make_key(person: Person) -> httpx.Response:
 async def pages_of(stack: Stack) -> AsyncIterator[Site]:
     """A consent_ui of the site, as the user of Redis that a deployment gives to it."""
     port = free_port()
-    async with restricted_user(stack.stores.redis_url) as redis_url:
+    async with users_of_services(stack.stores.redis_url) as redis_urls:
         variables = {**stack.stores.environment(), "LATCHKEY_PUBLIC_URL": stack.url}
-        settings = load_settings({**variables, "LATCHKEY_REDIS_URL": redis_url})
+        settings = load_settings({**variables, "LATCHKEY_REDIS_URL": redis_urls["consent_ui"]})
         async with (
             serving(create_consent_ui(settings), "127.0.0.1", port, drain_seconds=1),
             Site.at(f"http://127.0.0.1:{port}", stack.url) as site,

@@ -40,7 +40,6 @@ from shared.contracts.authorization import (
     PreparedAuthorization,
 )
 from shared.contracts.sessions import SessionUser
-from shared.return_to import sign_target
 from shared.web.redirects import append_parameters
 
 _STEPS: Final[dict[Flow, str]] = {
@@ -83,7 +82,7 @@ async def _prepare(
 ) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            raise _sign_in(resources, command)
+            raise _sign_in()
         validated = await _validated_device(resources, command, user)
     elif command.surface == "client_file_flow":
         client = await _client(resources, _first(command, "client_id"))
@@ -91,7 +90,7 @@ async def _prepare(
     else:
         validated = await _validated_query(resources, command, signed_in=user is not None)
     if user is None or command.session is None:
-        raise _sign_in(resources, command)
+        raise _sign_in()
     return await _consent_page(resources, command, validated, user, command.session)
 
 
@@ -162,9 +161,8 @@ def _refuse_silently(*, signed_in: bool) -> None:
     )
 
 
-def _sign_in(resources: Resources, command: PrepareAuthorization) -> _NoConsentPage:
-    signed = sign_target(resources.settings.secrets, command.target)
-    return _NoConsentPage(PreparedAuthorization(outcome="sign_in", continue_id=signed))
+def _sign_in() -> _NoConsentPage:
+    return _NoConsentPage(PreparedAuthorization(outcome="sign_in"))
 
 
 def _error_page(page: ErrorPage) -> _NoConsentPage:
@@ -189,7 +187,7 @@ def _error_redirect(
 
 async def _counted(resources: Resources, command: PrepareAuthorization, user: SessionUser) -> str:
     """Counts one more consent page that is kept for a person; where those at the same peer are counted."""
-    counted_at = resources.limiter.people_at(command.peer)
+    counted_at = resources.limiter.people_behind(command.peer)
     try:
         await resources.limiter.take_of_person(user.user_id, counted_at)
     except Throttled as error:

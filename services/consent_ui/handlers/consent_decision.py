@@ -98,7 +98,7 @@ async def _decide(
         code_digest=code_digest,
         key=key,
         label=label,
-        query=() if target is None else tuple(query_of(target)),
+        query=() if target is None else query_of(request.app[RESOURCES].settings.secrets, target),
     )
     return await request.app[RESOURCES].bus.request(command, ANSWER_SECONDS)
 
