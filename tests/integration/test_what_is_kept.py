@@ -32,12 +32,13 @@ TRIMMED: Final[Mapping[str, int]] = {
 }
 """Streams that others trim, by what they may take: read replies after 256 KiB for each of four processes, revocations after
 ten minutes, events that all have read beyond 10,000 (``Janitor``)."""
-SLACK: Final = 1.05
+SLACK: Final = 1.25
+"""As many things may differ a little in length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The values of one kind."""
+    """The values of one kind, ``count`` with the elements of lists, streams and sets."""
 
     count: int
     total: int
@@ -47,16 +48,21 @@ class Kept:
 async def kept(stack: Stack) -> dict[str, Kept]:
     """Everything in Redis, by what its name says that it is."""
     redis = CoalescingRedis(stack.stores.redis_url)
-    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    found: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
     try:
         for name in await redis.execute("KEYS", "*"):
             size = await redis.execute("MEMORY", "USAGE", name, "SAMPLES", 0)
             if size is not None:
-                found[kind_of(name.decode())].append((size, size // await elements(redis, name)))
+                count, parts = await elements(redis, name)
+                found[kind_of(name.decode())].append((count, size, size // parts))
     finally:
         await redis.close()
     return {
-        kind: Kept(len(values), sum(size for size, _ in values), max(each for _, each in values))
+        kind: Kept(
+            sum(count for count, _, _ in values),
+            sum(size for _, size, _ in values),
+            max(each for _, _, each in values),
+        )
         for kind, values in found.items()
     }
 
@@ -67,10 +73,14 @@ def kind_of(name: str) -> str:
     return re.sub(r"(?<=[:])([0-9a-zA-Z_-]{15,}|[0-9]+)(?=$|:)", "*", name)
 
 
-async def elements(redis: CoalescingRedis, name: bytes) -> int:
-    """How many things a list or stream holds; one for everything else."""
-    word = {b"list": "LLEN", b"stream": "XLEN"}.get(await redis.execute("TYPE", name))
-    return 1 if word is None else max(1, await redis.execute(word, name))
+async def elements(redis: CoalescingRedis, name: bytes) -> tuple[int, int]:
+    """How many things a value holds, and how many of them are of a size of their own; one for what is one thing."""
+    word = _LENGTHS.get(await redis.execute("TYPE", name))
+    count = 1 if word is None else max(1, await redis.execute(word, name))
+    return count, count if word in ("LLEN", "XLEN") else 1
+
+
+_LENGTHS: Final = {b"list": "LLEN", b"stream": "XLEN", b"zset": "ZCARD", b"set": "SCARD"}
 
 
 def grown(before: Mapping[str, Kept], after: Mapping[str, Kept]) -> list[str]:
