@@ -46,9 +46,9 @@ client id together."""
 KEPT_PERSON: Final = Limit("kept-person", burst=300, interval_ms=1_000)
 """What one signed-in person makes us keep, each at most 4 KiB for half an hour: consent pages, codes, new and resumed keys.
 Key: the person."""
-KEPT_PEOPLE: Final = Limit("kept-people", burst=600, interval_ms=250)
+KEPT_PEOPLE: Final = Limit("kept-people", burst=1_500, interval_ms=100)
 """The same for all people at one peer, however many accounts they have; apart from what strangers there use up. Key: the
-peer."""
+digest of the peer."""
 
 
 class Throttled(Problem):
@@ -152,9 +152,9 @@ class RateLimiter:
 
         ``counted_at`` is ``people_at`` their peer; empty where that is not known.
         """
+        await self.take(KEPT_PERSON, str(user_id))  # first: who is refused here uses up nothing of the others
         if counted_at:
             await self._take(KEPT_PEOPLE, counted_at)
-        await self.take(KEPT_PERSON, str(user_id))
 
     def key_of(self, limit: Limit, key: str) -> str:
         """Where the failures of ``key`` are counted."""
