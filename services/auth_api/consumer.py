@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from services.auth_api.accounts.password_resets import find_reset
 from services.auth_api.authorize.decide import decide_authorization
 from services.auth_api.authorize.prepare import prepare_authorization
 from services.auth_api.clients import commands as client_commands
@@ -14,6 +15,7 @@ from services.auth_api.clients.authentication import authenticate_digest
 from services.auth_api.clients.registry import UnknownAuthorError
 from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
+from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
 from shared.bus import Delivery, Handler, handler
 from shared.contracts.access import (
@@ -42,10 +44,16 @@ from shared.contracts.previous_release import (
     StoreContinuation,
 )
 from shared.contracts.sessions import (
+    EndOwnSessions,
     EndSession,
+    ListSessions,
+    PasswordResetState,
     PersonalCommand,
     PersonalReply,
+    ReadPasswordReset,
     ReadSession,
+    SessionList,
+    SessionsEnded,
     SessionState,
     SessionUser,
 )
@@ -58,12 +66,32 @@ PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalRepl
 
 
 async def _end_session(resources: Resources, command: EndSession) -> Done:
-    await end_session(resources, command.session)
+    await end_session(resources, command.session, command.peer)
     return Done()
 
 
 async def _store_continuation(resources: Resources, command: StoreContinuation) -> ContinuationStored:
     return ContinuationStored(continue_id=sign_target(resources.settings.secrets, command.target))
+
+
+async def _list_sessions(resources: Resources, user: SessionUser, command: ListSessions) -> SessionList:
+    found = await account_sessions.list_sessions(resources, user.user_id, command.session)
+    return SessionList(sessions=found)
+
+
+async def _end_own_sessions(
+    resources: Resources, user: SessionUser, command: EndOwnSessions
+) -> SessionsEnded:
+    if command.session_id is None:
+        await account_sessions.end_other_sessions(resources, user, command.session, command.peer)
+        return SessionsEnded(outcome="done")
+    ended = await account_sessions.end_own_session(resources, user.user_id, command.session_id, command.peer)
+    return SessionsEnded(outcome="done" if ended else "not_found")
+
+
+async def _read_password_reset(resources: Resources, command: ReadPasswordReset) -> PasswordResetState:
+    person = await find_reset(resources, command.token_digest)
+    return PasswordResetState(username=None if person is None else person.username)
 
 
 async def _read_session(_resources: Resources, _user: SessionUser, _command: ReadSession) -> SessionState:
@@ -75,10 +103,13 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
     (AuthenticateClient, authenticate_digest),
+    (ReadPasswordReset, _read_password_reset),
     (StoreContinuation, _store_continuation),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),
+    (ListSessions, _list_sessions),
+    (EndOwnSessions, _end_own_sessions),
     (ReadAccess, key_commands.read_access),
     (RevokeAccess, key_commands.revoke_own_access),
     (ChangeOwnKey, key_commands.change_own_key),

@@ -17,6 +17,7 @@ from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
+from shared.web.edge import peer_of
 from shared.web.redirects import see_other
 
 _ERRORS: Final = {
@@ -27,10 +28,15 @@ _ERRORS: Final = {
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
+    "common": FormError(
+        "password", "This is one of the most common passwords, which guessers try first. Choose another."
+    ),
+    "is-name": FormError("password", "The password must not be the username."),
     "elsewhere": FormError("", "That form came from another site or address. Here is the right one."),
     "unreadable": FormError("", "We could not read what was sent. Please try again."),
     "broken": FormError("", "Something went wrong on our side. Please try again."),
 }
+_NOTICES: Final = {"password": "Your new password is set. Sign in with it."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ async def logout(request: web.Request) -> web.Response:
     # The token vouches for the target: it is one that we wrote into our page, for this session.
     if not is_of_session(request, form, LOGOUT_FORM if target is None else f"{SWITCH_FORM} {target}"):
         raise stale_form()
-    await resources.bus.request(EndSession(session=session))
+    peer = peer_of(request, resources.settings)
+    await resources.bus.request(EndSession(session=session, peer=peer))
     response = see_other("/?done=signed-out") if target is None else to_sign_in(request, target)
     clear_session_cookie(response, resources.settings)
     return response
@@ -89,7 +96,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         errors=FormErrors(tuple(dict.fromkeys(errors))),
         username=typed if errors else "",
     )
-    response = resources.pages.respond(template, view)
+    notice = _NOTICES.get(dict(query).get("done", "")) if not errors else None
+    response = resources.pages.respond(template, view, notice=notice)
     if typed:
         forget_typed_username(response, resources.settings)
     return response
