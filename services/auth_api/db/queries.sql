@@ -58,8 +58,10 @@ WITH changed AS (
 SELECT user_id, username, session_epoch, disabled_on FROM changed;
 
 -- name: end_sessions
--- Every session of an account made before is dead; the number that new ones carry.
-UPDATE users SET session_epoch = session_epoch + 1 WHERE user_id = $1 AND disabled_on IS NULL RETURNING session_epoch;
+-- Every session of an account made before is dead, where those of the epoch $2 lived; the number that new ones carry.
+UPDATE users SET session_epoch = session_epoch + 1
+WHERE user_id = $1 AND session_epoch = $2 AND disabled_on IS NULL
+RETURNING session_epoch;
 
 -- name: keep_password_reset
 -- An operator's link to set a new password, in place of an older one of the account; its digest alone.

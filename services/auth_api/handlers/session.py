@@ -18,6 +18,7 @@ from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
+from services.auth_api.sessions.records import SessionOrigin
 from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.clients import FieldError
 from shared.secret_tokens import digest_of
@@ -101,13 +102,9 @@ async def hand_session(
     request: web.Request, resources: Resources, account: Account, response: web.Response
 ) -> web.Response:
     """Signs the person in with a new session; the one that came with the request is dead from here on."""
-    session_id = await start_session(
-        resources,
-        account,
-        read_session_cookie(request, resources.settings),
-        peer=peer_of(request, resources.settings),
-        user_agent=request.headers.get("User-Agent", ""),
-    )
+    origin = SessionOrigin(peer_of(request, resources.settings), request.headers.get("User-Agent"))
+    replaced = read_session_cookie(request, resources.settings)
+    session_id = await start_session(resources, account, replaced, origin)
     set_session_cookie(response, resources.settings, session_id)
     return response
 

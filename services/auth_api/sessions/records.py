@@ -1,7 +1,8 @@
-"""Sessions as Redis keeps them: each under the digest of its cookie, and which of them an account has.
+"""What Redis keeps of a session: under the digest of its cookie what decides, beside it from where the person came.
 
-A session's record holds what decides (whose, the epoch, since when) and is read with every request; the account's list
-holds what the person is shown (from where). The list is a help to find sessions, no proof: what it names may have ended.
+A record is read with every request, by the release before too: it holds what decides and nothing else. What the person is
+shown lies beside it and lives as long. An account's list of digests is a help to find its sessions, no proof: some of
+them may have ended.
 """
 
 from __future__ import annotations
@@ -14,11 +15,8 @@ from typing import Final
 import orjson
 
 from shared.redis.client import CoalescingRedis
-from shared.web.cookies import SESSION_SECONDS
 
-MOST_SESSIONS: Final = 50
-"""Of one account; signing in once more ends the oldest."""
-LONGEST_AGENT: Final = 200
+LONGEST_AGENT: Final = 120
 """Characters that are kept of what a browser says of itself."""
 
 
@@ -31,18 +29,33 @@ class SessionRecord:
     begun_on: int
     """Unix milliseconds."""
 
-    def to_redis(self) -> str:
+    @classmethod
+    def of(cls, value: bytes) -> SessionRecord:
+        """As it was kept."""
+        return cls(*map(int, value.split(b":")))
+
+    def __str__(self) -> str:
         """As every release reads it."""
         return f"{self.user_id}:{self.epoch}:{self.begun_on}"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOrigin:
-    """From where a person signed in, as far as it was kept."""
+    """From where a person signed in, as far as it is known."""
 
-    begun_on: int
     peer: str | None = None
     user_agent: str | None = None
+    """The browser's own words: a claim."""
+
+    @classmethod
+    def of(cls, value: bytes | None) -> SessionOrigin:
+        """As it was kept; of the release before nothing was."""
+        return cls() if value is None else cls(*orjson.loads(value))
+
+    def to_redis(self) -> bytes:
+        """Without characters that nobody can see, and no longer than its reader needs."""
+        agent = "".join(filter(str.isprintable, (self.user_agent or "")[:LONGEST_AGENT]))
+        return orjson.dumps([self.peer, agent or None])
 
 
 def session_name(digest: str) -> str:
@@ -50,47 +63,17 @@ def session_name(digest: str) -> str:
     return f"lk:session:{digest}"
 
 
-def record_of(value: bytes) -> SessionRecord:
-    """The record as it was kept."""
-    return SessionRecord(*map(int, value.split(b":")))
+def origin_name(digest: str) -> str:
+    """Where it lies from where the person came."""
+    return f"lk:session-origin:{digest}"
 
 
-async def list_digests(redis: CoalescingRedis, user_id: int) -> dict[str, SessionOrigin]:
-    """The sessions that an account is said to have, the digests of their cookies, oldest first."""
-    flat = await redis.execute("HGETALL", _list_name(user_id))
-    found = {
-        digest.decode(): SessionOrigin(*orjson.loads(value))
-        for digest, value in zip(flat[::2], flat[1::2], strict=True)
-    }
-    return dict(sorted(found.items(), key=lambda item: item[1].begun_on))
-
-
-async def keep_session(
-    redis: CoalescingRedis, digest: str, record: SessionRecord, origin: SessionOrigin, seconds: int
-) -> None:
-    """Keeps a new session, and ends the oldest of its account where there are too many."""
-    listed = _list_name(record.user_id)
-    value = orjson.dumps([origin.begun_on, origin.peer, origin.user_agent])
-    _, _, _, count = await asyncio.gather(
-        redis.execute("SET", session_name(digest), record.to_redis(), "EX", seconds),
-        redis.execute("HSET", listed, digest, value),
-        redis.execute("EXPIRE", listed, SESSION_SECONDS),
-        redis.execute("HLEN", listed),
-    )
-    if count > MOST_SESSIONS:
-        oldest = list(await list_digests(redis, record.user_id))[: count - MOST_SESSIONS]
-        await end_sessions(redis, record.user_id, oldest)
-
-
-async def end_sessions(redis: CoalescingRedis, user_id: int, digests: Iterable[str]) -> None:
-    """Ends sessions of an account; those that had ended leave its list."""
-    ended = list(digests)
-    if ended:
-        await asyncio.gather(
-            redis.execute("HDEL", _list_name(user_id), *ended),
-            *(redis.execute("DEL", session_name(digest)) for digest in ended),
-        )
-
-
-def _list_name(user_id: int) -> str:
+def list_name(user_id: int) -> str:
+    """Where the sessions of an account are listed, the newest last."""
     return f"lk:sessions:{user_id}"
+
+
+async def delete_sessions(redis: CoalescingRedis, digests: Iterable[str]) -> None:
+    """Ends sessions: dead when this returns. Their accounts' lists go on naming them."""
+    names = [name for digest in digests for name in (session_name(digest), origin_name(digest))]
+    await asyncio.gather(*(redis.execute("DEL", name) for name in names))

@@ -14,12 +14,11 @@ from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.audit import count_act, own_act
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.records import (
-    LONGEST_AGENT,
     SessionOrigin,
     SessionRecord,
-    end_sessions,
-    keep_session,
-    record_of,
+    delete_sessions,
+    list_name,
+    origin_name,
     session_name,
 )
 from shared.contracts.sessions import SessionUser
@@ -34,28 +33,55 @@ LIFETIME_SECONDS: Final = SESSION_SECONDS
 """A session ends after 14 days without a visit, and after 90 days in any case."""
 _TOUCH_SECONDS: Final = 12 * 3600
 """A visit moves the idle end at most this often: a look-up is a read, not a write."""
+MOST_SESSIONS: Final = 50
+"""Live sessions of one account; a new one more ends the oldest."""
+_BEGINNING_SECONDS: Final = 60
+"""How long a session lives that is not on its account's list yet: one whose sign-in died half-way is soon gone."""
 
 
 async def start_session(
     resources: Resources,
     account: Account,
     replaced: str | None = None,
-    *,
-    peer: str | None = None,
-    user_agent: str = "",
+    origin: SessionOrigin = SessionOrigin(),  # noqa: B008 - it is frozen
 ) -> str:
     """Signs the person in; the new session id, for the cookie alone.
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
-    (session fixation). ``peer`` and the browser's own words are kept for the person's list of sessions.
+    (session fixation). Where the account has more than ``MOST_SESSIONS`` now, its oldest are dead too.
     """
-    session_id, redis, now = random_base62(ID_LENGTH), resources.bus.redis, resources.clock.now()
-    record = SessionRecord(account.user_id, account.session_epoch, now)
-    agent = "".join(filter(str.isprintable, user_agent[:LONGEST_AGENT])) or None
-    await keep_session(redis, digest_of(session_id), record, SessionOrigin(now, peer, agent), IDLE_SECONDS)
+    session_id = random_base62(ID_LENGTH)
+    now = resources.clock.now()
+    record = str(SessionRecord(account.user_id, account.session_epoch, now))
+    redis, digest = resources.bus.redis, digest_of(session_id)
     if replaced is not None:
-        await redis.execute("DEL", session_name(digest_of(replaced)))
+        await delete_sessions(redis, [digest_of(replaced)])
+    # A session is made before it is listed and listed before it is given out, so whoever finds too many on the list can
+    # end each of them. The keys lie in different slots of a cluster: no script could do it in one step.
+    await redis.execute("SET", session_name(digest), record, "EX", _BEGINNING_SECONDS)
+    account_list = list_name(account.user_id)
+    listed = await redis.execute("RPUSH", account_list, digest)
+    await redis.execute("EXPIRE", account_list, LIFETIME_SECONDS)
+    await redis.execute("SET", origin_name(digest), origin.to_redis(), "EX", IDLE_SECONDS)
+    await redis.execute("EXPIRE", session_name(digest), IDLE_SECONDS)
+    if listed > MOST_SESSIONS:
+        await _end_oldest(resources, account_list)
     return session_id
+
+
+async def _end_oldest(resources: Resources, account_list: str) -> None:
+    """Shortens an account's list to its newest live sessions, and ends those that leave it.
+
+    What is ended leaves the list last, so that a sign-in which dies before that leaves it to the next one.
+    """
+    redis = resources.bus.redis
+    listed = [digest.decode() for digest in await redis.execute("LRANGE", account_list, 0, -1)]
+    there = await asyncio.gather(*(redis.execute("EXISTS", session_name(digest)) for digest in listed))
+    live = [digest for digest, is_there in zip(listed, there, strict=True) if is_there]
+    kept = set(live[-MOST_SESSIONS:])
+    leaving = [digest for digest in listed if digest not in kept]
+    await delete_sessions(redis, leaving)
+    await asyncio.gather(*(redis.execute("LREM", account_list, 1, digest) for digest in leaving))
 
 
 async def read_session(resources: Resources, cookie_digest: str) -> SessionUser | None:
@@ -67,7 +93,7 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
     value, seconds_left = await asyncio.gather(redis.execute("GET", name), redis.execute("TTL", name))
     if value is None:
         return None
-    record = record_of(value)
+    record = SessionRecord.of(value)
     lifetime_left = LIFETIME_SECONDS - (resources.clock.now() - record.begun_on) // 1000
     if lifetime_left <= 0:
         return None
@@ -76,7 +102,8 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
         return None
     idle_end = min(IDLE_SECONDS, lifetime_left)
     if idle_end - int(seconds_left) > _TOUCH_SECONDS:
-        await redis.execute("EXPIRE", name, idle_end)
+        origin = origin_name(cookie_digest)
+        await asyncio.gather(*(redis.execute("EXPIRE", each, idle_end) for each in (name, origin)))
     return account.to_session_user()
 
 
@@ -88,7 +115,6 @@ async def end_session(resources: Resources, cookie_digest: str, peer: str | None
     redis = resources.bus.redis
     value = await redis.execute("GET", session_name(cookie_digest))
     if value is not None:
-        user_id = record_of(value).user_id
-        await end_sessions(redis, user_id, [cookie_digest])
+        await delete_sessions(redis, [cookie_digest])
         with suppress(StoreUnavailable):
-            await count_act(resources, own_act(user_id, "session.ended", peer))
+            await count_act(resources, own_act(SessionRecord.of(value).user_id, "session.ended", peer))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import httpx
 import pytest
 
 from services.auth_api.rate_limit import SIGN_IN_ACCOUNT
-from services.auth_api.resources import Resources
-from services.auth_api.sessions.records import MOST_SESSIONS
+from services.auth_api.sessions.account_sessions import end_other_sessions
+from services.auth_api.sessions.records import LONGEST_AGENT
+from services.auth_api.sessions.service import MOST_SESSIONS
+from shared.contracts.sessions import SessionUser
+from shared.secret_tokens import digest_of
 from tests.harness.site import PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
 
@@ -184,7 +188,7 @@ async def test_sessions_are_listed(registry: Registry) -> None:
     assert [here["current"], there["current"]] == [True, False]
     assert set(here) == {"sessionID", "createdOn", "lastSeenOn", "peer", "userAgent", "current"}
     assert here["peer"] == there["peer"] == "127.0.0.1"
-    assert here["userAgent"] == ("Second/1.0 " + "x" * 300)[:200]
+    assert here["userAgent"] == ("Second/1.0 " + "x" * 300)[:LONGEST_AGENT]
     now = registry.resources.clock.now()
     for session in (here, there):
         assert now - 60_000 < session["createdOn"] <= session["lastSeenOn"] <= now + 1000
@@ -204,6 +208,17 @@ async def test_all_other_sessions_end(registry: Registry) -> None:
     assert (await person.sign_in(person.username)).status_code == 200
     foreign = await person.http.delete(SESSIONS, headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 403
+
+
+async def test_ending_the_others_brings_no_ended_session_back(registry: Registry) -> None:
+    """A thief's request that was let in just before the password changed does not save the thief's session."""
+    person = await registry.site.sign_up()
+    thief = await elsewhere(person)
+    (cookie,) = thief.http.cookies.jar
+    assert (await change(person)).status_code == 204
+    user = SessionUser(user_id=person.user_id, username=person.username)
+    await end_other_sessions(registry.resources, user, digest_of(str(cookie.value)), None)
+    assert [await status_of(each) for each in (person, thief)] == [200, 401]
 
 
 async def test_one_session_ends(registry: Registry) -> None:
@@ -231,19 +246,32 @@ async def test_an_account_keeps_so_many_sessions(registry: Registry) -> None:
     assert await status_of(visitors[0]) == 200
     listed = (await visitors[-1].http.get(SESSIONS)).json()
     assert len(listed) == MOST_SESSIONS
-    redis = registry.resources.bus.redis
-    assert await redis.execute("HLEN", f"lk:sessions:{person.user_id}") == MOST_SESSIONS
 
 
-async def test_a_session_of_the_release_before_is_read(registry: Registry) -> None:
-    """Its record has the same shape, and it is in the list of the browser that asks with it."""
+async def test_a_session_of_the_release_before_is_listed(registry: Registry) -> None:
+    """It has the same record and nothing beside it; whence it came is not known."""
     person = await registry.site.sign_up()
-    resources: Resources = registry.resources
-    (value,) = [
-        await resources.bus.redis.execute("GET", name)
-        for name in await resources.bus.redis.execute("KEYS", "lk:session:*")
-        if (await resources.bus.redis.execute("GET", name)).startswith(f"{person.user_id}:".encode())
-    ]
-    user_id, epoch, begun_on = map(int, value.split(b":"))
-    assert (user_id, epoch) == (person.user_id, 0)
-    assert begun_on > 0
+    (cookie,) = person.http.cookies.jar
+    digest, redis = digest_of(str(cookie.value)), registry.resources.bus.redis
+    assert re.fullmatch(rb"\d+:0:\d+", await redis.execute("GET", f"lk:session:{digest}"))
+    await redis.execute("DEL", f"lk:session-origin:{digest}")
+    (here,) = (await person.http.get(SESSIONS)).json()
+    assert (here["current"], here["peer"], here["userAgent"]) == (True, None, None)
+
+
+async def test_what_a_browser_says_of_itself_lives_as_long_as_its_session(registry: Registry) -> None:
+    """Nothing of a session is left when it has ended."""
+    redis = registry.resources.bus.redis
+    before = set(await redis.execute("KEYS", "lk:session*"))
+    person = await registry.site.sign_up()
+    for _ in range(3):
+        await person.sign_in(person.username)
+    other = await elsewhere(person)
+    await other.http.delete("/api/v1/session")
+    await person.http.delete(SESSIONS)
+    left = set(await redis.execute("KEYS", "lk:session*")) - before
+    assert len(left) == 3, "the record, from where it came, and the list"
+    await person.http.delete("/api/v1/session")
+    assert set(await redis.execute("KEYS", "lk:session*")) - before == {
+        f"lk:sessions:{person.user_id}".encode()
+    }
