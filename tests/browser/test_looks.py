@@ -108,7 +108,7 @@ async def test_every_page_fits_and_can_be_read(
         assert await walker.page.evaluate(_CONTRAST) == [], path
         await expect(walker.page.get_by_role("heading", level=1)).to_have_count(1)
         titles.add(await walker.page.title())
-    assert len(titles) == 17
+    assert len(titles) == 20
 
 
 @WITH_SCRIPTS
