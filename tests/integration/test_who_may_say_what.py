@@ -23,7 +23,7 @@ from shared.bus.names import commands, dead
 from shared.contracts.access import ChangeOwnKey, ReadAccess, RevokeAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.base import Command
 from shared.contracts.keys import IssueKey, ListKeys, RevokeGrant, RevokeKey
-from shared.contracts.sessions import PersonalCommand
+from shared.contracts.sessions import EndOwnSessions, ListSessions, PersonalCommand
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.buses import started
@@ -154,6 +154,8 @@ async def test_auth_api_believes_no_bare_user_id(stack: Stack, consent_ui_url: s
             ReadAccess(session=STRANGER),
             RevokeAccess(session=STRANGER),
             RevokeOwnKey(session=STRANGER, key_id=key["keyID"]),
+            ListSessions(session=STRANGER),
+            EndOwnSessions(session=STRANGER),
             ChangeOwnKey(session=STRANGER, key_id=key["keyID"], status="paused"),
             RotateOwnKey(
                 session=STRANGER,
@@ -166,6 +168,7 @@ async def test_auth_api_believes_no_bare_user_id(stack: Stack, consent_ui_url: s
         for wrong in wrongs:
             assert await bus.request(wrong) == wrong.replies()
     assert (await stack.site.verify(key["token"])).status_code == 200
+    assert (await victim.http.get("/api/v1/session")).status_code == 200
     rows = await stack.sql("SELECT key_id FROM keys.api_keys WHERE user_id = $1", victim.user_id)
     assert [row["key_id"] for row in rows] == [key["keyID"]]
 

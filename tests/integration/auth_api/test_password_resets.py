@@ -157,3 +157,8 @@ async def test_a_script_sets_a_password_at_once(registry: Registry) -> None:
     done = await asyncio.to_thread(runner.invoke, users, ["set-password", person.username], f"{NEW}\n")
     assert (done.exit_code, done.stdout) == (0, "")
     assert await sign_in(person, NEW) == 200
+    (line,) = await registry.sql(
+        "SELECT actor, peer FROM auth.audit WHERE action = 'user.password-set' AND subject = $1",
+        f"user:{person.user_id}",
+    )
+    assert tuple(line) == ("operator", "cli")
