@@ -31,7 +31,7 @@ class PersonalCommand(Command[PersonalReplyT]):
     is its answer to a session that is over.
     """
 
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     session: str
 
@@ -50,12 +50,10 @@ class EndSession(Command[Done]):
     """Sign out: the session is dead on the server when this is answered."""
 
     type: ClassVar[str] = "session.end"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
     always_passes: ClassVar[bool] = True
 
     session: str
-    peer: str | None = None
-    """From where, for the audit; here and below absent from the previous release."""
 
 
 class SessionView(Message):
@@ -98,7 +96,6 @@ class EndOwnSessions(PersonalCommand[SessionsEnded]):
     always_passes: ClassVar[bool] = True
 
     session_id: str | None = None
-    peer: str | None = None
 
 
 class PasswordResetState(Message):
@@ -111,6 +108,6 @@ class ReadPasswordReset(Command[PasswordResetState]):
     """The page behind an operator's link asks whose password it is about; this uses nothing up."""
 
     type: ClassVar[str] = "password-reset.read"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     token_digest: str

@@ -167,12 +167,11 @@ BY_PAGES: Final = {
     "client.update": "client.changed",
     "client.reset-secret": "client.secret-reset",
     "client.delete": "client.deleted",
-    "app.disconnect": "grant.ended",
 }
 ASKING: Final = frozenset(
     {
-        "authorization.prepare", "client.authenticate", "continuation.store", "password-reset.read", "session.read",
-        "session.list", "access.read", "client.list", "client.read", "client.attempts", "app.list",
+        "authorization.prepare", "password-reset.read", "session.read", "session.list", "access.read", "client.list",
+        "client.read", "client.attempts",
     }
 )  # fmt: skip
 """Commands that change nothing of an account, a client or a key."""

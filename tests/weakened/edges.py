@@ -95,7 +95,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
         after_call(
             "start_session",
             "execute",
-            "await redis.execute('SET', session_name(session_id), record, 'EX', IDLE_SECONDS)",
+            "await redis.execute('SET', _name(session_id), record, 'EX', IDLE_SECONDS)",
             "SET",
         ),
     ),

@@ -63,6 +63,28 @@ UPDATE users SET session_epoch = session_epoch + 1
 WHERE user_id = $1 AND session_epoch = $2 AND disabled_on IS NULL
 RETURNING session_epoch;
 
+-- name: keep_session_origin
+-- From where a session was begun; of an account's older ones those beyond the newest $6 go.
+WITH gone AS (
+    DELETE FROM session_origins WHERE session_id IN (
+        SELECT session_id FROM session_origins WHERE user_id = $2 ORDER BY begun_on DESC OFFSET $6 - 1
+    )
+)
+INSERT INTO session_origins (session_id, user_id, begun_on, peer, user_agent) VALUES ($1, $2, $3, $4, $5);
+
+-- name: list_session_origins
+-- From where the sessions of an account were begun.
+SELECT session_id, peer, user_agent FROM session_origins WHERE user_id = $1;
+
+-- name: purge_session_origins
+-- Deletes some of those that are older than so many days by the server's clock: no session lives so long.
+DELETE FROM session_origins WHERE session_id = ANY (ARRAY(
+    SELECT session_id FROM session_origins
+    WHERE begun_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
 -- name: keep_password_reset
 -- An operator's link to set a new password, in place of an older one of the account; its digest alone.
 INSERT INTO password_resets (user_id, token_digest, created_on, expires_on)

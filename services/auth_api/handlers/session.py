@@ -18,7 +18,7 @@ from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
-from services.auth_api.sessions.records import SessionOrigin
+from services.auth_api.sessions.account_sessions import keep_origin
 from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.clients import FieldError
 from shared.secret_tokens import digest_of
@@ -102,9 +102,9 @@ async def hand_session(
     request: web.Request, resources: Resources, account: Account, response: web.Response
 ) -> web.Response:
     """Signs the person in with a new session; the one that came with the request is dead from here on."""
-    origin = SessionOrigin(peer_of(request, resources.settings), request.headers.get("User-Agent"))
-    replaced = read_session_cookie(request, resources.settings)
-    session_id = await start_session(resources, account, replaced, origin)
+    session_id = await start_session(resources, account, read_session_cookie(request, resources.settings))
+    peer, user_agent = peer_of(request, resources.settings), request.headers.get("User-Agent", "")
+    await keep_origin(resources, account, session_id, peer, user_agent)
     set_session_cookie(response, resources.settings, session_id)
     return response
 

@@ -13,14 +13,6 @@ from typing import Final
 from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.audit import count_act, own_act
 from services.auth_api.resources import Resources
-from services.auth_api.sessions.records import (
-    SessionOrigin,
-    SessionRecord,
-    delete_sessions,
-    list_name,
-    origin_name,
-    session_name,
-)
 from shared.contracts.sessions import SessionUser
 from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of, random_base62
@@ -39,12 +31,7 @@ _BEGINNING_SECONDS: Final = 60
 """How long a session lives that is not on its account's list yet: one whose sign-in died half-way is soon gone."""
 
 
-async def start_session(
-    resources: Resources,
-    account: Account,
-    replaced: str | None = None,
-    origin: SessionOrigin = SessionOrigin(),  # noqa: B008 - it is frozen
-) -> str:
+async def start_session(resources: Resources, account: Account, replaced: str | None = None) -> str:
     """Signs the person in; the new session id, for the cookie alone.
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
@@ -52,18 +39,17 @@ async def start_session(
     """
     session_id = random_base62(ID_LENGTH)
     now = resources.clock.now()
-    record = str(SessionRecord(account.user_id, account.session_epoch, now))
+    record = f"{account.user_id}:{account.session_epoch}:{now}"
     redis, digest = resources.bus.redis, digest_of(session_id)
     if replaced is not None:
-        await delete_sessions(redis, [digest_of(replaced)])
+        await redis.execute("DEL", _name(digest_of(replaced)))
     # A session is made before it is listed and listed before it is given out, so whoever finds too many on the list can
     # end each of them. The keys lie in different slots of a cluster: no script could do it in one step.
-    await redis.execute("SET", session_name(digest), record, "EX", _BEGINNING_SECONDS)
-    account_list = list_name(account.user_id)
+    await redis.execute("SET", _name(digest), record, "EX", _BEGINNING_SECONDS)
+    account_list = f"lk:sessions:{account.user_id}"
     listed = await redis.execute("RPUSH", account_list, digest)
     await redis.execute("EXPIRE", account_list, LIFETIME_SECONDS)
-    await redis.execute("SET", origin_name(digest), origin.to_redis(), "EX", IDLE_SECONDS)
-    await redis.execute("EXPIRE", session_name(digest), IDLE_SECONDS)
+    await redis.execute("EXPIRE", _name(digest), IDLE_SECONDS)
     if listed > MOST_SESSIONS:
         await _end_oldest(resources, account_list)
     return session_id
@@ -76,11 +62,11 @@ async def _end_oldest(resources: Resources, account_list: str) -> None:
     """
     redis = resources.bus.redis
     listed = [digest.decode() for digest in await redis.execute("LRANGE", account_list, 0, -1)]
-    there = await asyncio.gather(*(redis.execute("EXISTS", session_name(digest)) for digest in listed))
+    there = await asyncio.gather(*(redis.execute("EXISTS", _name(digest)) for digest in listed))
     live = [digest for digest, is_there in zip(listed, there, strict=True) if is_there]
     kept = set(live[-MOST_SESSIONS:])
     leaving = [digest for digest in listed if digest not in kept]
-    await delete_sessions(redis, leaving)
+    await asyncio.gather(*(redis.execute("DEL", _name(digest)) for digest in leaving))
     await asyncio.gather(*(redis.execute("LREM", account_list, 1, digest) for digest in leaving))
 
 
@@ -89,21 +75,20 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
 
     Unknown, ended, too old, of a disabled account, or made before the password changed: all the same.
     """
-    redis, name = resources.bus.redis, session_name(cookie_digest)
-    value, seconds_left = await asyncio.gather(redis.execute("GET", name), redis.execute("TTL", name))
-    if value is None:
+    redis, name = resources.bus.redis, _name(cookie_digest)
+    record, seconds_left = await asyncio.gather(redis.execute("GET", name), redis.execute("TTL", name))
+    if record is None:
         return None
-    record = SessionRecord.of(value)
-    lifetime_left = LIFETIME_SECONDS - (resources.clock.now() - record.begun_on) // 1000
+    user_id, epoch, begun_on = map(int, record.split(b":"))
+    lifetime_left = LIFETIME_SECONDS - (resources.clock.now() - begun_on) // 1000
     if lifetime_left <= 0:
         return None
-    account = await find_active_user(resources, record.user_id)
-    if account is None or account.session_epoch != record.epoch:
+    account = await find_active_user(resources, user_id)
+    if account is None or account.session_epoch != epoch:
         return None
     idle_end = min(IDLE_SECONDS, lifetime_left)
     if idle_end - int(seconds_left) > _TOUCH_SECONDS:
-        origin = origin_name(cookie_digest)
-        await asyncio.gather(*(redis.execute("EXPIRE", each, idle_end) for each in (name, origin)))
+        await redis.execute("EXPIRE", name, idle_end)
     return account.to_session_user()
 
 
@@ -112,9 +97,12 @@ async def end_session(resources: Resources, cookie_digest: str, peer: str | None
 
     Signing out needs Redis alone: where PostgreSQL does not answer it is not in the audit.
     """
-    redis = resources.bus.redis
-    value = await redis.execute("GET", session_name(cookie_digest))
-    if value is not None:
-        await delete_sessions(redis, [cookie_digest])
+    record = await resources.bus.redis.execute("GETDEL", _name(cookie_digest))
+    if record is not None:
+        user_id, _, _ = map(int, record.split(b":"))
         with suppress(StoreUnavailable):
-            await count_act(resources, own_act(SessionRecord.of(value).user_id, "session.ended", peer))
+            await count_act(resources, own_act(user_id, "session.ended", peer))
+
+
+def _name(digest: str) -> str:
+    return f"lk:session:{digest}"

@@ -14,7 +14,6 @@ from services.consent_ui.session import ask, required_session
 from shared.contracts.sessions import EndOwnSessions, ListSessions, ReadPasswordReset, SessionView
 from shared.secret_tokens import digest_of
 from shared.web.body import query_pairs
-from shared.web.edge import peer_of
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
@@ -79,11 +78,7 @@ async def end_sessions(request: web.Request) -> web.Response:
     """``POST /account/sessions``: one session of the person is dead, or without its id all others are."""
     form = await read_page_form(request, _END_FORM)
     session_id = form.optional("session_id")
-    command = EndOwnSessions(
-        session=required_session(request),
-        session_id=session_id,
-        peer=peer_of(request, request.app[RESOURCES].settings),
-    )
+    command = EndOwnSessions(session=required_session(request), session_id=session_id)
     await ask(request, command)  # one that had ended already is as dead
     return see_other("/account?done=ended" if session_id is None else "/account?done=one-ended")
 

@@ -17,7 +17,6 @@ from shared.contracts.sessions import EndSession, ReadSession
 from shared.return_to import read_target
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
-from shared.web.edge import peer_of
 from shared.web.redirects import see_other
 
 _ERRORS: Final = {
@@ -73,8 +72,7 @@ async def logout(request: web.Request) -> web.Response:
     # The token vouches for the target: it is one that we wrote into our page, for this session.
     if not is_of_session(request, form, LOGOUT_FORM if target is None else f"{SWITCH_FORM} {target}"):
         raise stale_form()
-    peer = peer_of(request, resources.settings)
-    await resources.bus.request(EndSession(session=session, peer=peer))
+    await resources.bus.request(EndSession(session=session))
     response = see_other("/?done=signed-out") if target is None else to_sign_in(request, target)
     clear_session_cookie(response, resources.settings)
     return response

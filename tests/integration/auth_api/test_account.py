@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from services.auth_api.rate_limit import SIGN_IN_ACCOUNT
-from services.auth_api.sessions.account_sessions import end_other_sessions
-from services.auth_api.sessions.records import LONGEST_AGENT
+from services.auth_api.sessions.account_sessions import LONGEST_AGENT, end_other_sessions
 from services.auth_api.sessions.service import MOST_SESSIONS
 from shared.contracts.sessions import SessionUser
+from shared.purge import Purge
 from shared.secret_tokens import digest_of
 from tests.harness.site import PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
@@ -254,24 +254,28 @@ async def test_a_session_of_the_release_before_is_listed(registry: Registry) -> 
     (cookie,) = person.http.cookies.jar
     digest, redis = digest_of(str(cookie.value)), registry.resources.bus.redis
     assert re.fullmatch(rb"\d+:0:\d+", await redis.execute("GET", f"lk:session:{digest}"))
-    await redis.execute("DEL", f"lk:session-origin:{digest}")
+    await registry.sql("DELETE FROM auth.session_origins WHERE user_id = $1", person.user_id)
     (here,) = (await person.http.get(SESSIONS)).json()
     assert (here["current"], here["peer"], here["userAgent"]) == (True, None, None)
 
 
-async def test_what_a_browser_says_of_itself_lives_as_long_as_its_session(registry: Registry) -> None:
-    """Nothing of a session is left when it has ended."""
-    redis = registry.resources.bus.redis
-    before = set(await redis.execute("KEYS", "lk:session*"))
+async def test_no_address_is_told_to_redis(registry: Registry) -> None:
+    """From where somebody signed in lies in PostgreSQL, under the public id, and not for ever so much of it."""
     person = await registry.site.sign_up()
-    for _ in range(3):
+    person.http.headers["User-Agent"] = "Marked-Browser/1.0"
+    for _ in range(MOST_SESSIONS + 5):
         await person.sign_in(person.username)
-    other = await elsewhere(person)
-    await other.http.delete("/api/v1/session")
-    await person.http.delete(SESSIONS)
-    left = set(await redis.execute("KEYS", "lk:session*")) - before
-    assert len(left) == 3, "the record, from where it came, and the list"
-    await person.http.delete("/api/v1/session")
-    assert set(await redis.execute("KEYS", "lk:session*")) - before == {
-        f"lk:sessions:{person.user_id}".encode()
-    }
+    redis = registry.resources.bus.redis
+    for name in await redis.execute("KEYS", "lk:session*"):
+        kind = await redis.execute("TYPE", name)
+        held = await redis.execute(*("GET", name) if kind == b"string" else ("LRANGE", name, 0, -1))
+        assert b"127.0.0.1" not in repr(held).encode()
+        assert b"Marked-Browser" not in repr(held).encode()
+    rows = await registry.sql("SELECT * FROM auth.session_origins WHERE user_id = $1", person.user_id)
+    assert len(rows) == MOST_SESSIONS
+    (cookie,) = person.http.cookies.jar
+    assert digest_of(str(cookie.value)) not in str(rows)
+    old = "UPDATE auth.session_origins SET begun_on = 0 WHERE user_id = $1"
+    await registry.sql(old, person.user_id)
+    assert await Purge(registry.resources.database, {"purge_session_origins": 90}).purge() >= MOST_SESSIONS
+    assert not await registry.sql("SELECT FROM auth.session_origins WHERE user_id = $1", person.user_id)

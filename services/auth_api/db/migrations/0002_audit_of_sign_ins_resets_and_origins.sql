@@ -16,3 +16,15 @@ CREATE TABLE password_resets (
     created_on bigint NOT NULL,
     expires_on bigint NOT NULL
 );
+
+-- From where a person signed in, for their own list of sessions; whether a session lives is known to Redis alone. The id is
+-- the public one: neither the cookie nor its digest. The 50 newest of an account stay, at most as long as a session can live.
+CREATE TABLE session_origins (
+    session_id text COLLATE "C" CONSTRAINT session_origins_id PRIMARY KEY,
+    user_id bigint NOT NULL CONSTRAINT session_origins_user REFERENCES users,
+    begun_on bigint NOT NULL,
+    peer text,
+    user_agent text
+);
+CREATE INDEX session_origins_by_user ON session_origins (user_id, begun_on DESC);
+CREATE INDEX session_origins_by_time ON session_origins (begun_on);
