@@ -63,7 +63,11 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
 
 async def _list_sessions(resources: Resources, user: SessionUser, command: ListSessions) -> SessionList:
     found = await account_sessions.list_sessions(resources, user.user_id, command.session)
-    return SessionList(sessions=found)
+    return SessionList(
+        sessions=tuple(
+            view.model_copy(update={"peer": account_sessions.network_of(view.peer)}) for view in found
+        )
+    )
 
 
 async def _end_own_sessions(

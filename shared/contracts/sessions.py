@@ -67,6 +67,7 @@ class SessionView(Message):
     last_seen_on: Milliseconds
     """To half a day."""
     peer: str | None
+    """The address as limits count it; over the bus only its neighbourhood, ``203.0.113.*``."""
     user_agent: str | None
     current: bool
 

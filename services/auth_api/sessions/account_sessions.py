@@ -8,6 +8,7 @@ does not answer.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from typing import Final
 
 from services.auth_api.accounts.service import Account
@@ -103,6 +104,17 @@ async def end_other_sessions(resources: Resources, user: SessionUser, current: s
     others = [digest for digest in await _listed(resources, user.user_id) if digest != current]
     await asyncio.gather(*(redis.execute("DEL", _name(digest)) for digest in others))
     await asyncio.gather(*(redis.execute("LREM", _list_name(user.user_id), 1, digest) for digest in others))
+
+
+def network_of(peer: str | None) -> str | None:
+    """The neighbourhood of an address as pages show it, ``203.0.113.*``: over the bus no whole address goes."""
+    try:
+        network = ipaddress.ip_network(peer or "", strict=False)
+    except ValueError:
+        return None
+    if isinstance(network, ipaddress.IPv4Network):
+        return str(network.network_address).rpartition(".")[0] + ".*"
+    return f"{network.supernet(new_prefix=48).network_address}*"
 
 
 def public_id(resources: Resources, digest: str) -> str:

@@ -95,7 +95,7 @@ async def test_sessions_are_shown_and_ended(person: Person) -> None:
     page = await open_page(person, "/account")
     assert page.text.count("Firefox on Linux</bdi>") == 2
     assert page.text.count("this browser</span>") == 1
-    assert "From <bdi>127.0.0.1</bdi>" in page.text
+    assert "From <bdi>127.0.0.*</bdi>" in page.text
     ending = [
         form for form in forms_of(page) if form.action == "/account/sessions" and "session_id" in form.fields
     ]
