@@ -35,17 +35,17 @@ async def change_password(
         # Whoever holds a session guesses apart from those who sign in, who can type no NUL: neither locks the other out.
         async with limited_guess(resources, f"\0{subject}", peer):
             known_hash = await resources.database.fetchval("find_password_hash", user.user_id)
-            right = await resources.passwords.verify(known_hash, current)
+            right = await resources.passwords.verify(known_hash, current, peer)
             _require(subject, right=right)
     except WrongPasswordError as wrong:
         await count_act(
             resources, RepeatedAct(ANONYMOUS, "user.password-refused", subject, peer, wrong.cause)
         )
         raise
-    problem = SAME if new == current else await new_password_problem(user.username, new)
+    problem = SAME if new == current else await new_password_problem(resources, user.username, new, peer)
     if problem is not None:
         raise UnfitPasswordError(problem)
-    password_hash, database = await resources.passwords.hash(new), resources.database
+    password_hash, database = await resources.passwords.hash(new, peer), resources.database
     async with database.transaction() as connection:
         row = await connection.fetchrow(
             database.sql["replace_password"], user.user_id, known_hash, password_hash

@@ -54,10 +54,10 @@ async def reset_password(resources: Resources, token: str, new: str, peer: str) 
     person = None if digest is None else await find_reset(resources, digest)
     if person is None:
         raise UsedLinkError
-    problem = await new_password_problem(person.username, new)
+    problem = await new_password_problem(resources, person.username, new, peer)
     if problem is not None:
         raise UnfitPasswordError(problem)
-    password_hash, database = await resources.passwords.hash(new), resources.database
+    password_hash, database = await resources.passwords.hash(new, peer), resources.database
     async with database.transaction() as connection:
         # The account first, as every other change of a password has it: two that wait for one another would be refused.
         await connection.execute(database.sql["lock_user"], person.user_id)

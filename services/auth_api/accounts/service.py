@@ -6,16 +6,16 @@ hashed right now.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from services.auth_api.accounts.common_passwords import folded, is_common
-from services.auth_api.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD, OPERATOR_PEER, SHORTEST_PASSWORD
 from services.auth_api.audit import ANONYMOUS, UNKNOWN, RepeatedAct, count_act, own_act
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit
@@ -76,17 +76,24 @@ def username_problem(username: str) -> str | None:
 
 
 def password_problem(username: str, password: str) -> str | None:
-    """Why this cannot be a new password of the account, or ``None``; off the loop, for it may have to read a list."""
+    """Why this cannot be a new password of the account, or ``None``; not on the loop, for it may have to read a list."""
+    return _plain_password_problem(username, password) or (COMMON if is_common(password) else None)
+
+
+async def new_password_problem(resources: Resources, username: str, password: str, peer: str) -> str | None:
+    """The same on the loop, for a peer.
+
+    Raises:
+        PasswordsBusy: too many passwords of this peer wait.
+    """
+    plain = _plain_password_problem(username, password)
+    return plain or await resources.passwords.in_turn(peer, partial(password_problem, username, password))
+
+
+def _plain_password_problem(username: str, password: str) -> str | None:
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         return f"must be {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters long"
-    if folded(password) == folded(username):
-        return IS_THE_NAME
-    return COMMON if is_common(password) else None
-
-
-async def new_password_problem(username: str, password: str) -> str | None:
-    """The same, for the loop."""
-    return await asyncio.to_thread(password_problem, username, password)
+    return IS_THE_NAME if folded(password) == folded(username) else None
 
 
 async def sign_up(resources: Resources, username: str, password: str, peer: str) -> Account:
@@ -106,12 +113,12 @@ async def sign_up(resources: Resources, username: str, password: str, peer: str)
 async def create_account(
     resources: Resources, username: str, password: str, *, actor: str, peer: str | None = None
 ) -> Account:
-    """Adds an account without asking any limit; both values are well-formed.
+    """Adds an account without asking any limit; both values are well-formed. Without ``peer`` it is the command line's.
 
     Raises:
         UsernameTakenError: the name is taken, ignoring case.
     """
-    password_hash = await resources.passwords.hash(password)
+    password_hash = await resources.passwords.hash(password, peer or OPERATOR_PEER)
     now, database = resources.clock.now(), resources.database
     async with database.transaction() as connection:
         with named_conflicts():
@@ -134,7 +141,7 @@ async def sign_in(resources: Resources, username: str, password: str, peer: str)
     familiar = resources.settings.throttle and await _is_familiar(resources, name, peer)
     try:
         async with limited_guess(resources, f"{name}\0{peer}" if familiar else name, peer):
-            account = await _verified(resources, username, password)
+            account = await _verified(resources, username, password, peer)
     except WrongPasswordError as wrong:
         await count_act(
             resources, RepeatedAct(ANONYMOUS, "session.refused", wrong.subject, peer, wrong.cause)
@@ -175,19 +182,19 @@ async def find_active_user(resources: Resources, user_id: int) -> Account | None
     return Account(row["user_id"], row["username"], row["session_epoch"])
 
 
-async def _verified(resources: Resources, username: str, password: str) -> Account:
+async def _verified(resources: Resources, username: str, password: str, peer: str) -> Account:
     """Compares the password on every path, with a dummy where there is nothing to compare with."""
     row = None
     if USERNAME.fullmatch(username):
         row = await resources.database.fetchrow("find_user_by_name", username)
     known_hash = None if row is None else row["password_hash"]
-    right = await resources.passwords.verify(known_hash, password)
+    right = await resources.passwords.verify(known_hash, password, peer)
     if row is None:
         raise WrongPasswordError(UNKNOWN, "no account")
     if not right or row["disabled_on"] is not None:
         raise WrongPasswordError(f"user:{row['user_id']}", "disabled" if right else "wrong password")
     if resources.passwords.is_outdated(row["password_hash"]):
-        upgraded = await resources.passwords.hash(password)
+        upgraded = await resources.passwords.hash(password, peer)
         await resources.database.execute(
             "upgrade_password_hash", row["user_id"], row["password_hash"], upgraded
         )

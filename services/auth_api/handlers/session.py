@@ -43,15 +43,16 @@ async def create_user(request: web.Request) -> web.Response:
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
     username, password = credentials.username, credentials.password
+    peer = peer_of(request, resources.settings)
     problems = {
         "username": username_problem(username),
-        "password": await new_password_problem(username, password),
+        "password": await new_password_problem(resources, username, password, peer),
     }
     errors = [FieldError(field=name, detail=detail) for name, detail in problems.items() if detail]
     if errors:
         raise refused_fields(errors)
     try:
-        account = await sign_up(resources, username, password, peer_of(request, resources.settings))
+        account = await sign_up(resources, username, password, peer)
     except UsernameTakenError:
         taken = FieldError(field="username", detail="is taken")
         raise Problem(409, "This username is taken.", errors=[taken]) from None
