@@ -10,6 +10,7 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import SERVICE, make_resources
+from services.auth_api.sessions.account_sessions import SESSION_DAYS
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
@@ -47,8 +48,9 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.start()
     last_words.run("activity log", resources.activity_log.run)
     background.run("outbox", resources.outbox.run)
+    purged_after = {"purge_audit": resources.settings.audit_days, "purge_session_origins": SESSION_DAYS}
     background.run("janitor", Janitor(resources.bus, SERVICE).run)
-    background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
+    background.run("purge", Purge(resources.database, purged_after).run)
     for commands in consumers:
         answering.run(commands.keys.stream, commands.run)
     yield

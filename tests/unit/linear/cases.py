@@ -10,6 +10,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
+from services.auth_api.accounts.password_resets import UsedLinkError, reset_password
 from services.auth_api.accounts.passwords import _normalised
 from services.auth_api.accounts.service import password_problem, typed_username, username_problem
 from services.auth_api.authorize import prepare
@@ -33,6 +34,7 @@ from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
 from services.consent_ui.handlers import consent_request
 from services.consent_ui.handlers import keys as keys_pages
+from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
 from shared.authorization_header import basic_credentials, scheme_of
@@ -208,6 +210,12 @@ def _referred(text: str) -> None:
         finished(find_pushed(nothing, parameters, "c"))
 
 
+def _reset(text: str) -> None:
+    nothing: Any = None
+    with suppress(UsedLinkError, AttributeError):  # well-formed: it would be looked up
+        finished(reset_password(nothing, text, "", ""))
+
+
 def _oauth(text: str, media_type: str) -> object:
     request = make_request("POST", "/", text.encode("utf-8", "replace"), Content_Type=media_type)
     return finished(oauth_edge.read_parameters(request, KNOWN, allow_json=True))
@@ -242,7 +250,9 @@ CASES: Final[Sequence[Case]] = (
     Case("credentials in a form", lambda text: sign_in(text, _FORM), body.LARGEST_BODY // 3, ("username=", "password=", "username=a&password=b&continue=", "")),
     Case("credentials in JSON", lambda text: sign_in(text, _JSON), body.LARGEST_BODY // 3, ('{"username":"', '{"password":"')),
     Case("a username", all_of(typed_username, username_problem), body.LARGEST_BODY // 3),
-    Case("a password", all_of(lambda text: password_problem(text) or _normalised(text)), body.LARGEST_BODY // 3),
+    Case("a password", all_of(lambda text: password_problem("Somebody", text) or _normalised(text)), body.LARGEST_BODY // 3),
+    Case("an operator's link", _reset, body.LARGEST_BODY // 3, ("", "A" * 42)),
+    Case("what a browser says of itself on a page", browser_name, LARGEST_HEADER - 100, ("", "Mozilla/5.0 (", "Firefox/")),
     Case("parameters of a token request", all_of(lambda text: read_token_request(_parameters(text, [*KNOWN])), lambda text: read_token_request(Parameters({"grant_type": "authorization_code", "code": "c", "code_verifier": text}))), body.LARGEST_BODY // 3),
     Case("client credentials in Basic", lambda text: basic_credentials(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
     Case("client credentials", all_of(lambda text: read_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
