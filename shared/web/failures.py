@@ -9,7 +9,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from shared.contracts.clients import MOST_NAMED, FieldError
+from shared.contracts.field_errors import MOST_NAMED, FieldError
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 

@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
-from shared.contracts.clients import MOST_NAMED, ClientFields, FieldError
+from shared.contracts.clients import ClientFields
+from shared.contracts.field_errors import MOST_NAMED, FieldError
 from shared.key_file import filename_problem, template_problem
 from shared.plain_text import is_plain
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD
 from services.auth_api.accounts.service import typed_username
 from services.auth_api.handlers.application import RESOURCES
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body
 from shared.return_to import HOME, read_target
 from shared.web.body import (

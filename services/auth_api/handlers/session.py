@@ -13,7 +13,7 @@ from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, start_session
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import (

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, presented_token
 from services.key_issuer.resources import RESOURCES
 from services.key_issuer.verification import LiveKey
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE
 from shared.web.body import (
