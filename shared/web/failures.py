@@ -31,7 +31,7 @@ class Failure:
 
 
 class Problem(Exception):  # noqa: N818 - named as RFC 9457 does
-    """Raised by a handler or use case to refuse a request; the edge turns it into the surface's shape."""
+    """Raised by a handler or use case to refuse a request; the edge renders it for the path."""
 
     def __init__(
         self,

@@ -29,8 +29,8 @@ from shared.web.body import (
     require_media_type,
 )
 from shared.web.edge import authorization_of, peer_of, request_id_of
+from shared.web.error_renderers import oauth_error_body, render_oauth_error
 from shared.web.failures import Failure, Problem
-from shared.web.surfaces import oauth_error_body, oauth_surface
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1: what holds a key, or might have, is cached nowhere on the way."""
@@ -64,9 +64,9 @@ def problem_of(error: OAuthError) -> Problem:
     return Problem(error.status, error.description, code=error.code, headers=headers)
 
 
-def token_failure(request: web.Request, failure: Failure) -> web.Response:
+def render_token_error(request: web.Request, failure: Failure) -> web.Response:
     """RFC 6749 §5.2 JSON, never cached; with the envelope's members where a JSON body was sent."""
-    response = oauth_surface(request, failure)
+    response = render_oauth_error(request, failure)
     if is_json(request):
         response.body = orjson.dumps(enveloped_error(oauth_error_body(failure)))
     return response

@@ -31,8 +31,8 @@ from services.auth_api.oauth.redirect_uri import (
 )
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import KNOWN, read_token_request
+from shared.web.error_renderers import description
 from shared.web.redirects import append_parameters
-from shared.web.surfaces import description
 from tests.unit.oauth.test_authorization_request import PERMISSIONS, client_with
 
 REGISTERED = ("https://client.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb")
