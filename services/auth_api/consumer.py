@@ -15,7 +15,7 @@ from services.auth_api.clients.registry import UnknownAuthorError
 from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, read_session
-from shared.bus import Delivery, Handler, handler
+from shared.bus import Delivery, MessageHandler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
     ReadAccess,
@@ -96,7 +96,7 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
 """What a person asks for: answered for the person whose session it is, and only while it lives."""
 
 
-def handlers(resources: Resources) -> list[Handler]:
+def handlers(resources: Resources) -> list[MessageHandler]:
     """The handlers of auth_api's command stream."""
     return [
         *(handler(command, partial(use_case, resources)) for command, use_case in USE_CASES),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
-from shared.bus.handlers import Delivery, Handler
+from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, Outcome, answer_and_finish
@@ -39,7 +39,7 @@ class Dispatcher:
         self,
         bus: Bus,
         keys: StreamKeys,
-        handlers: Sequence[Handler],
+        handlers: Sequence[MessageHandler],
         limiter: ConcurrencyLimiter,
         acknowledger: Acknowledger,
     ) -> None:
@@ -47,7 +47,7 @@ class Dispatcher:
         self._bus = bus
         self._keys = keys
         self._stream = keys.stream
-        self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
+        self._handlers: Mapping[str, MessageHandler] = {each.message.type: each for each in handlers}
         self._limiter = limiter
         self._acknowledger = acknowledger
         self._running: set[asyncio.Task[None]] = set()

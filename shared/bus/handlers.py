@@ -24,7 +24,7 @@ class Delivery(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class MessageHandler:
     """A function for one type of message; see ``handler``."""
 
     message: type[Command[Any] | Event]
@@ -35,11 +35,11 @@ class Handler:
 
 def handler(
     message: type[Command[Any] | Event], function: Callable[..., Awaitable[Any]], *, batch: bool = False
-) -> Handler:
+) -> MessageHandler:
     """Names the function for a type of message.
 
     Single: ``function(message)`` or ``function(message, delivery)`` → the reply (nothing for an event). Batch: the same
     with lists → as many replies in the same order; an exception in a place fails that message alone. A batch that raises
     is tried again one by one, so that one message cannot spoil the others.
     """
-    return Handler(message, function, batch, takes_delivery=len(signature(function).parameters) > 1)
+    return MessageHandler(message, function, batch, takes_delivery=len(signature(function).parameters) > 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from time import perf_counter
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
 from shared.errors import StoreUnavailable
@@ -42,8 +42,6 @@ _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _NODE: Final = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](:[0-9]{1,5})?|(?P<address>[0-9.]+)(:[0-9]{1,5})?")
 """An address with brackets or a port (RFC 7239 §6)."""
 _log = structlog.get_logger("latchkey.http")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_application(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from services.auth_api.clients.authentication import authenticate_client
 from services.auth_api.clients.model import Client
@@ -39,8 +40,6 @@ _PROVEN: Final = web.RequestKey("proven", bool)
 """Whether the client has shown its secret."""
 
 _log = structlog.get_logger("latchkey.oauth")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def oauth_endpoint(handler: Handler) -> Handler:
