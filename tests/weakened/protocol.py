@@ -159,8 +159,8 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         13,
         "of two identities or secrets the first one counts",
         _BASIC,
-        never("read_credentials@_read_basic", "basic_secret", "body_secret"),
-        never("read_credentials@_read_basic", "body_id", "basic_id"),
+        never("read_client_credentials@_read_basic", "basic_secret", "body_secret"),
+        never("read_client_credentials@_read_basic", "body_id", "basic_id"),
     ),
     weaken(
         14,

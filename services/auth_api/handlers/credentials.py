@@ -44,7 +44,7 @@ class _CredentialsForm(CredentialsBody):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class PersonCredentials:
     """What a person typed."""
 
     username: str
@@ -55,15 +55,15 @@ class Credentials:
     """The path of ours on which a form goes on: what the pages signed, the home page for everything else."""
 
 
-_TYPED: Final = web.RequestKey("typed", Credentials)
+_TYPED: Final = web.RequestKey("typed", PersonCredentials)
 
 
-def typed_in_a_form(request: web.Request) -> Credentials | None:
+def typed_in_a_form(request: web.Request) -> PersonCredentials | None:
     """What a form of ours brought, once it was read: its page says what is wrong with it."""
     return request.get(_TYPED)
 
 
-async def read_credentials(request: web.Request) -> Credentials:
+async def read_person_credentials(request: web.Request) -> PersonCredentials:
     """The username and password of the body.
 
     Raises:
@@ -79,14 +79,16 @@ async def read_credentials(request: web.Request) -> Credentials:
     if len(body.password) > LONGEST_PASSWORD:
         detail = f"must be at most {LONGEST_PASSWORD} characters long"
         raise refused_fields([FieldError(field="password", detail=detail)])
-    return Credentials(typed_username(body.username), body.password, from_form=False)
+    return PersonCredentials(typed_username(body.username), body.password, from_form=False)
 
 
-def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> Credentials:
+def _from_form(pairs: Pairs, secrets: Sequence[bytes]) -> PersonCredentials:
     names = [name for name, _ in pairs]
     repeated = [name for name in _FORM_FIELDS if names.count(name) > 1]
     if repeated:
         raise refused_fields(FieldError(field=name, detail="is there twice") for name in repeated)
     given = validated(_CredentialsForm, dict(pairs))
     return_to = read_target(secrets, given.return_to) or HOME
-    return Credentials(typed_username(given.username), given.password, from_form=True, return_to=return_to)
+    return PersonCredentials(
+        typed_username(given.username), given.password, from_form=True, return_to=return_to
+    )

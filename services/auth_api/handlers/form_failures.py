@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
+from services.auth_api.handlers.credentials import PersonCredentials, typed_in_a_form
 from shared.return_to import HOME, sign_target
 from shared.web.cookies import keep_typed_username
 from shared.web.edge import request_id_of
@@ -62,7 +62,7 @@ def _words_for(failure: Failure) -> Sequence[str]:
 
 
 def _back_to_page(
-    request: web.Request, page: str, words: Sequence[str], typed: Credentials
+    request: web.Request, page: str, words: Sequence[str], typed: PersonCredentials
 ) -> web.StreamResponse:
     query = [("error", word) for word in words]
     settings = request.app[RESOURCES].settings

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from services.auth_api.clients.authentication import authenticate_client
 from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
+from services.auth_api.oauth.client_authentication import CHALLENGE, read_client_credentials
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token import enveloped_error
@@ -116,7 +116,7 @@ async def authenticated_client(
         StoreUnavailable: the client cannot be read.
     """
     resources = request.app[RESOURCES]
-    credentials = read_credentials(authorization_of(request), parameters)
+    credentials = read_client_credentials(authorization_of(request), parameters)
     client = await authenticate_client(
         resources,
         credentials,

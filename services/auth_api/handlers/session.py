@@ -8,7 +8,7 @@ from services.auth_api.accounts.passwords import LONGEST_PASSWORD
 from services.auth_api.accounts.service import Account, password_problem, sign_in, sign_up, username_problem
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.credentials import Credentials, read_credentials
+from services.auth_api.handlers.credentials import PersonCredentials, read_person_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
@@ -32,7 +32,7 @@ async def create_user(request: web.Request) -> web.Response:
     """POST: 201 and a session; 409 if the name is taken, 403 if sign-up is closed. A form is answered 303."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
     username, password = credentials.username, credentials.password
@@ -52,7 +52,7 @@ async def create_session(request: web.Request) -> web.Response:
     """POST: 200 and a cookie; 401 for every kind of wrong. A form of ours is answered 303 either way."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     account = await _signed_in_account(request, resources, credentials)
     if account is None:
         raise not_signed_in(resources.settings, "Wrong username or password.")
@@ -79,7 +79,12 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def _answer_with_session(
-    request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
+    request: web.Request,
+    resources: Resources,
+    account: Account,
+    credentials: PersonCredentials,
+    *,
+    status: int,
 ) -> web.Response:
     """Signs the person in with a new session; the one that came with the request is dead from here on."""
     replaced = read_session_cookie(request, resources.settings)
@@ -93,7 +98,7 @@ async def _answer_with_session(
 
 
 async def _signed_in_account(
-    request: web.Request, resources: Resources, credentials: Credentials
+    request: web.Request, resources: Resources, credentials: PersonCredentials
 ) -> Account | None:
     if len(credentials.password) > LONGEST_PASSWORD:
         return None  # a form's; no account has such a password

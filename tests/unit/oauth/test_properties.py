@@ -17,7 +17,7 @@ from services.auth_api.oauth.authorization_request import (
     sort_parameters,
     target_of,
 )
-from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
 from services.auth_api.oauth.device import format_user_code, normalise_user_code
 from services.auth_api.oauth.errors import OAuthError
@@ -93,7 +93,7 @@ def test_form_encoded_credentials_come_back(client_id: str, secret: str) -> None
     """Whatever letters they hold, except controls."""
     pair = f"{quote_plus(client_id, errors='replace')}:{quote_plus(secret, errors='replace')}"
     try:
-        found = read_credentials([f"Basic {b64encode(pair.encode()).decode()}"], Parameters({}))
+        found = read_client_credentials([f"Basic {b64encode(pair.encode()).decode()}"], Parameters({}))
     except OAuthError as error:
         assert error.code == "invalid_client"  # noqa: PT017 - only one of the two outcomes is an error
         assert any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in client_id + secret)
@@ -109,7 +109,7 @@ def test_any_authorization_header_is_credentials_or_a_refusal(
     """Nothing else escapes."""
     body = {name: value for name, value in (("client_id", client_id), ("client_secret", secret)) if value}
     try:
-        assert read_credentials(headers, Parameters(body)).client_id
+        assert read_client_credentials(headers, Parameters(body)).client_id
     except OAuthError as error:
         assert error.code in ("invalid_client", "invalid_request")  # noqa: PT017 - see above
 
