@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from shared.bus import names
-from shared.bus.envelope import Envelope, Field, MessageIds
+from shared.bus.envelope import Envelope, MessageIds, WireField
 from shared.bus.metrics import BusMetrics
 from shared.bus.requests import PendingRequests, PreparedRequest, ReplyTail
 from shared.clock import Clock, SystemClock
@@ -182,7 +182,7 @@ class Bus:
             if sending is not None:
                 sending.end(failure)
 
-    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
+    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[WireField]]:
         """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
         message_id = self.ids.new(self.clock.now())
         return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
@@ -194,7 +194,7 @@ class Bus:
         expires_in: float | None,
         reply_to: str,
         sending: Sending | None,
-    ) -> list[Field]:
+    ) -> list[WireField]:
         """The envelope of a command, as the fields of a stream's entry."""
         now = self.time.now()
         traceparent, tracestate = trace.get() if sending is None else sending.carrier

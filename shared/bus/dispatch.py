@@ -16,7 +16,7 @@ from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_field
 from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
-from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, Outcome, answer_and_finish
+from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
@@ -286,7 +286,7 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
             return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"
-        outcomes: list[Outcome] = [] if envelope is None else [(envelope, None, word)]
+        outcomes: list[MessageOutcome] = [] if envelope is None else [(envelope, None, word)]
         await answer_and_finish(bus.redis, keys, [self._id], outcomes, source=bus.source, now=bus.time.now())
 
 

@@ -29,7 +29,7 @@ _LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 _LONGEST_HOST: Final = 253
 _DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
-Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
+FieldCheck = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
 
 def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> list[FieldError]:
@@ -192,7 +192,7 @@ def _is_translated(address: Address) -> bool:
     return address.ipv4_mapped is not None or any(address in network for network in _TRANSLATED)
 
 
-_CHECKS: Final[tuple[Check, ...]] = (
+_CHECKS: Final[tuple[FieldCheck, ...]] = (
     _name,
     _redirect_uris,
     _requested_permissions,
