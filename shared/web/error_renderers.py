@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from shared.seed_envelope import failed
 from shared.web.failures import Failure
 
 ErrorRenderer = Callable[[web.Request, Failure], web.StreamResponse]
@@ -22,7 +23,7 @@ def render_problem(_request: web.Request, failure: Failure) -> web.Response:
 
 def render_seed_error(_request: web.Request, failure: Failure) -> web.Response:
     """A problem document that also says what integrators of the seed system look for: whether and why not."""
-    return _problem(failure, {"success": False, "description": failure.detail})
+    return _problem(failure, failed(failure.detail))
 
 
 def _problem(failure: Failure, members: Mapping[str, object]) -> web.Response:

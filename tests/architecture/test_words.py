@@ -39,3 +39,15 @@ def _types_of(module: ast.Module) -> Iterator[str]:
 def _is_variable(value: ast.expr) -> bool:
     """Whether it is a ``TypeVar``, which means something in one signature only."""
     return isinstance(value, ast.Call) and ast.unparse(value.func) in {"TypeVar", "ParamSpec"}
+
+
+def test_the_seeds_envelope_is_made_in_one_place() -> None:
+    """Whoever answers in it asks that place."""
+    made = [
+        str(file.relative_to(REPOSITORY))
+        for root in ("services", "shared")
+        for file in sorted((REPOSITORY / root).rglob("*.py"))
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Constant) and node.value == "success"
+    ]
+    assert set(made) == {"shared/seed_envelope.py"}
