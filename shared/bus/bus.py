@@ -18,7 +18,7 @@ from shared.bus.requests import PendingRequests, PreparedRequest, ReplyTail
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis, RedisTime
 from shared.redis.errors import CommandError
@@ -130,7 +130,8 @@ class Bus:
                 raise BusUnavailable("down") from error
             raise
         sending.add_done_callback(prepared.sent)
-        await failpoint("bus.after_request_before_reply")
+        if ARMED:
+            await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
     def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:

@@ -21,7 +21,7 @@ from shared.bus.bus import Bus
 from shared.bus.envelope import Envelope, format_uuid7
 from shared.contracts.base import Event
 from shared.database import Database
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 
@@ -142,7 +142,8 @@ class OutboxRelay:
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-            await failpoint("outbox.after_publish_before_mark")
+            if ARMED:
+                await failpoint("outbox.after_publish_before_mark")
             await connection.execute(_MARK, [row["id"] for row in rows])
         self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
         for row in rows:
