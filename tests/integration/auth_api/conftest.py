@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import asyncpg
 import pytest
@@ -20,12 +19,6 @@ from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_stores
-
-CLIENT_MEMBERS: Final = [
-    "clientID", "clientSecret", "name", "author", "redirectUri", "redirectUris", "requestedPermissions", "apiKeyFormat",
-    "apiKeyFilename", "webhookUri", "homepage", "description", "public", "createdOn",
-]  # fmt: skip
-"""What a registered client is answered as, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
