@@ -10,8 +10,17 @@ from typing import Final
 import click
 
 from deploy.cli.options import REPOSITORY
+from deploy.cli.quick import (
+    ALWAYS,
+    BROWSER_STORY,
+    MOST_FILES,
+    UnknownChangesError,
+    changed_paths,
+    integration_tests_of,
+)
 
 _ORDINARY: Final = "not chaos and not benchmark"
+_QUICK: Final = f"{_ORDINARY} and not alone and not slow"
 _PYTEST_USAGE: Final = 4
 _PROCESSES: Final = 4
 """For the whole suite, which waits more than it computes; a part of it, or a debugger, is better off with one."""
@@ -24,22 +33,48 @@ _PROCESSES: Final = 4
         "help_option_names": ["--help"],
     }
 )
+@click.option("--quick", is_flag=True, help="What to run while you work, within a minute; see above.")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def test(context: click.Context, pytest_args: tuple[str, ...]) -> None:
+def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -> None:
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
     processes, and at the end, one after the other, what wants the machine for itself.
+
+    `--quick` runs the unit tests, the integration tests of what has changed since your branch left main (the table is
+    in deploy/cli/quick.py), and one story in a browser. It does not replace a whole run.
     """
     os.chdir(REPOSITORY)
     _keep_bytecode()
+    if quick:
+        context.exit(_run_shared(_QUICK, *_quick_tests(), *pytest_args))
     if pytest_args:
         context.exit(_run(*pytest_args))
-    # In a process of its own, which leaves nothing behind for what comes after it.
-    shared = [sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", f"{_ORDINARY} and not alone"]
-    ordinary = _meaning(subprocess.run(shared, check=False).returncode)
+    ordinary = _run_shared(f"{_ORDINARY} and not alone")
     context.exit(_run("-m", f"{_ORDINARY} and alone") or ordinary)
+
+
+def _quick_tests() -> list[str]:
+    """What `--quick` takes; says on stderr what it leaves out."""
+    try:
+        concerned = integration_tests_of(changed_paths(REPOSITORY), REPOSITORY)
+    except UnknownChangesError:
+        raise click.ClickException(
+            "--quick asks git what has changed, and this is no git checkout."
+        ) from None
+    click.echo(
+        f"What has changed concerns: {' '.join(concerned[:MOST_FILES]) or 'no integration test'}", err=True
+    )
+    if left := concerned[MOST_FILES:]:
+        click.echo(f"Left to a whole run, since much has changed: {' '.join(left)}", err=True)
+    return [*ALWAYS, *concerned[:MOST_FILES], BROWSER_STORY]
+
+
+def _run_shared(marks: str, *arguments: str) -> int:
+    """Several processes share the tests; in a process of its own, which leaves nothing behind for what comes after it."""
+    command = [sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", marks, *arguments]
+    return _meaning(subprocess.run(command, check=False).returncode)
 
 
 def _keep_bytecode() -> None:
