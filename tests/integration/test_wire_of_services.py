@@ -9,7 +9,7 @@ import asyncio
 import gzip
 import socket
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import pytest
 
 from tests.harness.backends import new_folder
 from tests.harness.processes import running_services
+from tests.harness.stores import Servers, fresh_stores
 from tests.integration.test_wire import (
     DROPPED_SECONDS,
     answer_to,
@@ -40,10 +41,11 @@ SLOW_READERS: Final = 20
 
 
 @pytest.fixture(scope="module")
-def urls(run_directory: Path) -> Iterator[Mapping[str, str]]:
+async def urls(servers: Servers, run_directory: Path) -> AsyncIterator[Mapping[str, str]]:
     """Each service in a process of its own, as deployed, without a proxy in front."""
-    with running_services(new_folder(run_directory)) as services:
-        yield services.urls
+    async with fresh_stores(servers) as stores:
+        with running_services(new_folder(run_directory), stores=stores.environment()) as services:
+            yield services.urls
 
 
 @pytest.fixture
