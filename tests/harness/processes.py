@@ -161,7 +161,7 @@ def running_services(
         if printed is None:
             backends, printed = stack.enter_context(_own_backends(folder))
         urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
-        ours = printed | {"LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"]} | dict(environ or {})
+        ours = {**printed, "LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"], **(environ or {})}
         if stores is None:
             command("migrate", environ=ours)
         processes = {}

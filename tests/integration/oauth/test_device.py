@@ -292,16 +292,19 @@ async def test_device_codes_are_limited_by_peer_and_client(start_provider: Provi
             return await provider.site.http.post(START, data=form, headers={"X-Forwarded-For": peer})
 
         waiting = (await start_from("192.0.2.1")).json()
-        answers: list[httpx.Response] = []
-        while len(answers) < KEPT_PEER.burst + 100:
-            answers += await asyncio.gather(*(start_from("203.0.113.9") for _ in range(50)))
+        redis, limiter = provider.resources.bus.redis, provider.resources.limiter
+        before = KEPT_PEER.burst - 20  # taken where starting takes them
+        for _ in range(before):
+            await limiter.take_keeping("device", client.client_id, "203.0.113.9")
+        answers = [await start_from("203.0.113.9") for _ in range(20)]
+        while answers[-1].status_code == 200:
+            answers += await asyncio.gather(*(start_from("203.0.113.9") for _ in range(20)))
         given = [answer for answer in answers if answer.status_code == 200]
-        assert KEPT_PEER.burst <= len(given) < len(answers)
+        assert KEPT_PEER.burst <= before + len(given) < before + len(answers)
         (refused, *_) = [answer for answer in answers if answer.status_code != 200]
         assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
         assert refused.headers["Retry-After"] == "1"
         assert (await start_from("198.51.100.7")).status_code == 200
-        redis, limiter = provider.resources.bus.redis, provider.resources.limiter
         codes = await redis.execute("KEYS", "lk:*code*")
         assert len(codes) == 2 * (len(given) + 2), "a code and the way to it"
         assert max([await redis.execute("MEMORY", "USAGE", code) for code in codes]) < 4096
