@@ -13,7 +13,8 @@ import pytest
 
 from tests.harness.processes import SERVICES
 from tests.harness.site import CALLBACK, Client, Person
-from tests.harness.stores import Servers
+from tests.harness.stores import Servers, Stores
+from tests.integration.oauth.conftest import serving_provider
 from tests.integration.oauth.living import Live, living
 
 REFUSED_SECONDS: Final = 5.0
@@ -92,19 +93,19 @@ async def test_a_code_dies_with_its_redirect_uri(live: Live, left: list[str], fo
     assert await live.statuses(person) == []
 
 
-async def test_a_code_dies_with_its_permission(servers: Servers, run_directory: Path, tmp_path: Path) -> None:
-    """The operator takes the permission out of the catalogue between consent and exchange."""
+async def test_a_code_dies_with_its_permission(stores: Stores, tmp_path: Path) -> None:
+    """The operator takes the permission out of the catalogue between consent and exchange, and starts the services anew."""
     before, after = tmp_path / "before.toml", tmp_path / "after.toml"
     before.write_text(_PERMISSION.format("submit_score") + _PERMISSION.format("customise_score"))
     after.write_text(_PERMISSION.format("submit_score"))
-    async with living(servers, run_directory, PERMISSIONS_FILE=str(before)) as (live, _):
-        person, client = await live.consented()
+    async with serving_provider(stores, {"PERMISSIONS_FILE": str(before)}) as provider:
+        person = await provider.site.sign_up()
+        client = await person.create_client()
         code = await person.create_code(client)
-        await live.stop("auth-api")
-        await live.start("auth-api", PERMISSIONS_FILE=str(after))
-        answer = await live.site.exchange(client, code)
+    async with serving_provider(stores, {"PERMISSIONS_FILE": str(after)}) as provider:
+        answer = await provider.site.exchange(client, code)
         assert (answer.status_code, answer.json().get("error")) == (400, "invalid_grant"), answer.text
-        assert await live.statuses(person) == []
+        assert await provider.all_keys(person.user_id) == 0
 
 
 # A replay is one only of who could have redeemed
