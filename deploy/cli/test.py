@@ -21,6 +21,8 @@ from deploy.cli.quick import (
 
 _ORDINARY: Final = "not chaos and not benchmark"
 _QUICK: Final = f"{_ORDINARY} and not alone and not slow"
+ALONE: Final = ("tests/containers", "tests/integration/oauth/test_cost_of_an_exchange.py")
+"""Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
 _PYTEST_USAGE: Final = 4
 _PROCESSES: Final = 4
 """For the whole suite, which waits more than it computes; a part of it, or a debugger, is better off with one."""
@@ -52,7 +54,7 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
     if pytest_args:
         context.exit(_run(*pytest_args))
     ordinary = _run_shared(f"{_ORDINARY} and not alone")
-    context.exit(_run("-m", f"{_ORDINARY} and alone") or ordinary)
+    context.exit(_run("-m", f"{_ORDINARY} and alone", *ALONE) or ordinary)
 
 
 def _quick_tests() -> list[str]:

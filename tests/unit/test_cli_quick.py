@@ -106,6 +106,17 @@ def test_the_browsers_story_is_there() -> None:
     assert name.removesuffix("[script]") in functions
 
 
+def test_what_wants_the_machine_alone_is_looked_for_where_it_is() -> None:
+    """The last part of a whole run reads those paths only."""
+    mark = "pytest.mark." + "alone"
+    marked = [
+        path for path in (REPOSITORY / "tests").rglob("*.py") if mark in path.read_text(encoding="utf-8")
+    ]
+    names = [str(path.relative_to(REPOSITORY)) for path in marked]
+    assert names
+    assert [name for name in names if not name.startswith(command.ALONE)] == []
+
+
 def test_changes_are_counted_from_where_the_branch_left_main(tmp_path: Path) -> None:
     """Committed, uncommitted and new files; not what main has done since, nor what git ignores."""
     with pytest.raises(UnknownChangesError):
