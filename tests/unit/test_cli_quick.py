@@ -117,6 +117,24 @@ def test_what_wants_the_machine_alone_is_looked_for_where_it_is() -> None:
     assert [name for name in names if not name.startswith(command.ALONE)] == []
 
 
+@pytest.mark.parametrize("failing", ["shared", "alone", "beside", ""])
+def test_a_whole_run_fails_where_one_of_its_parts_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str
+) -> None:
+    """What computes runs beside what wants the machine alone, and its words are shown in the end."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "computed $*"\nexit {int(failing == "beside")}\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("deploy.cli.test.sys.executable", str(python))
+    monkeypatch.setattr(command, "_run_shared", lambda *_: int(failing == "shared"))
+    monkeypatch.setattr(command, "_run", lambda *_: int(failing == "alone"))
+
+    ended = CliRunner().invoke(command.test)
+
+    assert ended.exit_code == (1 if failing else 0)
+    assert f"computed -P -m pytest -m not chaos and not benchmark {' '.join(ALWAYS)}" in ended.stdout
+
+
 def test_changes_are_counted_from_where_the_branch_left_main(tmp_path: Path) -> None:
     """Committed, uncommitted and new files; not what main has done since, nor what git ignores."""
     with pytest.raises(UnknownChangesError):
