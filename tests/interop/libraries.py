@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from tests.harness.kept import KEPT
+
 CLIENTS: Final = Path(__file__).resolve().parent / "clients"
-BUILT: Final = (
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latchkey-interop" / platform.machine()
-)
-"""Kept between runs, also those of another clone, where cargo and npm keep theirs; in a folder named for the sources."""
+BUILT: Final = KEPT / "interop"
+"""In a folder named for the sources."""
 BUILD_SECONDS: Final = 600
 
 CODE: Final = ("code_basic", "code_post", "public_pkce", "wrong_secret", "replay", "decline")
