@@ -17,6 +17,8 @@ from tests.harness.processes import REPOSITORY
 MEASURED: Final = 5
 AFTERWARDS: Final = frozenset({"outbox relay", "revocation tail"})
 """Tasks of a service that carry on with what a request did while it is answered already: no answer waits for them."""
+HOUSEKEEPING: Final = frozenset({"delayed", "recovery", "suspects", "janitor", "purge", "time"})
+"""The last words of the names of tasks that run now and then, whatever is asked."""
 
 Ask = Callable[[], Awaitable[httpx.Response]]
 
@@ -42,8 +44,8 @@ class Journey:
 async def journey_of(status: int, asks: Sequence[Ask]) -> Journey:
     """The files that every one of the last requests passed through, each of which is answered with ``status``.
 
-    The first ones warm up. The services run in this process, and so does their housekeeping, which falls into some of
-    the requests only.
+    The first ones warm up. The services run in this process, and so does their housekeeping, which is left out by its name
+    or falls into some of the requests only.
     """
     for ask in asks[:-MEASURED]:
         assert (await ask()).status_code == status
@@ -65,8 +67,9 @@ async def _files_of(status: int, ask: Ask) -> tuple[frozenset[str], frozenset[st
     def note(frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":
             task = asyncio.current_task()
-            later = task is not None and task.get_name() in AFTERWARDS
-            (afterwards if later else seen).add(frame.f_code.co_filename)
+            name = "" if task is None else task.get_name()
+            if name.rpartition(" ")[2] not in HOUSEKEEPING:
+                (afterwards if name in AFTERWARDS else seen).add(frame.f_code.co_filename)
 
     sys.setprofile(note)
     try:
