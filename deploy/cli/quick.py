@@ -23,6 +23,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/auth_api/authorize/pushed_requests": "oauth/pushed_requests",
     "services/auth_api/clients/": "auth_api/clients auth_api/client_secrets auth_api/client_cache auth_api/console",
     "services/auth_api/clients/authentication": "oauth/abuse_clients",
+    "services/auth_api/clients/field_checker": "auth_api/clients auth_api/key_file_templates",
     "services/auth_api/clients/dynamic_registration": "oauth/registration",
     "services/auth_api/codes/": "auth_api/codes oauth/abuse_redeeming oauth/device",
     "services/auth_api/db/": "auth_api/queries releases",

@@ -30,7 +30,7 @@ from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields, ClientTexts, OverlapSeconds
 from shared.contracts.field_errors import FieldError
-from shared.documents import Body
+from shared.documents import Body, Texts
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, read_json, refused_fields
 from shared.web.failures import Problem
@@ -42,7 +42,7 @@ class _ClientBody(ClientTexts):
     model_config = ConfigDict(strict=True)
 
     redirect_uri: str | None = None
-    redirect_uris: list[str] | None = None
+    redirect_uris: Texts | None = None
 
     def given(self) -> dict[str, Any]:
         """What was given, under the names of ``ClientFields``; null is no value.
@@ -64,7 +64,7 @@ class NewClient(_ClientBody):
     """The body of a registration; the rules of each field are in ``client_fields``."""
 
     name: str
-    requested_permissions: list[str]
+    requested_permissions: Texts
     public: bool = False
 
 
