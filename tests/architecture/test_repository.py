@@ -14,7 +14,7 @@ import pytest
 from tests.architecture.syntax import parsed
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-LONGEST_FILE: Final = 350
+LONGEST_FILE: Final = 400
 LONGEST_FUNCTION: Final = 50
 # The names are put together here, so that this file names none of them either.
 REGISTRIES: Final = re.compile(

@@ -83,7 +83,7 @@ def test_the_longest_beginning_counts_and_changed_tests_come_first() -> None:
     """What is deleted is not run; what concerns nothing adds nothing."""
     paths = [
         "docs/operating.md",
-        "services/auth_api/rate_limit.py",
+        "services/auth_api/activity_log.py",
         "tests/integration/auth_api/test_deleted.py",
         "tests/integration/oauth/conftest.py",
         "tests/integration/oauth/test_device.py",
@@ -92,7 +92,7 @@ def test_the_longest_beginning_counts_and_changed_tests_come_first() -> None:
     found = integration_tests_of(paths, REPOSITORY)
 
     folder = "tests/integration"
-    assert found == [f"{folder}/oauth/test_device.py", f"{folder}/auth_api/test_throttle.py"]
+    assert found == [f"{folder}/oauth/test_device.py", f"{folder}/oauth/test_attempts.py"]
 
 
 def test_the_browsers_story_is_there() -> None:

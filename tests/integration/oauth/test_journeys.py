@@ -56,7 +56,7 @@ async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
         303, [partial(person.http.post, action, data=fields) for action, fields in forms]
     )
 
-    journey.check(services=17, shared=16)
+    journey.check(services=21, shared=17)
     assert undescribed("The path of an Accept", journey) == []
 
 
@@ -68,7 +68,7 @@ async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person
         204, [partial(person.http.delete, f"/api/v1/keys/{key['keyID']}") for key in keys]
     )
 
-    journey.check(services=9, shared=15)
+    journey.check(services=9, shared=16)
     assert len(journey.afterwards) <= 5, journey.afterwards
     assert undescribed("The path of a revocation", journey) == []
 
