@@ -17,7 +17,7 @@ from services.auth_api.sessions.account_sessions import (
     end_own_session,
     list_sessions,
 )
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import refuse_foreign_origin

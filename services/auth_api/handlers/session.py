@@ -14,13 +14,13 @@ from services.auth_api.accounts.service import (
 )
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.credentials import Credentials, read_credentials
+from services.auth_api.handlers.credentials import PersonCredentials, read_person_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.account_sessions import keep_origin
 from services.auth_api.sessions.service import end_session, start_session
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import (
@@ -39,7 +39,7 @@ async def create_user(request: web.Request) -> web.Response:
     """POST: 201 and a session; 409 if the name is taken, 403 if sign-up is closed. A form is answered 303."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
     username, password = credentials.username, credentials.password
@@ -63,7 +63,7 @@ async def create_session(request: web.Request) -> web.Response:
     """POST: 200 and a cookie; 401 for every kind of wrong. A form of ours is answered 303 either way."""
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     account = await _signed_in_account(request, resources, credentials)
     if account is None:
         raise not_signed_in(resources.settings, "Wrong username or password.")
@@ -90,7 +90,12 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def _answer_with_session(
-    request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
+    request: web.Request,
+    resources: Resources,
+    account: Account,
+    credentials: PersonCredentials,
+    *,
+    status: int,
 ) -> web.Response:
     if credentials.from_form:
         response = see_other(credentials.return_to)
@@ -111,7 +116,7 @@ async def hand_session(
 
 
 async def _signed_in_account(
-    request: web.Request, resources: Resources, credentials: Credentials
+    request: web.Request, resources: Resources, credentials: PersonCredentials
 ) -> Account | None:
     if len(credentials.password) > LONGEST_PASSWORD:
         return None  # a form's; no account has such a password
