@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -18,19 +18,10 @@ from aiohttp import web
 
 from deploy.embedded.ports import free_port
 from shared.web.server import serving
-from tests.harness.backends import new_folder
 from tests.harness.people import Account, Person
-from tests.harness.processes import running_up
 
 BOT: Final = Path(__file__).resolve().parent / "clients" / "bot" / "bot.mjs"
 START_SECONDS: Final = 30.0
-
-
-@pytest.fixture(scope="module")
-def latchkey(run_directory: Path) -> Iterator[str]:
-    """A running Latchkey; its address."""
-    with running_up(new_folder(run_directory)) as url:
-        yield url
 
 
 @asynccontextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -15,52 +14,35 @@ import httpx
 import pytest
 
 from deploy.demo_app.browser import Page
-from tests.harness.backends import new_folder
 from tests.harness.people import Person
-from tests.harness.processes import command, running_up
+from tests.harness.processes import command
 from tests.harness.site import bearer
 from tests.interop.builtin_clients import TWELVE, BuiltInClient
+from tests.interop.conftest import Operated
 
 PERMISSION = "submit_score"
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A Latchkey and its operator's environment."""
-
-    url: str
-    environ: Mapping[str, str]
-
-
 @pytest.fixture(scope="module")
-def latchkey(run_directory: Path) -> Iterator[Running]:
-    """A running Latchkey."""
-    folder = new_folder(run_directory)
-    with running_up(folder) as url:
-        printed = command("env", "--data-dir", str(folder / "data"))
-        yield Running(url, dict(line.split("=", 1) for line in printed.splitlines()))
-
-
-@pytest.fixture(scope="module")
-async def person(latchkey: Running) -> AsyncIterator[Person]:
+async def person(operated: Operated) -> AsyncIterator[Person]:
     """Whoever plays."""
-    async with Person(latchkey.url) as somebody:
+    async with Person(operated.url) as somebody:
         yield somebody
 
 
-def register(latchkey: Running, client: BuiltInClient, folder: Path) -> None:
+def register(operated: Operated, client: BuiltInClient, folder: Path) -> None:
     """What the operator types; a longer template comes from a file."""
     options = ["--id", client.client_id, "--name", client.name, "--permission", PERMISSION]
     if client.filename is not None:
         options += ["--api-key-filename", client.filename]
-    template = client.template_for(latchkey.url)
+    template = client.template_for(operated.url)
     if template is not None and "\n" in template:
         file = folder / "template"
         file.write_bytes(template.encode())
         options += ["--api-key-format-file", str(file)]
     elif template is not None:
         options += ["--api-key-format", template]
-    made = json.loads(command("clients", "create", *options, environ=latchkey.environ))
+    made = json.loads(command("clients", "create", *options, environ=operated.environ))
     assert (made["clientID"], made["redirectUri"]) == (client.client_id, None)
     assert made["apiKeyFormat"] == template
 
@@ -83,19 +65,19 @@ def shown(page: Page) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("client", TWELVE, ids=lambda client: client.client_id)
 async def test_a_built_in_client_gets_its_file(
-    client: BuiltInClient, latchkey: Running, person: Person, tmp_path: Path
+    client: BuiltInClient, operated: Operated, person: Person, tmp_path: Path
 ) -> None:
     """The file is the template with the key in its place, the program finds it, and it may do just what was asked."""
-    register(latchkey, client, tmp_path)
-    page = await person.browser.open(f"{latchkey.url}/client-file-flow/{client.client_id}")
+    register(operated, client, tmp_path)
+    page = await person.browser.open(f"{operated.url}/client-file-flow/{client.client_id}")
     page = await person.browser.press(page, "Create key")
     content = shown(page) if client.filename is None else saved(page, client.filename)
     assert shown(page) == content
 
     key = client.read(content)
-    template = client.template_for(latchkey.url)
+    template = client.template_for(operated.url)
     assert content == (key if template is None else template.replace("%%TACHI_KEY%%", key))
-    async with httpx.AsyncClient(base_url=f"{latchkey.url}/api/v1", headers=bearer(key)) as program:
+    async with httpx.AsyncClient(base_url=f"{operated.url}/api/v1", headers=bearer(key)) as program:
         checked = await program.get("/verify", params={"permission": PERMISSION})
         assert checked.status_code == 200
         assert checked.headers["X-Latchkey-Client"] == client.client_id
@@ -115,13 +97,13 @@ def test_there_are_twelve() -> None:
 
 @pytest.mark.slow
 async def test_a_template_with_the_line_ends_of_windows_stays_as_it_is(
-    latchkey: Running, person: Person, tmp_path: Path
+    operated: Operated, person: Person, tmp_path: Path
 ) -> None:
     """The operator's file is taken byte for byte: programs on Windows may insist on their line ends."""
     template = "[hook]\r\n; yours alone\r\nkey = %%API_KEY%%\r\n"
     client = BuiltInClient("CXWindows", "A hook", "hook.ini", template, str.strip)
-    register(latchkey, client, tmp_path)
-    page = await person.browser.open(f"{latchkey.url}/client-file-flow/{client.client_id}")
+    register(operated, client, tmp_path)
+    page = await person.browser.open(f"{operated.url}/client-file-flow/{client.client_id}")
     page = await person.browser.press(page, "Create key")
     before, _, after = template.partition("%%API_KEY%%")
     content = saved(page, "hook.ini")
