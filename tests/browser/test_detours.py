@@ -57,20 +57,6 @@ async def test_signing_in_twice_on_the_way(
     assert (await accept(visitor, integrator))["context"] == "42"
 
 
-async def test_signing_in_again_with_the_form_as_it_was(
-    visitor: Walker, client: ShownClient, integrator: Integrator
-) -> None:
-    """A form that was shown before, in a second tab, leads on as the first did."""
-    other = await visitor.new_tab()
-    for tab in (visitor, other):
-        await tab.page.goto(f"{client.consent_link}&context=42")
-        await expect(tab.page).to_have_title(SIGN_IN)
-    for tab in (visitor, other):
-        await tab.sign_in()
-        await expect(tab.page).to_have_title(CONSENT)
-    assert (await accept(other, integrator))["context"] == "42"
-
-
 async def test_signing_up_on_the_way(
     new_walker: NewWalker, client: ShownClient, integrator: Integrator, *, script: bool
 ) -> None:
