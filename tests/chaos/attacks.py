@@ -101,7 +101,7 @@ def _many_in_heads(names: Sequence[str]) -> Iterator[Shot]:
     query = "&".join(f"{name}=" for name in [*names, names[-1]])
     permissions = "&".join(f"permission={name}" for name in names[:800])
     cookies = "; ".join(f"{name}=0" for name in [*names, names[-1]])
-    headers = [(f"X-{name}", "0") for name in names[:400]]
+    headers = [(f"X-{name}", "0") for name in names[:100]]
     yield PAGES, http_request("GET", f"/oauth/authorize?{query}")
     yield PAGES, http_request("GET", f"/device?{query}")
     yield KEYS, http_request("GET", f"/api/v1/verify?{permissions}", [("Authorization", "Bearer lku_a")])
@@ -149,18 +149,18 @@ def slow_templates(means: Means) -> Iterator[Shot]:
 def filled_memory(means: Means) -> Iterator[Shot]:
     """A4: whatever makes Redis keep something for somebody who has not signed in, and sessions without end."""
     client = means.client_id
-    filler = "A" * _LONG
-    for target in (
-        f"/device?{filler}",
-        f"/device?user_code={filler}",
-        f"/oauth/request-auth?clientID={client}&state={filler}",
-        f"/oauth/request-auth?clientID={client}&context={filler[:500]}",
-        f"/oauth/authorize?response_type=code&client_id={client}&state={filler}",
-        f"/client-file-flow/{client}?{filler}",
-        f"/login?continue={filler}",
-        f"/developer?{filler}",
-    ):
-        yield PAGES, http_request("GET", target)
+    for filler in ("A" * _LONG, "A" * (_LONG // 2), "A" * 300):
+        for target in (
+            f"/device?{filler}",
+            f"/device?user_code={filler}",
+            f"/oauth/request-auth?clientID={client}&state={filler}",
+            f"/oauth/request-auth?clientID={client}&context={filler}",
+            f"/oauth/authorize?response_type=code&client_id={client}&state={filler}",
+            f"/client-file-flow/{client}?{filler}",
+            f"/login?continue={filler}",
+            f"/developer?{filler}",
+        ):
+            yield PAGES, http_request("GET", target)
     pushed = {"client_id": means.public_id, "response_type": "code", "redirect_uri": _CALLBACK}
     for state in ("A" * 60_000, "A" * 3_000, "A" * 500):
         yield AUTH, form_request("/api/v1/oauth/par", {**pushed, "state": state, **_challenge()})

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 
 from tests.chaos.attacks import ATTACKS, Means
@@ -22,14 +21,18 @@ from tests.harness.site import PASSWORD, Person, Site
 WORKERS: Final = 2
 HOSTILE_ACCOUNTS: Final = 48
 BYSTANDERS: Final = 4
-SETTLING_SECONDS: Final = 3.0
+SETTLING_SECONDS: Final = 1.0
 """Without an attack before it: every connection is made, every key in every cache."""
 A_MINUTE: Final = 60.0
 
-STRICT: Final = Limits(check_seconds=0.020, sign_in_seconds=2, dead_seconds=1, redis_bytes=20_000_000)
+STRICT: Final = Limits(
+    check_seconds=0.020, answer_seconds=2, refused=0, dead_seconds=1, redis_bytes=20_000_000
+)
 """On a machine with two cores that does nothing else."""
-SURVIVED: Final = Limits(check_seconds=1, sign_in_seconds=3.6, dead_seconds=3, redis_bytes=20_000_000)
-"""On a busy one: whoever could be stopped is far beyond."""
+SURVIVED: Final = Limits(
+    check_seconds=1, answer_seconds=8, refused=1 / 3, dead_seconds=5, redis_bytes=20_000_000
+)
+"""On a busy one, whose own load may cost a sign-in: an attack that succeeds is far beyond."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -69,14 +72,14 @@ async def means(services: RunningServices) -> Means:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def keeper(services: RunningServices) -> AsyncIterator[Person]:
     """Who has the keys that are checked, and those that are revoked."""
     async with site_from(services, PEER) as site:
         yield await site.sign_up()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def others(keeper: Person) -> list[str]:
     """The usernames of those who sign in."""
     return [(await keeper.site.sign_up()).username for _ in range(BYSTANDERS)]
@@ -122,8 +125,6 @@ async def judge(
     async with raging(Plan(attack, services.urls, seconds, means)) as hostile:
         met = await bystanders.watch(seconds)
         await hostile.ended()
-    for key_id, _ in (*good, *spare):
-        assert (await keeper.http.delete(f"/api/v1/keys/{key_id}")).status_code == httpx.codes.NO_CONTENT
     sys.stderr.write(f"\n{attack}, calm: {calm}\n{attack}, {seconds:g} s: {met}\n  {hostile.fusillade}\n")
     broken = met.broken(limits)
     assert not broken, "\n".join([*broken, str(hostile.fusillade)])
