@@ -47,6 +47,14 @@ def keyed_digest(key: bytes, purpose: str, *parts: str) -> str:
     return mac.hexdigest()
 
 
+def peer_digest(key: bytes, peer: str) -> str:
+    """What stands for the address of a peer on the bus and in Redis: there are few enough addresses to try them all.
+
+    ``key`` is a secret of the site that is not in Redis; what is counted under different keys is counted apart.
+    """
+    return keyed_digest(key, "peer", peer)[:32]
+
+
 class Peppers:
     """The keyed hash that makes a stolen table useless, in versions so that it can be exchanged."""
 

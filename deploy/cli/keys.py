@@ -17,6 +17,7 @@ from services.key_issuer.operators import (
     describe_key,
     keep_service_key,
     list_service_keys,
+    revoke_all_keys,
     search_keys,
 )
 from services.key_issuer.revocation import revoke_key, revoke_service_key
@@ -78,10 +79,35 @@ def show(key_id: str) -> None:
 
 
 @keys.command()
-@click.argument("key_id", metavar="KEYID")
-def revoke(key_id: str) -> None:
-    """End a person's or a service's key: it is refused everywhere within a second. Safe to repeat."""
+@click.argument("key_id", metavar="[KEYID]", required=False)
+@click.option("--user", "username", help="Instead of one key: all keys of this person.")
+@click.option("--client", "client_id", help="Instead of one key: all keys of this client.")
+def revoke(*, key_id: str | None, username: str | None, client_id: str | None) -> None:
+    """End a person's or a service's key, or all keys of a person or client (with both options: of the one for the other).
 
+    They are refused everywhere within a second. Safe to repeat.
+    """
+    if (key_id is None) == (username is None and client_id is None):
+        raise click.UsageError("Name one key, or a person or client with --user and --client.")
+    if key_id is not None:
+        _revoke_one(key_id)
+    else:
+        _revoke_all(username, client_id)
+
+
+def _revoke_all(username: str | None, client_id: str | None) -> None:
+    ended = _run(
+        lambda database, settings: revoke_all_keys(
+            _issuer(database, settings), _REASON, username=username, client_id=client_id
+        ),
+        _PEPPERS,
+    )
+    if ended is None:
+        raise click.ClickException("There is no such key.")
+    click.echo(f"{ended} keys are revoked.", err=True)
+
+
+def _revoke_one(key_id: str) -> None:
     async def end(database: Database, settings: Settings) -> bool:
         issuer = _issuer(database, settings)
         found = await revoke_key(issuer, RevokeKey(key_id=key_id, user_id=None, reason=_REASON))

@@ -67,9 +67,7 @@ def add_routes(app: web.Application) -> None:
             web.get(CALLBACK_PATH, handlers.callback, allow_head=False),
             web.post("/use", handlers.use_key),
             web.post("/unlink", handlers.unlink),
-            web.get("/api/scores", sample_api.list_scores),
-            web.post(r"/api/scores/{number:\d{1,9}}/comment", sample_api.comment_score),
-            web.delete(r"/api/scores/{number:\d{1,9}}", sample_api.delete_score),
+            *sample_api.routes(),
             web.get("/demo.css", _stylesheet),
             web.get("/livez", _alive),
         ]
@@ -84,5 +82,7 @@ async def _alive(_request: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
+    if request.path.startswith(sample_api.PATHS):
+        response.headers.update(sample_api.OPEN_TO_PAGES)

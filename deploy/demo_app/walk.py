@@ -83,11 +83,13 @@ async def _use(browser: Browser, site: Site, expected: str, say: Say) -> None:
 
 
 async def _try_sample_api(site: Site, account: LinkedAccount, say: Say) -> None:
-    """The site's own API refuses a missing, a wrong and an under-permitted key."""
+    """The site's own API refuses a missing, a wrong and an under-permitted key, and answers a browser's question."""
+    asking = {"Origin": "https://another.example", "Access-Control-Request-Method": "GET"}
     good = {"Authorization": f"Bearer {account.key.token}"}
     wrong = {"Authorization": f"Bearer {account.key.token[:-1]}"}
     tries: tuple[tuple[str, str, str, dict[str, str], int], ...] = (
         ("without a key", "GET", "/api/scores", {}, 401),
+        ("without a key, by a browser that asks first", "OPTIONS", "/api/scores", asking, 204),
         ("with a wrong key", "GET", "/api/scores", wrong, 401),
         ("with the key", "GET", "/api/scores", good, 200),
         ("with the key, for what it may do", "POST", "/api/scores/1/comment", good, 201),

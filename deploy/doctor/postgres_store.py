@@ -8,6 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from deploy.doctor.findings import Notes
+from deploy.doctor.standbys import examine_standbys
 from deploy.schemas import SCHEMAS, Schema
 from shared.migrations import MigrationError, pending
 
@@ -71,6 +72,7 @@ async def examine_postgres(schema: Schema, url: str) -> Notes:
         server = await connection.fetchrow(_SERVER)
         assert server is not None
         _examine_server(notes, server)
+        await examine_standbys(notes, connection)
         await _examine_clock(notes, connection)
         await _examine_migrations(notes, connection, schema)
         await _examine_role(notes, connection, schema)

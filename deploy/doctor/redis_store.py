@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deploy.doctor.findings import Notes
+from deploy.doctor.redis_rights import examine_rights
 from deploy.doctor.sentinels import examine_replicas, examine_sentinels, sentinels_of
 from shared.bus import CoalescingRedis, CommandError, names
 from shared.bus.status import QueueStatus, bus_status
@@ -42,6 +43,7 @@ async def examine_redis(url: str, now: int) -> list[Notes]:
                 examine_replicas(server, info, await _configured(client, "min-replicas-to-write"))
             await _examine_clock(client, server)
             await _examine_user(client, server)
+            await examine_rights(client, server)
             await _examine_streams(client, streams, now)
     finally:
         await client.close()

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Healthy: it answers, and its append-only file is loaded.
-[ "$(redis-cli --user health --pass none --no-auth-warning ping)" = PONG ]
+# Healthy: it answers, and its append-only file is loaded. The user `health` may do nothing else and has no password.
+[ "$(REDISCLI_AUTH=none redis-cli --user health ping)" = PONG ]

@@ -10,7 +10,7 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import SERVICE, make_resources
-from shared.bus import Consumer, Janitor, Supervisor
+from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
 from shared.settings import Settings
@@ -39,17 +39,19 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
 
 async def _running(application: web.Application) -> AsyncIterator[None]:
     resources = application[RESOURCES]
-    commands = Consumer(resources.bus, consumer.QUEUE, consumer.handlers(resources))
+    consumers = consumer.make_consumers(resources)
     answering, background, last_words = Supervisor(), Supervisor(), Supervisor()
     await resources.database.start()
     await resources.bus.start()
     last_words.run("activity log", resources.activity_log.run)
     background.run("outbox", resources.outbox.run)
-    background.run("janitor", Janitor(resources.bus).run)
+    background.run("janitor", Janitor(resources.bus, SERVICE).run)
     background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
-    answering.run("commands", commands.run)
+    for commands in consumers:
+        answering.run(commands.keys.stream, commands.run)
     yield
-    commands.stop()
+    for commands in consumers:
+        commands.stop()
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await resources.releaser.stop()

@@ -15,7 +15,7 @@ from services.auth_api.clients.registry import UnknownAuthorError
 from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_session, read_session
-from shared.bus import Delivery, Handler, handler
+from shared.bus import Consumer, Delivery, Handler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
     ReadAccess,
@@ -35,12 +35,6 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
-from shared.contracts.previous_release import (
-    ContinuationStored,
-    DisconnectApp,
-    ListApps,
-    StoreContinuation,
-)
 from shared.contracts.sessions import (
     EndSession,
     PersonalCommand,
@@ -49,9 +43,6 @@ from shared.contracts.sessions import (
     SessionState,
     SessionUser,
 )
-from shared.return_to import sign_target
-
-QUEUE: Final = "auth_api"
 
 UseCase = Callable[[Resources, Any], Awaitable[Message]]
 PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalReply]]
@@ -62,10 +53,6 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
     return Done()
 
 
-async def _store_continuation(resources: Resources, command: StoreContinuation) -> ContinuationStored:
-    return ContinuationStored(continue_id=sign_target(resources.settings.secrets, command.target))
-
-
 async def _read_session(_resources: Resources, _user: SessionUser, _command: ReadSession) -> SessionState:
     return SessionState()
 
@@ -74,8 +61,6 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (EndSession, _end_session),
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
-    (AuthenticateClient, authenticate_digest),
-    (StoreContinuation, _store_continuation),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),
@@ -90,22 +75,37 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ResetClientSecret, client_commands.reset),
     (DeleteClient, client_commands.delete),
     (ListAttempts, client_commands.list_attempts),
-    (ListApps, key_commands.read_access),
-    (DisconnectApp, key_commands.revoke_own_access),
 )
 """What a person asks for: answered for the person whose session it is, and only while it lives."""
 
 
-def handlers(resources: Resources) -> list[Handler]:
-    """The handlers of auth_api's command stream."""
-    return [
-        *(handler(command, partial(use_case, resources)) for command, use_case in USE_CASES),
+def make_consumers(resources: Resources) -> tuple[Consumer, Consumer]:
+    """What the pages say for people, and what key_issuer asks: each on a stream that nobody else may append to.
+
+    What consent_ui of the previous release says comes on the stream of key_issuer, until the rights of this release
+    (deploy/redis) end that.
+    """
+    bus, pages, issuer = resources.bus, _for_pages(resources), _for_issuer(resources)
+    return Consumer(bus, PersonalCommand.queue, pages), Consumer(
+        bus, AuthenticateClient.queue, issuer + pages
+    )
+
+
+def _for_pages(resources: Resources) -> list[Handler]:
+    """Nothing in here is done for a person but by the digest of their session."""
+    functions: list[tuple[type[Command[Any]], Callable[..., Awaitable[Message]]]] = [
+        *((command, partial(use_case, resources)) for command, use_case in USE_CASES),
         *(
-            handler(command, partial(_answer_person, resources, use_case))
+            (command, partial(_answer_person, resources, use_case))
             for command, use_case in PERSONAL_USE_CASES
         ),
-        handler(CreateClient, partial(_create_client, resources)),
+        (CreateClient, partial(_create_client, resources)),
     ]
+    return [handler(command, function, sender="consent_ui") for command, function in functions]
+
+
+def _for_issuer(resources: Resources) -> list[Handler]:
+    return [handler(AuthenticateClient, partial(authenticate_digest, resources), sender="key_issuer")]
 
 
 async def _create_client(resources: Resources, command: CreateClient, delivery: Delivery) -> Message:

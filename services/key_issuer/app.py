@@ -60,7 +60,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     background.run("revocation tail", resources.revocations.run)
     background.run("outbox relay", resources.outbox.run)
     background.run("last use", resources.last_use.run)
-    background.run("janitor", Janitor(bus).run)
+    background.run("janitor", Janitor(bus, SERVICE).run)
     background.run("purge", Purge(issuer.database, _kept_days(resources.settings)).run)
     for consumer in consumers:
         answering.run(consumer.keys.stream, consumer.run)

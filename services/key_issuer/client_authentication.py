@@ -8,7 +8,7 @@ from typing import Final
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.contracts.clients import AuthenticateClient, ClientAuthenticated
-from shared.secret_tokens import digest_of
+from shared.secret_tokens import digest_of, peer_digest
 
 KEPT_SECONDS: Final = 1.0
 """A reset secret is refused everywhere a second later."""
@@ -20,10 +20,11 @@ _Credentials = tuple[str, str]
 class ClientAuthenticator:
     """Asks once for many requests of one client; only digests of secrets leave or stay."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
-        """Nothing is known yet."""
+    def __init__(self, bus: Bus, clock: Clock, key: bytes) -> None:
+        """``key`` is a secret of the site, under which the addresses of peers leave the process."""
         self._bus = bus
         self._clock = clock
+        self._key = key
         self._good_until: dict[_Credentials, float] = {}
         self._asked: dict[tuple[str, str, str], asyncio.Task[ClientAuthenticated]] = {}
 
@@ -48,7 +49,7 @@ class ClientAuthenticator:
         asked_on = self._clock.monotonic()
         client_id, digest = credentials
         answer = await self._bus.request(
-            AuthenticateClient(client_id=client_id, secret_digest=digest, peer=peer)
+            AuthenticateClient(client_id=client_id, secret_digest=digest, peer=peer_digest(self._key, peer))
         )
         if answer.authenticated:
             self._forget_old(asked_on)

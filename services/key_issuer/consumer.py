@@ -30,6 +30,8 @@ from shared.contracts.keys import (
 )
 
 QUEUE: Final = "key_issuer"
+_SENDER: Final = "auth_api"
+"""The one service that orders keys and takes them back: it knows whose session or client asks for it."""
 BATCH: Final = 128
 
 UseCase = Callable[[Issuer, Any], Awaitable[Any]]
@@ -62,7 +64,7 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
     The ordinary stream takes these too: the previous release knows no other.
     """
     handlers = [
-        handler(message, partial(use_case, issuer), batch=message in _IN_BATCHES)
+        handler(message, partial(use_case, issuer), batch=message in _IN_BATCHES, sender=_SENDER)
         for message, use_case in _USE_CASES
     ]
     first = [each for each in handlers if issubclass(each.message, TakesBack)]

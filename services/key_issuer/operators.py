@@ -8,8 +8,10 @@ from asyncpg import Record
 
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import shown_status
+from services.key_issuer.revocation import revoke_grant
 from shared.api_key import MintedKey
 from shared.clock import Clock
+from shared.contracts.keys import RevokeGrant
 from shared.database import Database
 
 INTROSPECT: Final = "introspect"
@@ -46,6 +48,29 @@ async def search_keys(
     """People's keys, newest first; ended ones where wanted."""
     rows = await database.fetch("search_keys", username, client_id, ended, limit)
     return [_document(row, clock.now()) for row in rows]
+
+
+async def revoke_all_keys(
+    issuer: Issuer, reason: str, *, username: str | None, client_id: str | None
+) -> int | None:
+    """Ends every key of a person, of a client, or that the one gave to the other: at least one of the two is named.
+
+    Also refuses those whose issue is still on its way. How many ended now; ``None`` where there never was such a key.
+
+    Raises:
+        StoreUnavailable: some may live on; call again.
+    """
+    held = await issuer.database.fetchrow("find_holder", username, client_id)
+    if held is None or held["user_id"] is None:
+        return None
+    command = RevokeGrant(
+        user_id=None if username is None else held["user_id"],
+        client_id=client_id,
+        # A consent that another machine dated later than this one's clock ends too.
+        before=max(issuer.clock.now(), held["consented_on"]),
+        reason=reason,
+    )
+    return (await revoke_grant(issuer, command)).found
 
 
 async def keep_service_key(

@@ -83,6 +83,6 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         revocations=RevocationTail(bus, clock, cache, counts),
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
-        clients=ClientAuthenticator(bus, clock),
+        clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),
         started_on=clock.now(),
     )

@@ -60,6 +60,8 @@ class Consumer:
             names.commands(queue), names.group(queue), names.dead(queue), names.delayed(queue)
         )
         self.keys = keys
+        self.senders = {each.sender for each in handlers}
+        """The services that are heard; an empty name is anybody's."""
         takes_batches = any(each.batch for each in handlers)
         self._limiter = ConcurrencyLimiter(slots, YOUNG_BATCHES if takes_batches else 0)
         self._acknowledger = Acknowledger(bus, keys)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import ValidationError
 
+from shared.bus import names
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
 from shared.bus.handlers import Delivery, Handler
@@ -48,6 +49,9 @@ class Dispatcher:
         self._keys = keys
         self._stream = keys.stream
         self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
+        senders = {each.sender for each in handlers}
+        self._answered: tuple[str, ...] = tuple(names.replies_begin(sender) for sender in senders)
+        """What the name of a stream begins with that may be answered in: with our rights, an answer could go anywhere."""
         self._limiter = limiter
         self._acknowledger = acknowledger
         self._running: set[asyncio.Task[None]] = set()
@@ -97,9 +101,13 @@ class Dispatcher:
             envelope = read_fields(fields)
         except BadEnvelopeError as error:
             raise _Ended(entry_id, reason=f"no message of ours: {error}") from None
+        if envelope.reply_to and not envelope.reply_to.startswith(self._answered):
+            raise _Ended(entry_id, reason="it wants its answer in a stream that is not its sender's")
         handler = self._handlers.get(envelope.type)
         if handler is None:
             raise _Ended(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
+        if handler.sender not in ("", envelope.source):
+            raise _Ended(entry_id, envelope, reason=f"not for {envelope.source[:60]} to say")
         if envelope.expires_on and envelope.expires_on <= now:
             raise _Ended(entry_id, envelope, word=DEADLINE)
         try:

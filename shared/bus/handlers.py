@@ -31,15 +31,24 @@ class Handler:
     function: Callable[..., Awaitable[Any]]
     batch: bool
     takes_delivery: bool
+    sender: str = ""
+    """The one service that has business sending this message; empty where the stream alone decides."""
 
 
 def handler(
-    message: type[Command[Any] | Event], function: Callable[..., Awaitable[Any]], *, batch: bool = False
+    message: type[Command[Any] | Event],
+    function: Callable[..., Awaitable[Any]],
+    *,
+    batch: bool = False,
+    sender: str = "",
 ) -> Handler:
     """Names the function for a type of message.
 
     Single: ``function(message)`` or ``function(message, delivery)`` → the reply (nothing for an event). Batch: the same
     with lists → as many replies in the same order; an exception in a place fails that message alone. A batch that raises
     is tried again one by one, so that one message cannot spoil the others.
+
+    ``sender``: only what this service says is handled, and answered in its own streams alone.
     """
-    return Handler(message, function, batch, takes_delivery=len(signature(function).parameters) > 1)
+    takes_delivery = len(signature(function).parameters) > 1
+    return Handler(message, function, batch, takes_delivery, sender)

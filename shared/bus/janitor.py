@@ -25,9 +25,12 @@ _log = structlog.get_logger("latchkey.bus")
 class Janitor:
     """Keeps streams short without ever dropping an entry that somebody must still read."""
 
-    def __init__(self, bus: Bus) -> None:
-        """Works on every stream there is; several at once do no harm."""
+    def __init__(self, bus: Bus, service: str | None = None) -> None:
+        """Works on the commands to a service and the events that it writes, or on all; several at once do no harm."""
         self._bus = bus
+        services = names.QUEUES_OF if service is None else (service,)
+        self._queues = [queue for each in services for queue in names.QUEUES_OF[each]]
+        self._events = [stream for each in services for stream in names.EVENTS_OF[each]]
 
     async def run(self) -> None:
         """Cleans until cancelled; raises ``StoreUnavailable`` while Redis is away."""
@@ -37,14 +40,12 @@ class Janitor:
 
     async def clean(self) -> None:
         """One round. Raises ``StoreUnavailable``."""
-        for queue in names.EVERY_QUEUE:
+        for queue in self._queues:
             await self._measure(queue)
             await self._remove_gone(names.commands(queue))
-        for stream in names.EVENT_STREAMS:
+        for stream in self._events:
             await self._trim(names.event_stream(stream))
             await self._remove_gone(names.event_stream(stream))
-        # The previous release writes it for no reader. Deleted, its relay would fill it anew as long as it runs.
-        await self._trim(names.event_stream("events.keys"))
 
     async def _measure(self, queue: str) -> None:
         metrics = self._bus.metrics

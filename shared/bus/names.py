@@ -1,7 +1,9 @@
 """The names of streams and keys. What stands in braces decides the slot in a Redis Cluster.
 
-Each service has one command stream (``:0`` is part of its name since 0.1.0), and key_issuer a second one for what takes
-keys back, which waits behind no issue. Its name begins as the first one's does, so the same rights suffice for both.
+Commands reach a service by one stream for each service that sends them (``:0`` is part of the name since 0.1.0), so that
+rights in Redis decide who may say what. auth_api hears key_issuer by ``auth_api`` and consent_ui by
+``auth_api:consent_ui``. key_issuer hears auth_api alone, by ``key_issuer``, and by ``key_issuer:first`` what takes keys
+back, which waits behind no issue.
 """
 
 from __future__ import annotations
@@ -10,14 +12,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-EVERY_QUEUE: Final = ("key_issuer:first", "key_issuer", "auth_api")
+QUEUES_OF: Final = {
+    "key_issuer": ("key_issuer:first", "key_issuer"),
+    "auth_api": ("auth_api:consent_ui", "auth_api"),
+}
+"""The command streams of each service that takes commands."""
+EVERY_QUEUE: Final = tuple(queue for queues in QUEUES_OF.values() for queue in queues)
 EVENT_STREAMS: Final = ("events.auth",)
+EVENTS_OF: Final = {"auth_api": EVENT_STREAMS, "key_issuer": ("events.keys",)}
+"""The event streams that each service writes, or (``events.keys``, for no reader) wrote in an earlier release."""
 BROADCASTS: Final = ("revocations",)
 
 
 @cache
 def commands(queue: str) -> str:
-    """The command stream of a service; its length is the backlog."""
+    """A command stream; its length is the backlog."""
     return f"lk:{{{queue}:0}}:commands"
 
 
@@ -42,12 +51,17 @@ def event_dead(name: str) -> str:
 
 
 def replies(instance: str) -> str:
-    """The stream of answers to one process."""
+    """The stream of answers to one process, whose name begins with that of its service and a dot."""
     return f"lk:{{replies.{instance}}}"
 
 
+def replies_begin(service: str = "") -> str:
+    """What the names of all streams of answers to a service begin with; without one, those of answers to anybody."""
+    return f"lk:{{replies.{service}." if service else "lk:{replies."
+
+
 def group(queue: str) -> str:
-    """The consumer group of a service on its own command stream."""
+    """The consumer group on a command stream."""
     return queue
 
 

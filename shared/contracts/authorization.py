@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Command, Message
@@ -13,6 +14,33 @@ MOST_COUNTED: Final = 1_000
 """People of an app beyond whom nobody counts: the page says "1,000+"."""
 Flow = Literal["request_auth", "authorize", "client_file_flow", "device"]
 """How the person came: by the seed's link, the standard endpoint, the file flow, or a device's code."""
+CARRIED: Final[Mapping[Flow, frozenset[str]]] = {
+    "authorize": frozenset(
+        {
+            "client_id",
+            "redirect_uri",
+            "response_type",
+            "response_mode",
+            "scope",
+            "state",
+            "context",
+            "code_challenge",
+            "code_challenge_method",
+            "prompt",
+            "request",
+            "request_uri",
+        }
+    ),
+    "request_auth": frozenset(
+        {"clientID", "redirectUri", "state", "context", "codeChallenge", "codeChallengeMethod"}
+    ),
+    "client_file_flow": frozenset({"client_id"}),
+    "device": frozenset({"user_code"}),
+}
+"""The parameters of a page's address that mean something to auth_api. Others stay with the page: an app may have put a
+secret into its link."""
+REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
+"""What the reference of a pushed request begins with (RFC 9126 §2.2); it goes on with a secret of the app."""
 
 
 class ErrorPage(Message):
@@ -42,7 +70,7 @@ class ConsentRequest(Message):
     people: int | None = None
     """How many people have connected the app, at most ``MOST_COUNTED``; ``None`` of a version that did not count."""
     user_code: str | None = None
-    """The device's code as it is to be shown again, in the device flow."""
+    """The device's code as it is shown, in the device flow; only to consent_ui of the previous release, which sent it."""
     expires_on: int
 
 
@@ -53,8 +81,6 @@ class PreparedAuthorization(Message):
     consent: ConsentRequest | None = None
     user: SessionUser | None = None
     """Who is signed in, with a refusal."""
-    continue_id: str | None = None
-    """With ``sign_in``, for consent_ui of release 0.1."""
     location: str | None = None
     """For ``redirect``: the whole Location, byte for byte."""
     refusal: ErrorPage | None = None
@@ -63,19 +89,20 @@ class PreparedAuthorization(Message):
 class PrepareAuthorization(Command[PreparedAuthorization]):
     """Check an authorization request as it arrived and keep it, bound to the session, for 10 minutes.
 
-    ``query`` holds the percent-decoded pairs in their order, duplicates included; for ``client_file_flow`` it
-    begins with ``("client_id", …)`` from the path; for ``device`` with ``("user_code", …)``.
+    ``query`` holds the percent-decoded pairs of ``CARRIED`` in their order, duplicates included; for
+    ``client_file_flow`` only ``("client_id", …)`` from the path. No secret is in it: ``user_code`` has the digests of
+    what was typed (``user_code_digests``, separated by blanks; empty where it cannot be a code), and ``request_uri``
+    the SHA-256 in hex of what follows ``REQUEST_URI``.
     """
 
     type: ClassVar[str] = "authorization.prepare"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     surface: Flow
     query: tuple[tuple[str, str], ...]
-    target: str = "/"
-    """The path and query of the page, from consent_ui of release 0.1."""
     session: str | None
     peer: str
+    """``peer_digest`` of the browser's address; the address itself from the previous release."""
     request_id: str
     """The X-Request-ID of the page's request, for the activity log."""
 
@@ -116,7 +143,7 @@ class DecideAuthorization(Command[AuthorizationDecided]):
     """
 
     type: ClassVar[str] = "authorization.decide"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     request_id: str
     session: str

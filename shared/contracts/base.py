@@ -48,7 +48,7 @@ class Command(Message, Generic[ReplyT]):
     type: ClassVar[str]
     """Name on the wire, ``noun.verb``."""
     queue: ClassVar[str]
-    """The service whose command stream carries it."""
+    """The command stream that carries it: one for each service that asks and service that is asked (bus/names.py)."""
     replies: ClassVar[MessageType]
     """The shape of the answer: what stands in the brackets."""
     always_passes: ClassVar[bool] = False

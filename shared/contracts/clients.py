@@ -159,7 +159,7 @@ class AuthenticateClient(Command[ClientAuthenticated]):
     client_id: str
     secret_digest: str
     peer: str
-    """Who presented it: failures count against client and peer together."""
+    """Who presented it, as ``peer_digest``: failures count against client and peer together."""
 
 
 AttemptBy = Literal["client", "person", "nobody"]

@@ -1,37 +1,19 @@
-"""What consent_ui of release 0.1 says to auth_api: answered while both releases run side by side during an upgrade."""
+"""What consent_ui of release 0.2 says in clear: understood while both releases run side by side during an upgrade."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from shared.contracts.access import ReadAccess, RevokeAccess
-from shared.contracts.base import Command, Message
-
-
-class ListApps(ReadAccess):
-    """The connected apps; it reads no more of the answer."""
-
-    type: ClassVar[str] = "app.list"
+from shared.contracts.authorization import REQUEST_URI
+from shared.secret_tokens import digest_of
+from shared.user_code import normalise_user_code
 
 
-class DisconnectApp(RevokeAccess):
-    """Take back everything that the person gave to one client."""
-
-    type: ClassVar[str] = "app.disconnect"
-
-    client_id: str
+def typed_in_clear(user_code: str) -> str | None:
+    """The normalised user code, where this is what a person typed and not its digests."""
+    return normalise_user_code(user_code)
 
 
-class ContinuationStored(Message):
-    """What leads back to the target after signing in."""
-
-    continue_id: str
-
-
-class StoreContinuation(Command[ContinuationStored]):
-    """Where the person was going; nothing is kept for it any more, the target is signed instead."""
-
-    type: ClassVar[str] = "continuation.store"
-    queue: ClassVar[str] = "auth_api"
-
-    target: str
+def in_digests(request_uri: str) -> str:
+    """The digest of a pushed request's reference, also where this is the reference itself."""
+    if request_uri.startswith(REQUEST_URI):
+        return digest_of(request_uri.removeprefix(REQUEST_URI))
+    return request_uri

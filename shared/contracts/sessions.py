@@ -30,7 +30,7 @@ class PersonalCommand(Command[PersonalReplyT]):
     is its answer to a session that is over.
     """
 
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
 
     session: str
 
@@ -49,7 +49,7 @@ class EndSession(Command[Done]):
     """Sign out: the session is dead on the server when this is answered."""
 
     type: ClassVar[str] = "session.end"
-    queue: ClassVar[str] = "auth_api"
+    queue: ClassVar[str] = "auth_api:consent_ui"
     always_passes: ClassVar[bool] = True
 
     session: str

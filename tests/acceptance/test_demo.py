@@ -119,3 +119,27 @@ async def test_another_site_cannot_press_its_buttons(demo: str) -> None:
         for origin in ("http://127.0.0.1:1", "https://evil.example", "null"):
             async with http.post(f"{demo}/use", headers={"Origin": origin}) as answer:
                 assert answer.status == 403
+
+
+async def test_its_api_answers_a_browsers_question_without_a_key(demo: str) -> None:
+    """A preflight never carries one (Fetch §4.8). Any other OPTIONS needs a key, and scripts read every refusal."""
+    asking = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    refused: tuple[tuple[str, dict[str, str]], ...] = (
+        ("OPTIONS", {}),
+        ("OPTIONS", asking | {"Origin": ""}),
+        ("OPTIONS", asking | {"Access-Control-Request-Method": ""}),
+        ("POST", asking),
+    )
+    async with aiohttp.ClientSession() as http:
+        url = f"{demo}/api/scores/1/comment"
+        async with http.options(url, headers=asking) as answer:
+            assert answer.status == 204
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+            assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        for method, headers in refused:
+            async with http.request(method, url, headers=headers) as answer:
+                assert answer.status == 401, (method, headers)
+                assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        async with http.get(demo) as answer:
+            assert "Access-Control-Allow-Origin" not in answer.headers

@@ -117,4 +117,5 @@ def test_pages_send_commands_to_auth_api_alone() -> None:
     ]
     commands = [each for each in sent if isinstance(each[2], type) and issubclass(each[2], Command)]
     assert commands
-    assert [each for each in commands if getattr(each[2], "queue", "auth_api") != "auth_api"] == []
+    own = "auth_api:consent_ui"
+    assert [each for each in commands if getattr(each[2], "queue", own) != own] == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
 
+from services.key_issuer.verification import STALE_AFTER_SECONDS
 from tests.benchmarks.population import (
     Population,
     bare_request,
@@ -15,10 +17,11 @@ from tests.benchmarks.population import (
     service_key,
     verify_request,
 )
-from tests.benchmarks.rig import Shot
+from tests.benchmarks.rig import Rig, Shot
 
-CASES: Final = ("exchange", "exchange-one-pair", "verify", "introspect")
+CASES: Final = ("exchange", "exchange-one-pair", "verify", "introspect", "verify-distinct", "verify-deaf")
 KEYS: Final = 100
+DISTINCT_KEYS: Final = 4000
 WARM_UP_CODES: Final = 50
 WARM_UP_SECONDS: Final = 0.5
 
@@ -102,14 +105,18 @@ def _shooter(population: Population, case: str, effort: Effort) -> Shooter:
     """How a case is loaded. The keys to check are made now: later exchanges of their pairs would end them."""
     if case.startswith("exchange"):
         return _exchange(population, effort, one_pair=case == "exchange-one-pair")
+    if case == "verify-distinct":
+        return lambda connections: _check_each_once(population, connections)
     rig = population.rig
     keys = population.keys(min(KEYS, population.pairs))
-    if case == "verify":
+    if case.startswith("verify"):
         requests = [verify_request(key) for key in keys]
     else:
         caller = service_key(rig)
         requests = [introspect_request(key, caller) for key in keys]
     rig.load("key-issuer", requests, 4, WARM_UP_SECONDS)
+    if case == "verify-deaf":
+        return lambda connections: _check_while_deaf(rig, requests, connections, effort.seconds)
     return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
 
 
@@ -121,3 +128,16 @@ def _exchange(population: Population, effort: Effort, *, one_pair: bool) -> Shoo
         )
 
     return shoot
+
+
+def _check_each_once(population: Population, connections: int) -> Shot:
+    """Checks keys that this verifier has never seen: each is read from the table, and its first use written down."""
+    requests = [verify_request(key) for key in population.keys(DISTINCT_KEYS)]
+    return population.rig.load("key-issuer", requests, connections)
+
+
+def _check_while_deaf(rig: Rig, requests: Sequence[bytes], connections: int, seconds: float) -> Shot:
+    """Checks while Redis stands still: no revocation is heard, so that nothing remembered is believed."""
+    with rig.redis_paused():
+        time.sleep(STALE_AFTER_SECONDS)
+        return rig.load("key-issuer", requests, connections, seconds)

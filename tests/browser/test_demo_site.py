@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from aiohttp import web
+from playwright.async_api import Browser, expect
 
 from deploy.demo_app.app import create_demo
 from deploy.demo_app.registration import CALLBACK_PATH, register
@@ -14,6 +15,7 @@ from deploy.embedded.ports import free_port
 from shared.clock import SystemClock
 from shared.web.server import serving
 from tests.browser.walking import Walker
+from tests.harness.site import Site
 from tests.harness.stack import Stack
 
 
@@ -44,3 +46,35 @@ async def test_a_person_links_the_demo(walker: Walker, demo: str) -> None:
     await page.goto(demo)
     await walker.press("Use the key")
     await expect(page.get_by_role("status")).to_contain_text("The key was refused.")
+
+
+@pytest.fixture
+async def other_site() -> AsyncIterator[str]:
+    """A page of somebody else's."""
+
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(text="<title>Another site</title>", content_type="text/html")
+
+    app, port = web.Application(), free_port()
+    app.router.add_get("/", show)
+    async with serving(app, "127.0.0.1", port, drain_seconds=1):
+        yield f"http://127.0.0.1:{port}/"
+
+
+async def test_a_page_of_another_site_calls_its_api(
+    chromium: Browser, stack: Stack, demo: str, other_site: str
+) -> None:
+    """The browser asks first, without the key; then the script reads what the API answers."""
+    async with Site.at(stack.url) as site:
+        key = (await (await site.sign_up()).create_key("scripted", ["customise_score"]))["token"]
+    page = await chromium.new_page()
+    try:
+        await page.goto(other_site)
+        ask = """([url, key]) => fetch(url, {headers: {Authorization: `Bearer ${key}`}})
+            .then(async answer => [answer.status, (await answer.text())])"""
+        for sent, status, said in ((key, 200, "Freedom Dive"), ("wrong", 401, "not good")):
+            answer = await page.evaluate(ask, [f"{demo}/api/scores", sent])
+            assert answer[0] == status
+            assert said in answer[1]
+    finally:
+        await page.close()

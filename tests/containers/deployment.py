@@ -32,11 +32,14 @@ START_SECONDS: Final = 240.0
 POLL_SECONDS: Final = 0.1
 
 
-def run(*command: str, environ: Mapping[str, str] | None = None, seconds: float = 60.0) -> str:
-    """Runs a program to its end; its stdout. Fails with its last words if it does."""
+def run(
+    *command: str, environ: Mapping[str, str] | None = None, seconds: float = 60.0, typed: str | None = None
+) -> str:
+    """Runs a program to its end with `typed` on its stdin; its stdout. Fails with its last words if it does."""
     finished = subprocess.run(
         command,
         env=None if environ is None else dict(environ),
+        input=typed,
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -119,9 +122,9 @@ class Deployment:
         """One fact about a container, by a Go template."""
         return run("docker", "inspect", "--format", template, container).strip()
 
-    def inside(self, container: str, *command: str) -> str:
-        """Runs a program in a container; its stdout."""
-        return run("docker", "exec", container, *command)
+    def inside(self, container: str, *command: str, typed: str = "") -> str:
+        """Runs a program in a container with `typed` on its stdin; its stdout."""
+        return run("docker", "exec", "--interactive", container, *command, typed=typed)
 
     def wait_until_healthy(self, *services: str, seconds: float = START_SECONDS) -> float:
         """Until every container of these services (ours, if none are named) is healthy; how long that took."""

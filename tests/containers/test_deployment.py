@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from urllib.parse import parse_qs, urlsplit
 
@@ -145,7 +146,10 @@ def test_each_redis_user_is_held_to_its_own_keys(deployment: Deployment) -> None
         ("key_issuer", ("GET", "lk:session:x")),
         ("key_issuer", ("KEYS", "*")),
         ("consent_ui", ("GET", "lk:session:x")),
-        ("consent_ui", ("XRANGE", "lk:{auth_api:0}:commands", "-", "+")),
+        ("key_issuer", ("XRANGE", "lk:{auth_api:consent_ui:0}:commands", "-", "+")),
+        ("auth_api", ("XRANGE", "lk:{key_issuer:0}:commands", "-", "+")),
+        ("consent_ui", ("XRANGE", "lk:{auth_api:consent_ui:0}:commands", "-", "+")),
+        ("consent_ui", ("XADD", "lk:{auth_api:0}:commands", "*", "t", "client.authenticate")),
         ("consent_ui", ("XADD", "lk:{key_issuer:0}:commands", "*", "t", "key.issue")),
         ("consent_ui", ("XREAD", "STREAMS", "lk:{replies.auth_api.x}", "0")),
         ("consent_ui", ("HGETALL", "lk:{key_issuer:0}:code:x")),
@@ -189,18 +193,24 @@ def _secret(deployment: Deployment, name: str) -> str:
 
 def _psql(deployment: Deployment, service: str, statement: str) -> str:
     """What PostgreSQL says to a service's role."""
-    url = _secret(deployment, f"{service}_database_url").replace("@postgres:", "@127.0.0.1:")
+    url = urlsplit(_secret(deployment, f"{service}_database_url"))
     (container,) = deployment.containers("postgres")
-    command = ["docker", "exec", container, "psql", "--no-psqlrc", "-A", "-t", "-c", statement, url]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--no-psqlrc", "-A", "-t", "-h", "127.0.0.1", "-U", str(url.username), "-d", url.path[1:]]
+    finished = subprocess.run(
+        ["docker", "exec", "--env", "PGPASSWORD", container, "psql", *options, "-c", statement],
+        env=os.environ | {"PGPASSWORD": str(url.password)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return finished.stdout + finished.stderr
 
 
 def _redis(deployment: Deployment, user: str, *command: str) -> str:
     """What Redis says to a service's user."""
     (container,) = deployment.containers("redis")
-    login: list[str] = []
-    if user:
-        password = urlsplit(_secret(deployment, f"{user}_redis_url")).password
-        login = ["--user", user, "--pass", str(password), "--no-auth-warning"]
-    return run("docker", "exec", container, "redis-cli", *login, *command)
+    if not user:
+        return run("docker", "exec", container, "redis-cli", *command)
+    password = urlsplit(_secret(deployment, f"{user}_redis_url")).password
+    login = ("--env", "REDISCLI_AUTH", container, "redis-cli", "--user", user)
+    return run("docker", "exec", *login, *command, environ=os.environ | {"REDISCLI_AUTH": str(password)})

@@ -132,11 +132,11 @@ def _make_known(deployment: Deployment) -> None:
     password = secrets.token_hex(24)
     (postgres,) = deployment.containers("postgres")
     statement = f"CREATE ROLE auth_api_2 LOGIN PASSWORD '{password}' IN ROLE latchkey_auth_api"
-    deployment.inside(postgres, "psql", "-U", "postgres", "-d", "latchkey", "-c", statement)
+    deployment.inside(postgres, "psql", "-U", "postgres", "-d", "latchkey", typed=statement)
     database = f"postgresql://auth_api_2:{password}@postgres:5432/latchkey\n"
     (folder / "auth_api_database_url").write_text(database, encoding="utf-8")
     (redis,) = deployment.containers("redis")
-    deployment.inside(redis, "sh", "/etc/redis-latchkey/add-password.sh", "auth_api", password)
+    deployment.inside(redis, "sh", "/etc/redis-latchkey/add-password.sh", "auth_api", typed=password)
     (folder / "auth_api_redis_url").write_text(
         f"redis://auth_api:{password}@redis:6379/0\n", encoding="utf-8"
     )

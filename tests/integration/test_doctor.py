@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import asyncpg
 
 from deploy.doctor import Finding, Verdict, examine
 from deploy.embedded.ports import free_port
 from shared.redis.client import CoalescingRedis
+from tests.harness.rights import SERVICES, rules_of
 from tests.harness.stores import Stores
+from tests.integration.bus.conftest import Valkey, until
 
 
 async def _found(environ: Mapping[str, str]) -> dict[tuple[str, str], Finding]:
@@ -40,6 +43,32 @@ async def test_verifiers_that_hear_nothing_are_a_warning(stores: Stores) -> None
     finally:
         await client.close()
     assert (await _found(stores.environment()))["streams", "revocations"].verdict is Verdict.OK
+
+
+async def test_rights_of_an_earlier_version_are_a_problem(stores: Stores, tmp_path: Path) -> None:
+    """Redis keeps them until it is restarted; who has too many is named. Where no service has a user all is well."""
+    valkey = Valkey(tmp_path)
+    valkey.start()
+    client = CoalescingRedis(valkey.url)
+    environ = {**stores.environment(), "LATCHKEY_REDIS_URL": valkey.url}
+
+    async def answers() -> bool:
+        await client.ping()
+        return True
+
+    try:
+        await until(answers)
+        assert ("redis", "rights") not in await _found(environ)
+        for user in SERVICES:
+            await client.execute("ACL", "SETUSER", user, *rules_of(user))
+        assert ("redis", "rights") not in await _found(environ)
+        await client.execute("ACL", "SETUSER", "consent_ui", "~lk:{auth_api:*}:commands")
+        finding = (await _found(environ))["redis", "rights"]
+        assert finding.verdict is Verdict.PROBLEM
+        assert finding.detail.startswith("consent_ui: ")
+    finally:
+        await client.close()
+        valkey.kill()
 
 
 async def test_a_missing_migration_is_named(stores: Stores) -> None:

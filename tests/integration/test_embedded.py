@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -64,6 +65,30 @@ async def test_data_ports_and_secrets_stay_the_same(folder: Path) -> None:
     async with EmbeddedServers.running(directory) as servers:
         assert servers.memory == first
         assert await read(first) == ("kept", "kept")
+
+
+async def test_no_process_shows_a_password(folder: Path) -> None:
+    """Everybody on the machine can read the arguments of the servers, also of those that make the database."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            seen.update(command_of(int(process.name)) for process in Path("/proc").glob("[0-9]*"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        async with EmbeddedServers.running(DataDirectory(folder / "data")) as servers:
+            memory = servers.memory
+    finally:
+        over.set()
+        watcher.join()
+    shown = "\n".join(seen)
+    for program in ("initdb", "postgres", "valkey-server"):
+        assert f"/{program} " in shown
+    secrets = (memory.superuser_password, memory.postgres_password, memory.valkey_password, memory.secret)
+    assert not [secret for secret in (*secrets, memory.key_pepper) if secret in shown]
 
 
 async def test_a_directory_serves_one_at_a_time(folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -37,6 +39,23 @@ def test_every_command_has_help(name: str) -> None:
     command = latchkey.get_command(click.Context(latchkey), name)
     assert command is not None
     assert command.help, "a command says what it does"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_takes_a_secret_as_an_argument(name: str) -> None:
+    """`ps` shows arguments to everybody on the machine: a secret comes from a prompt, a file or the environment."""
+    command = latchkey.get_command(click.Context(latchkey), name)
+    assert command is not None
+    secret = re.compile(r"password|passphrase|secret|pepper|token|credential|(?:^|_)(?:database|redis)_url")
+    assert [parameter for parameter in _parameters(command) if secret.search(parameter)] == []
+
+
+def _parameters(command: click.Command) -> Iterator[str]:
+    """The names of a command's options and arguments, and of those below it."""
+    yield from (parameter.name or "" for parameter in command.params)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from _parameters(below)
 
 
 def test_help_lists_the_commands_without_loading_them() -> None:

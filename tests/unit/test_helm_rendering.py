@@ -53,7 +53,20 @@ def test_renders(tmp_path: Path, *, keda: bool, scaling: bool) -> None:
             pod = one["spec"]["template"]["spec"]
             (container,) = pod["containers"]
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert pod["securityContext"]["runAsNonRoot"] is True
             assert pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_an_image_can_be_pinned(tmp_path: Path) -> None:
+    """By the digest of what was pushed; anything else in its place is refused."""
+    digest = "sha256:" + "a" * 64
+    objects = _rendered(tmp_path, {"image": {"repository": "example/latchkey", "tag": "1", "digest": digest}})
+    (container,) = objects["Deployment", "lk-key-issuer"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"example/latchkey:1@{digest}"
+    with pytest.raises(AssertionError, match="digest"):
+        _rendered(tmp_path, {"image": {"digest": "latest"}})
 
 
 def test_nobody_named_is_nobody_let_through(tmp_path: Path) -> None:

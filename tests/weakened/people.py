@@ -32,8 +32,9 @@ await record_grant(_1, user.user_id, client.client_id, request.permissions, begu
 """
 _LET_IN: Final = """
 if command.surface == 'device':
+    from services.auth_api.authorize.decide import decide_authorization
     from shared.contracts.authorization import DecideAuthorization
-    await _1.bus.request(DecideAuthorization(request_id=request_id, session=session, decision='accept'))
+    await decide_authorization(_1, DecideAuthorization(request_id=request_id, session=session, decision='accept'))
 """
 _TOLD: Final = """
 not_signed_in(resources.settings, 'Wrong password.' if await resources.database.fetchrow(

@@ -36,7 +36,6 @@ from shared.contracts.authorization import (
     PreparedAuthorization,
 )
 from shared.contracts.sessions import SessionUser
-from shared.return_to import sign_target
 from shared.web.redirects import append_parameters
 
 _NAMES: Final = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
@@ -80,7 +79,7 @@ async def _prepare(
 ) -> PreparedAuthorization:
     if command.surface == "device":
         if user is None:
-            raise _sign_in(resources, command)
+            raise _sign_in()
         validated = await _validated_device(resources, command, user)
     elif command.surface == "client_file_flow":
         client = await _client(resources, _first(command, "client_id"))
@@ -88,7 +87,7 @@ async def _prepare(
     else:
         validated = await _validated_query(resources, command, signed_in=user is not None)
     if user is None or command.session is None:
-        raise _sign_in(resources, command)
+        raise _sign_in()
     return await _consent_page(resources, command, validated, user, command.session)
 
 
@@ -159,9 +158,8 @@ def _refuse_silently(*, signed_in: bool) -> None:
     )
 
 
-def _sign_in(resources: Resources, command: PrepareAuthorization) -> _NoConsentPage:
-    signed = sign_target(resources.settings.secrets, command.target)
-    return _NoConsentPage(PreparedAuthorization(outcome="sign_in", continue_id=signed))
+def _sign_in() -> _NoConsentPage:
+    return _NoConsentPage(PreparedAuthorization(outcome="sign_in"))
 
 
 def _error_page(page: ErrorPage) -> _NoConsentPage:

@@ -13,16 +13,17 @@ from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.resources import Resources
 from shared.bus import Script
+from shared.contracts.authorization import REQUEST_URI
+from shared.contracts.previous_release import in_digests
 from shared.secret_tokens import digest_of, random_base62
 
-PREFIX: Final = "urn:ietf:params:oauth:request_uri:"
 LIFETIME_SECONDS: Final = 90
 OPENED_MS: Final = 15 * 60_000
 """Once a browser has brought it, a request lives long enough for signing in, and for a reload (RFC 9126 §4)."""
 LARGEST_BYTES: Final = 4096
 """A request as it is kept: what a stranger can make us keep is small."""
 _ID_LENGTH: Final = 43
-_REFERENCE: Final = re.compile(re.escape(PREFIX) + r"([0-9A-Za-z]{43})")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 # KEYS: pushed request. ARGV: how long it lives once a browser has brought it.
 _OPEN: Final = Script(
@@ -66,24 +67,26 @@ async def push(
     await resources.limiter.take_keeping("pushed", client_id, peer)
     await resources.bus.redis.run_script(
         _STORE,
-        keys=[_key(reference)],
+        keys=[_key(digest_of(reference))],
         args=[request, LIFETIME_SECONDS * 1000],
     )
-    return {"request_uri": PREFIX + reference, "expires_in": LIFETIME_SECONDS}
+    return {"request_uri": REQUEST_URI + reference, "expires_in": LIFETIME_SECONDS}
 
 
 async def find_pushed(
     resources: Resources, parameters: AuthorizationParameters, client_id: str
 ) -> tuple[AuthorizationParameters, str]:
-    """The request that is referred to, and where it is kept. The other parameters beside the reference count for nothing.
+    """The request that is referred to by the digest of its reference, and where it is kept.
+
+    The other parameters beside the reference count for nothing.
 
     Raises:
         OAuthError: ``invalid_request_uri``: the reference is not ours (nothing is fetched from anywhere), too old, used
             up, or of another client (RFC 9126 §2.2, RFC 9101 §7).
     """
-    reference = _REFERENCE.fullmatch(parameters.require("request_uri"))
-    if reference is not None:
-        key = _key(reference[1])
+    digest = in_digests(parameters.require("request_uri"))
+    if _DIGEST.fullmatch(digest):
+        key = _key(digest)
         raw = await resources.bus.redis.run_script(_OPEN, keys=[key], args=[OPENED_MS])
         values: Mapping[str, str] = {} if raw is None else orjson.loads(raw)
         if values.get("client_id") == client_id:
@@ -93,5 +96,5 @@ async def find_pushed(
     )
 
 
-def _key(reference: str) -> str:
-    return f"lk:pushed:{digest_of(reference)}"
+def _key(digest: str) -> str:
+    return f"lk:pushed:{digest}"

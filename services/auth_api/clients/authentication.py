@@ -73,8 +73,8 @@ async def name_client(resources: Resources, client_id: str, *, peer: str) -> Cli
 async def authenticate_digest(resources: Resources, command: AuthenticateClient) -> ClientAuthenticated:
     """Whether this is the digest of a live secret of the client, for key_issuer: RFC 7662 §2.1 on its own keys.
 
-    Failures count as at the token endpoint, so that neither is a way around the other's limit. Unknown, public and
-    wrong are the same answer.
+    Failures count against client and peer as at the token endpoint, but apart from those: key_issuer tells no peer, only
+    a digest under a secret of its own. Unknown, public and wrong are the same answer.
     """
     key = limit_key(command.client_id, command.peer)
     try:

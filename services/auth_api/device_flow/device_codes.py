@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -16,22 +17,24 @@ from services.auth_api.oauth.device import (
     INTERVAL_SECONDS,
     LIFETIME_SECONDS,
     device_response,
-    format_user_code,
     mint_user_code,
-    normalise_user_code,
 )
 from services.auth_api.rate_limit import USER_CODE, Throttled
 from services.auth_api.resources import Resources
 from shared.contracts.authorization import ErrorPage
+from shared.contracts.previous_release import typed_in_clear
 from shared.contracts.sessions import SessionUser
 from shared.errors import StoreUnavailable
-from shared.secret_tokens import digest_of, keyed_digest, random_base62
+from shared.secret_tokens import digest_of, random_base62
+from shared.user_code import format_user_code, user_code_digests
 
 MOST_LOOK_UPS: Final = 30
 """How often one user code is shown before it is dead: a person needs a few, a guesser many."""
 # A client that sleeps exactly the interval may arrive a little early.
 _TOLERANCE_MS: Final = 500
 _MINT_TRIES: Final = 5
+_DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b", re.ASCII)
+_MOST_SECRETS: Final = 4
 
 DeviceOutcome = Literal["done", "decided", "gone", "withdrawn"]
 
@@ -43,8 +46,8 @@ class WaitingDevice:
     device_digest: str
     client_id: str
     permissions: tuple[str, ...]
-    user_code: str
-    """As it is shown."""
+    user_code: str | None
+    """As it is shown, to consent_ui of the previous release."""
 
 
 async def start_device(
@@ -75,8 +78,9 @@ async def start_device(
     pointer = orjson.dumps([digest, client.client_id, permissions])
     for _ in range(_MINT_TRIES):
         user_code = mint_user_code()
+        (user_code_digest, *_) = user_code_digests(resources.settings.secrets, user_code)
         taken = await resources.bus.redis.execute(
-            "SET", _pointer_key(resources, user_code), pointer, "PX", str(lifetime_ms), "NX"
+            "SET", _pointer_key(user_code_digest), pointer, "PX", str(lifetime_ms), "NX"
         )
         if taken is not None:
             return device_response(resources.settings.public_url, device_code, user_code)
@@ -84,19 +88,22 @@ async def start_device(
 
 
 async def look_up(
-    resources: Resources, typed: str, user: SessionUser, peer: str
+    resources: Resources, given: str, user: SessionUser, peer: str
 ) -> WaitingDevice | ErrorPage:
-    """The device behind a typed user code; a wrong one counts against this person and peer together."""
+    """The device behind a user code, ``given`` as its digests; a wrong one counts against this person and peer together."""
     limit_key = f"{peer} {user.user_id}"
     try:
         await resources.limiter.check(USER_CODE, limit_key)
     except Throttled as error:
         return authorize_pages.too_many_codes(error.retry_after)
-    user_code = normalise_user_code(typed)
+    typed = typed_in_clear(given)
+    digests = (
+        _DIGEST.findall(given) if typed is None else user_code_digests(resources.settings.secrets, typed)
+    )
     found = None
-    if user_code is not None:
-        found = await resources.bus.redis.execute("GET", _pointer_key(resources, user_code))
-    if found is None or user_code is None:
+    for user_code_digest in digests[:_MOST_SECRETS]:
+        found = found or await resources.bus.redis.execute("GET", _pointer_key(user_code_digest))
+    if found is None:
         await resources.limiter.note_failure(USER_CODE, limit_key)
         return authorize_pages.UNKNOWN_USER_CODE
     digest, client_id, permissions = orjson.loads(found)
@@ -105,7 +112,7 @@ async def look_up(
     )
     if not seen:
         return authorize_pages.UNKNOWN_USER_CODE
-    return WaitingDevice(digest, client_id, tuple(permissions), format_user_code(user_code))
+    return WaitingDevice(digest, client_id, tuple(permissions), typed and format_user_code(typed))
 
 
 async def decide(
@@ -143,6 +150,5 @@ async def poll(resources: Resources, digest: str) -> str:
     return state.decode()
 
 
-def _pointer_key(resources: Resources, user_code: str) -> str:
-    # A plain digest of 34 bits could be reversed by trying all of them.
-    return f"lk:user-code:{keyed_digest(resources.settings.secret, 'user-code', user_code)}"
+def _pointer_key(user_code_digest: str) -> str:
+    return f"lk:user-code:{user_code_digest}"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-import unicodedata
 from collections.abc import Callable
 from typing import Any, Final
 
 from services.auth_api.oauth.errors import ErrorCode, OAuthError, invalid_grant
+from shared.user_code import ALPHABET, LENGTH, format_user_code
 
-ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
-"""Twenty consonants: no words by accident, nothing that looks like a digit (RFC 8628 §6.1)."""
-LENGTH: Final = 8
 LIFETIME_SECONDS: Final = 600
 INTERVAL_SECONDS: Final = 5
 
 KNOWN: Final = frozenset({"client_id", "client_secret", "scope"})
 
-_TYPED: Final = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
-# What people put between the halves, or a keyboard adds; all kinds of dashes among it.
-_SEPARATORS: Final = re.compile(r"[\s\-_.‐-―−]+")  # noqa: RUF001 - dashes on purpose
 _ANSWERS: Final[dict[str, tuple[ErrorCode, str]]] = {
     "pending": ("authorization_pending", "The person has not decided yet."),
     "slow_down": ("slow_down", f"Polled faster than every {INTERVAL_SECONDS} seconds."),
@@ -32,20 +25,6 @@ _ANSWERS: Final[dict[str, tuple[ErrorCode, str]]] = {
 def mint_user_code(choose: Callable[[str], str] = secrets.choice) -> str:
     """A new user code without its dash: 8 of 20 letters, 34 bits, for 10 minutes and few guesses."""
     return "".join(choose(ALPHABET) for _ in range(LENGTH))
-
-
-def normalise_user_code(typed: str) -> str | None:
-    """What a person typed as the code that was minted, or ``None`` where it cannot be one.
-
-    An input method may give every letter and dash in its full width: NFKC makes them plain.
-    """
-    bare = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed[:64])).upper()
-    return bare if _TYPED.fullmatch(bare) else None
-
-
-def format_user_code(code: str) -> str:
-    """As it is shown: ``XXXX-XXXX``."""
-    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
 
 
 def device_response(issuer: str, device_code: str, user_code: str) -> dict[str, Any]:

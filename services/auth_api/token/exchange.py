@@ -44,6 +44,7 @@ from services.auth_api.token.revoke import revoke_forgotten, revoke_replayed
 from shared.api_key import USER_KEY, MintedKey, derive_key, mint_key
 from shared.contracts.keys import IssueKeyReply
 from shared.errors import BusUnavailable, StoreUnavailable
+from shared.secret_tokens import peer_digest
 
 SETTLE_SECONDS: Final = 0.5
 """How long an exchange waits for its code that this process is just giving back."""
@@ -66,11 +67,6 @@ class Exchange:
     give_up_on: float
     """On the monotonic clock: when the answer must be known."""
     idempotency_key: str | None = None
-
-    @property
-    def mismatch_field(self) -> str:
-        """Where failed bindings are counted: for a public client per peer, since anybody can speak as one."""
-        return f"mismatches:{self.peer}" if self.client.public else "mismatches"
 
     @property
     def redemption(self) -> Redemption:
@@ -107,12 +103,19 @@ async def exchange_code(resources: Resources, exchange: Exchange) -> dict[str, A
     return issued
 
 
+def _mismatch_field(resources: Resources, exchange: Exchange) -> str:
+    """Where failed bindings are counted: for a public client per peer, since anybody can speak as one."""
+    if not exchange.client.public:
+        return "mismatches"
+    return f"mismatches:{peer_digest(resources.settings.secret, exchange.peer)}"
+
+
 def _usual(resources: Resources, exchange: Exchange) -> dict[str, str]:
     """What the fields of a code hold that nobody has presented yet and that this request may redeem."""
     return {
         "state": "",
         "abandoned": "",
-        exchange.mismatch_field: "",
+        _mismatch_field(resources, exchange): "",
         "circumstances": circumstances(exchange.client.redirect_uris, resources.catalogue),
         **exchange.redemption.binding,
     }
@@ -180,7 +183,9 @@ async def _explain(resources: Resources, exchange: Exchange, found: Found) -> No
         check_binding(record, exchange.redemption)
     except OAuthError as error:
         if not isinstance(error, WrongClientError):
-            await resources.codes.note_mismatch(exchange.request.code_digest, exchange.mismatch_field)
+            await resources.codes.note_mismatch(
+                exchange.request.code_digest, _mismatch_field(resources, exchange)
+            )
         await note_wrong_code(resources, exchange.client.client_id, exchange.peer)
         raise
     state = found.seen["state"]
@@ -190,7 +195,7 @@ async def _explain(resources: Resources, exchange: Exchange, found: Found) -> No
             resources, exchange.request.code_digest, client_id=record.client_id, user_id=record.user_id
         )
         raise unknown_code("the code was used already; the key that came out of it is revoked now")
-    if int(found.seen[exchange.mismatch_field] or 0) >= MOST_MISMATCHES:
+    if int(found.seen[_mismatch_field(resources, exchange)] or 0) >= MOST_MISMATCHES:
         raise unknown_code("the code is dead: too many requests with a wrong redirect_uri or code_verifier")
     if found.outcome != "different" or state not in ("", "spent"):
         raise unknown_code(_CAUSES.get(state or found.outcome, "the code is not kept any more"))

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from services.consent_ui.authorization_query import Pairs, without_secrets
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.pages import Visitor
@@ -24,6 +25,8 @@ from shared.contracts.authorization import (
     PreparedAuthorization,
 )
 from shared.return_to import sign_target
+from shared.secret_tokens import peer_digest
+from shared.user_code import format_user_code, normalise_user_code
 from shared.web.body import parse_pairs
 from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
@@ -53,6 +56,8 @@ class ConsentView:
     consent: ConsentRequest
     action: str
     """Where the form goes."""
+    user_code: str | None
+    """The device's code as it is shown, in the device flow. It came from the browser and goes nowhere else."""
     return_to: str
     """The page's own address, signed: where a form goes on that was shown to another session."""
     switch_target: str
@@ -93,7 +98,7 @@ async def show_request(request: web.Request) -> web.StreamResponse:
 async def device(request: web.Request) -> web.StreamResponse:
     """``GET /device``: the entry of a code; with ``user_code`` the consent page, which shows it again (RFC 8628 §3.3)."""
     target = target_of(request)
-    if any(name == "user_code" and value for name, value in _query_of(target)):
+    if any(name == "user_code" and value for name, value in _pairs_of(target)):
         return await answer_request(request, target)
     visitor = await signed_in(request)
     return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
@@ -108,11 +113,12 @@ async def answer_request(
         Problem: 400, the query cannot be read or is too long to be passed on; 404, no app can have this id.
         BusUnavailable: auth_api does not answer.
     """
+    settings = request.app[RESOURCES].settings
     command = PrepareAuthorization(
-        surface=_FLOWS.get(_path_of(target), "client_file_flow"),
-        query=tuple(_query_of(target)),
+        surface=_flow_of(target),
+        query=query_of(settings.secrets, target),
         session=session_of(request),
-        peer=peer_of(request, request.app[RESOURCES].settings),
+        peer=peer_digest(settings.secret, peer_of(request, settings)),
         request_id=request_id_of(request),
     )
     if len(command.to_wire()) > LARGEST_MESSAGE:
@@ -126,6 +132,7 @@ async def answer_request(
             view = ConsentView(
                 consent,
                 action=_path_of(target) if is_file else DECIDE,
+                user_code=_user_code_of(target) if command.surface == "device" else None,
                 return_to=sign_target(resources.settings.secrets, target),
                 switch_target=target,
                 switch_token=resources.csrf.token(command.session, f"{SWITCH_FORM} {target}"),
@@ -143,11 +150,11 @@ async def answer_request(
             return to_sign_in(request, target)
         case PreparedAuthorization(outcome="redirect", location=str(location)):
             return see_other(location)
-    return _refused(request, command, prepared)
+    return _refused(request, target, command, prepared)
 
 
 def _refused(
-    request: web.Request, command: PrepareAuthorization, prepared: PreparedAuthorization
+    request: web.Request, target: str, command: PrepareAuthorization, prepared: PreparedAuthorization
 ) -> web.Response:
     """An error page; for a mistyped user code the entry again, with what is wrong beside it."""
     refusal, pages = prepared.refusal, request.app[RESOURCES].pages
@@ -156,16 +163,39 @@ def _refused(
     if command.surface != "device" or refusal.status != HTTPStatus.NOT_FOUND or prepared.user is None:
         return refusal_page(request, pages, refusal)
     errors = FormErrors((FormError("user_code", f"{refusal.title}. {refusal.advice}"),))
-    view = DeviceView(errors, dict(command.query)["user_code"][:LONGEST_TYPED])
+    view = DeviceView(errors, _typed_in(target)[:LONGEST_TYPED])
     visitor = Visitor(command.session or "", prepared.user)
     return pages.respond("device.html", view, visitor=visitor, status=refusal.status)
+
+
+def _typed_in(target: str) -> str:
+    """The user code in the address of the device page, as it was typed; of several the one that auth_api looks for."""
+    return next((value for name, value in _pairs_of(target) if name == "user_code"), "")
+
+
+def _user_code_of(target: str) -> str | None:
+    code = normalise_user_code(_typed_in(target))
+    return code and format_user_code(code)
 
 
 def _path_of(target: str) -> str:
     return unquote(target.partition("?")[0])
 
 
-def _query_of(target: str) -> Sequence[tuple[str, str]]:
+def query_of(secrets: Sequence[bytes], target: str) -> Pairs:
+    """What of a page's address auth_api is told; ``secrets`` are the site's, newest first.
+
+    Raises:
+        Problem: 400, the query cannot be read; 404, no app can have this id.
+    """
+    return without_secrets(secrets, _flow_of(target), _pairs_of(target))
+
+
+def _flow_of(target: str) -> Flow:
+    return _FLOWS.get(_path_of(target), "client_file_flow")
+
+
+def _pairs_of(target: str) -> Sequence[tuple[str, str]]:
     """The pairs of the query as they were sent, duplicates included; before them the client id that a path holds."""
     query = target.partition("?")[2]
     if _BAD_ESCAPE.search(query):

@@ -348,6 +348,12 @@ WHERE ($1::text IS NULL OR lower(keys.username) = lower($1)) AND ($2::text IS NU
 ORDER BY keys.number DESC
 LIMIT $4;
 
+-- name: find_holder
+-- Whose the keys of a name or of a client or of both are, and when the last consent to them was given, ended ones included.
+SELECT min(user_id) AS user_id, max(consented_on) AS consented_on
+FROM api_keys
+WHERE ($1::text IS NULL OR lower(username) = lower($1)) AND ($2::text IS NULL OR client_id = $2);
+
 -- name: describe_key
 -- One key for the operator.
 SELECT

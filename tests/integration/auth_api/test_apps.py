@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
-
 from services.auth_api.accounts.administration import disable_user, enable_user
 from services.auth_api.grants.store import find_grant, record_grant
 from shared.bus import Bus
 from shared.contracts.access import Access, ReadAccess, RevokeAccess, RevokeOwnKey
-from shared.contracts.previous_release import DisconnectApp, ListApps, StoreContinuation
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started
-from tests.harness.site import PASSWORD
 from tests.integration.auth_api.conftest import Registry, serving_registry
 
 MEMBERS = [
@@ -182,23 +178,6 @@ async def test_pages_see_the_same_over_the_bus(registry: Registry) -> None:
         assert revoked.changed is not None
         assert revoked.changed.outcome == "done"
         assert (await registry.issuer.verify(own["token"])).status_code == 401
-
-
-async def test_pages_of_the_previous_release_are_answered(registry: Registry) -> None:
-    """What consent_ui of 0.1 sends, told as it reads it: both run side by side during an upgrade."""
-    person = await registry.site.sign_up()
-    client = await person.create_client()
-    await person.create_code(client)
-    session = digest_of(person.http.cookies["latchkey_session"])
-    async with started(Bus(registry.stores.redis_url, source="consent_ui")) as bus:
-        listed = orjson.loads((await bus.request(ListApps(session=session))).to_wire())
-        assert [app["client_id"] for app in listed["apps"]] == [client.client_id]
-        ended = await bus.request(DisconnectApp(session=session, client_id=client.client_id))
-        assert orjson.loads(ended.to_wire())["outcome"] == "done"
-        stored = await bus.request(StoreContinuation(target="/device?user_code=x"))
-    form = {"username": person.username, "password": PASSWORD, "continue": stored.continue_id}
-    answer = await registry.site.http.post("/api/v1/session", data=form)
-    assert answer.headers["Location"] == "/device?user_code=x"
 
 
 async def test_everything_is_revoked_however_much_there_is(registry: Registry) -> None:

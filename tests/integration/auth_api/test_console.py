@@ -39,6 +39,15 @@ async def pages(registry: Registry) -> AsyncIterator[Bus]:
         yield bus
 
 
+@pytest.fixture
+async def issuer(registry: Registry) -> AsyncIterator[Bus]:
+    """The bus as key_issuer has it."""
+    async with started(
+        Bus(registry.stores.redis_url, source="key_issuer", clock=registry.resources.clock)
+    ) as bus:
+        yield bus
+
+
 def session_of(person: Person) -> str:
     """The digest of the person's cookie."""
     return digest_of(person.http.cookies["latchkey_session"])
@@ -57,7 +66,7 @@ async def test_who_is_signed_in_and_signing_out(registry: Registry, pages: Bus) 
     await pages.request(EndSession(session=NOBODY))
 
 
-async def test_a_client_from_registration_to_deletion(registry: Registry, pages: Bus) -> None:
+async def test_a_client_from_registration_to_deletion(registry: Registry, pages: Bus, issuer: Bus) -> None:
     """Each command answers with the new state, and the REST view agrees."""
     person = await registry.site.sign_up()
     session = session_of(person)
@@ -79,7 +88,7 @@ async def test_a_client_from_registration_to_deletion(registry: Registry, pages:
     assert done.client.model_copy(update={"old_secret_until": None}) == answer.client
     for secret, right in (("s", True), ("t", True), ("u", False)):
         proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
-        assert (await pages.request(proof)).authenticated is right
+        assert (await issuer.request(proof)).authenticated is right
     assert (await pages.request(ListOwnClients(session=session))).clients == (done.client,)
     gone = await pages.request(DeleteClient(session=session, client_id=client_id))
     assert gone.outcome == "done"
@@ -137,7 +146,7 @@ async def test_a_registration_delivered_twice_is_one_client(registry: Registry, 
     assert marker.clients == (first.client,)
 
 
-async def test_a_reset_delivered_twice_keeps_the_overlap(registry: Registry, pages: Bus) -> None:
+async def test_a_reset_delivered_twice_keeps_the_overlap(registry: Registry, pages: Bus, issuer: Bus) -> None:
     """The second delivery does not make the new secret the old one."""
     person = await registry.site.sign_up()
     client = await person.create_client()
@@ -152,14 +161,14 @@ async def test_a_reset_delivered_twice_keeps_the_overlap(registry: Registry, pag
     proof = AuthenticateClient(
         client_id=client.client_id, secret_digest=digest_of(client.secret or ""), peer="192.0.2.1"
     )
-    assert (await pages.request(proof)).authenticated
+    assert (await issuer.request(proof)).authenticated
 
 
-async def test_no_secret_authenticates_a_public_or_unknown_client(registry: Registry, pages: Bus) -> None:
+async def test_no_secret_authenticates_a_public_or_unknown_client(registry: Registry, issuer: Bus) -> None:
     """Whatever digest comes, also that of nothing."""
     person = await registry.site.sign_up()
     public = await person.create_client(public=True)
     for client_id in (public.client_id, "lkc_0000000000000000", "", "\x00"):
         for secret in ("", "x"):
             proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
-            assert not (await pages.request(proof)).authenticated
+            assert not (await issuer.request(proof)).authenticated

@@ -133,6 +133,27 @@ async def test_a_device_is_connected(site: Site, author: Person, person: Person)
     assert (accepted.status_code, title_of(accepted)) == (200, "Done: return to your device · Latchkey")
 
 
+async def test_the_code_that_is_shown_is_the_one_that_is_accepted(
+    site: Site, author: Person, person: Person
+) -> None:
+    """A link with two codes cannot show one device's and connect another's."""
+    client = await author.create_client(name="TV app", redirectUri=None)
+    first, second = [
+        (
+            await site.http.post("/api/v1/oauth/device_authorization", data={"client_id": client.client_id})
+        ).json()
+        for _ in range(2)
+    ]
+    link = f"/device?user_code={first['user_code']}&user_code={second['user_code']}"
+    page = await open_page(person, link)
+    assert f'<strong class="code big">{first["user_code"]}</strong>' in page.text
+    assert f'<strong class="code big">{second["user_code"]}</strong>' not in page.text
+    assert (await press(person, page, "Accept")).status_code == 200
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
+    assert (await site.token(client, **form, device_code=second["device_code"])).status_code == 400
+    assert (await site.token(client, **form, device_code=first["device_code"])).status_code == 200
+
+
 async def test_a_device_may_have_a_name(site: Site, author: Person, person: Person, client: Client) -> None:
     """Asked for where several devices may have one app, optional; a redirect flow does not ask."""
     assert 'name="label"' not in (await open_consent(person, client)).text

@@ -12,8 +12,8 @@ import pytest
 from shared.bus import Consumer, Delivery, handler
 from shared.contracts.clients import AuthenticateClient, ClientAuthenticated
 from shared.contracts.keys import RevokeKey
-from shared.secret_tokens import digest_of
-from tests.integration.key_issuer.conftest import Desk, mint
+from shared.secret_tokens import digest_of, peer_digest
+from tests.integration.key_issuer.conftest import PEPPER, Desk, mint
 
 SECRET = "the secret & more"
 
@@ -110,7 +110,7 @@ async def test_a_client_asks_about_its_own_keys_only(desk: Desk, registry: list[
     assert {command.secret_digest for command in registry if command.client_id == "CXFervidex"} == {
         digest_of(SECRET)
     }
-    assert all(command.peer == "127.0.0.1" for command in registry)
+    assert {command.peer for command in registry} == {peer_digest(PEPPER, "127.0.0.1")}
 
 
 async def test_credentials_are_remembered_for_a_moment(

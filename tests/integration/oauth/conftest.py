@@ -17,9 +17,11 @@ from services.auth_api.app import create_app
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import Resources
 from services.key_issuer.app import create_app as create_issuer
+from shared.bus import Bus
 from shared.clock import Clock
 from shared.settings import load_settings
 from shared.web.server import serving
+from tests.harness.buses import started
 from tests.harness.site import Client, Person, Site
 from tests.harness.stores import Servers, Stores, fresh_stores
 
@@ -32,6 +34,8 @@ class Provider:
     issuer: Site
     """key_issuer, for `/api/v1/verify`."""
     resources: Resources
+    pages: Bus
+    """The bus as consent_ui has it."""
     stores: Stores
 
     async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
@@ -91,8 +95,9 @@ async def serving_provider(
         serving(application, "127.0.0.1", port, drain_seconds=1),
         Site.at(url, settings.origin) as site,
         Site.at(f"http://127.0.0.1:{issuer_port}", settings.origin) as keys,
+        started(Bus(stores.redis_url, source="consent_ui", clock=clock)) as pages,
     ):
-        yield Provider(site, keys, application[RESOURCES], stores)
+        yield Provider(site, keys, application[RESOURCES], pages, stores)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from services.consent_ui.authorization_query import without_secrets
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import (
     AuthorizationDecided,
@@ -33,12 +34,12 @@ async def prepare(
     """The request as it arrives from a person's browser; ``None`` is signed out."""
     command = PrepareAuthorization(
         surface=surface,
-        query=pairs,
+        query=without_secrets(provider.resources.settings.secrets, surface, pairs),
         session=None if person is None else session_of(person),
         peer="192.0.2.1",
         request_id="request-of-a-test",
     )
-    return await provider.resources.bus.request(command)
+    return await provider.pages.request(command)
 
 
 async def shown(provider: Provider, person: Person, surface: Flow, *pairs: tuple[str, str]) -> ConsentRequest:
@@ -68,7 +69,7 @@ async def decide(
     command = DecideAuthorization(
         **{"request_id": consent.request_id, "session": session_of(person), "decision": "accept", **fields}
     )
-    return await provider.resources.bus.request(command)
+    return await provider.pages.request(command)
 
 
 async def accept(provider: Provider, person: Person, consent: ConsentRequest) -> Arrival:

@@ -110,7 +110,7 @@ async def test_the_console_reads_them_over_the_bus(
     """The same list, bound to the session."""
     client = await author.create_client()
     await provider.site.exchange(client, "wrong")
-    bus = provider.resources.bus
+    bus = provider.pages
     found = await bus.request(ListAttempts(session=session_of(author), client_id=client.client_id))
     assert (found.outcome, len(found.attempts)) == ("done", 1)
     assert found.attempts[0].result == "refused"

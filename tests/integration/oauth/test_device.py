@@ -9,9 +9,12 @@ import httpx
 import pytest
 
 from services.auth_api.rate_limit import KEPT_PEER, Throttled
+from services.consent_ui.authorization_query import without_secrets
+from shared.bus import names
+from shared.contracts.authorization import PrepareAuthorization
 from tests.harness.site import Client, Person
 from tests.integration.oauth.conftest import Provider, ProviderStarter
-from tests.integration.oauth.consenting import decide, prepare, shown
+from tests.integration.oauth.consenting import decide, prepare, session_of, shown
 
 START = "/api/v1/oauth/device_authorization"
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -63,7 +66,7 @@ async def test_the_device_flow(provider: Provider, author: Person, person: Perso
     assert error(await poll(provider, client, codes["device_code"])) == "authorization_pending"
     typed = codes["user_code"].lower().replace("-", " ")
     consent = await shown(provider, person, "device", ("user_code", typed))
-    assert consent.user_code == codes["user_code"]
+    assert consent.client.client_id == client.client_id
     assert consent.permissions == ("submit_score",)
     assert consent.redirect_uri is None
     assert error(await poll(provider, client, codes["device_code"])) == "slow_down"
@@ -215,8 +218,7 @@ async def test_a_user_code_typed_in_full_width_costs_no_try(
     codes = await start(provider, await author.create_client())
     wide = codes["user_code"].translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
     for _ in range(12):
-        consent = await shown(provider, person, "device", ("user_code", wide))
-        assert consent.user_code == codes["user_code"]
+        await shown(provider, person, "device", ("user_code", wide))
 
 
 @pytest.mark.spec("RFC 8628", "5.1", "Guessing user codes is limited")
@@ -262,6 +264,42 @@ async def test_ac_58_odd_user_codes_are_an_error_page(provider: Provider, person
     assert prepared.refusal.status == 404
     if len(typed) > 1:
         assert typed not in prepared.to_wire().decode()
+
+
+async def test_the_page_of_the_previous_release_is_understood(
+    provider: Provider, author: Person, person: Person
+) -> None:
+    """It sends what was typed, and is told how to show it; it may still run while auth_api is new."""
+    codes = await start(provider, await author.create_client())
+    command = PrepareAuthorization(
+        surface="device",
+        query=(("user_code", codes["user_code"].lower()),),
+        session=session_of(person),
+        peer="192.0.2.1",
+        request_id="request-of-a-test",
+    )
+    bus = provider.pages
+    prepared = bus.prepare(command)
+    await bus.redis.execute("XADD", names.commands("auth_api"), "*", *prepared.fields)
+    shown_by_it = (await prepared.reply()).consent
+    assert shown_by_it is not None
+    assert shown_by_it.user_code == codes["user_code"]
+
+
+async def test_a_code_is_found_while_the_secret_of_the_site_is_exchanged(
+    start_provider: ProviderStarter,
+) -> None:
+    """The page may know another secret first than the auth_api that gave the code."""
+    old, new = "old-secret-0123456789-0123456789-abc", "new-secret-0123456789-0123456789-abc"
+    async with start_provider(SECRET=f"{old},{new}") as provider:
+        person = await provider.site.sign_up()
+        codes = await start(provider, await person.create_client())
+        secrets = [secret.encode() for secret in (new, old)]
+        query = without_secrets(secrets, "device", [("user_code", codes["user_code"])])
+        command = PrepareAuthorization(
+            surface="device", query=query, session=session_of(person), peer="p", request_id="r"
+        )
+        assert (await provider.pages.request(command)).outcome == "consent"
 
 
 @pytest.mark.spec("RFC 8628", "5.2", "Device codes are kept nowhere in clear")

@@ -58,11 +58,12 @@ _CONSENT: Final = ConsentView(
         expires_on=1_795_456_269_000,
     ),
     action=EVIL,
+    user_code=None,
     return_to=EVIL,
     switch_target=EVIL,
     switch_token=EVIL,
 )
-_FROM_DEVICE: Final = replace(_CONSENT, consent=_CONSENT.consent.model_copy(update={"user_code": EVIL}))
+_FROM_DEVICE: Final = replace(_CONSENT, user_code=EVIL)
 _APP: Final = ConnectedApp(
     client_id=EVIL,
     name=NAME,

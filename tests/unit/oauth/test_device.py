@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from services.auth_api.oauth.device import (
-    ALPHABET,
     check_poll,
     device_response,
-    format_user_code,
     mint_user_code,
-    normalise_user_code,
 )
 from services.auth_api.oauth.errors import OAuthError
+from shared.user_code import ALPHABET, format_user_code, normalise_user_code
 
 
 @pytest.mark.spec("RFC 8628", "6.1", "User codes of 8 characters from a base-20 alphabet")

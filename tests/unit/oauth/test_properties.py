@@ -19,7 +19,6 @@ from services.auth_api.oauth.authorization_request import (
 )
 from services.auth_api.oauth.client_authentication import read_credentials
 from services.auth_api.oauth.client_registration import read_registration
-from services.auth_api.oauth.device import format_user_code, normalise_user_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.pkce import challenge_of, check_verifier
@@ -31,6 +30,7 @@ from services.auth_api.oauth.redirect_uri import (
 )
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import KNOWN, read_token_request
+from shared.user_code import format_user_code, normalise_user_code
 from shared.web.redirects import append_parameters
 from shared.web.surfaces import description
 from tests.unit.oauth.test_authorization_request import PERMISSIONS, client_with

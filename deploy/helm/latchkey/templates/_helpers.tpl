@@ -19,6 +19,7 @@ key-issuer:
 
 {{- define "latchkey.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{- define "latchkey.labels" -}}
