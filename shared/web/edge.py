@@ -202,8 +202,7 @@ def peer_of(request: web.BaseRequest, settings: Settings) -> str:
     block one person is given.
     """
     if settings.trusted_proxies:
-        given = ",".join(request.headers.getall("X-Forwarded-For", []))
-        hops = given.rsplit(",", settings.trusted_proxies)
+        hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
         if len(hops) >= settings.trusted_proxies:
             hop = hops[-settings.trusted_proxies].strip()
             counted = _counted(hop)
