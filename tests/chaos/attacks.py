@@ -168,7 +168,6 @@ def filled_memory(means: Means) -> Iterator[Shot]:
     yield AUTH, form_request("/api/v1/oauth/device_authorization", {"client_id": client})
     credentials = {"username": means.usernames[0], "password": means.password}
     yield AUTH, json_request("POST", "/api/v1/session", credentials)
-    yield AUTH, json_request("POST", "/api/v1/session", {**credentials, "username": "nobody-" + "A" * 20})
     code = {"grant_type": "authorization_code", "code": "A" * 500, "client_id": client, "client_secret": "A"}
     yield AUTH, form_request("/api/v1/oauth/token", code)
 
@@ -203,6 +202,10 @@ ATTACKS: Final[Mapping[str, Attack]] = {
     "A4-signed-in": signed_in_memory,
     "A5": right_passwords,
 }
+
+FEWEST_CONNECTIONS: Final = 16
+"""To each service that an attack is for: no worker is ever without a request. More would be answered no sooner."""
+CONNECTIONS: Final[Mapping[str, int]] = {"A5": 48}
 
 
 def shots_of(attack: str, means: Means) -> Mapping[str, Sequence[bytes]]:

@@ -18,13 +18,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from tests.chaos.attacks import Means, shots_of
+from tests.chaos.attacks import CONNECTIONS, FEWEST_CONNECTIONS, Means, shots_of
 from tests.chaos.wire import Wire
 from tests.harness.processes import REPOSITORY
 
 PEER: Final = "127.0.0.1"
-CONNECTIONS: Final = 48
-"""To each service that an attack is for."""
 _GRACE_SECONDS: Final = 60.0
 _NICENESS: Final = 5
 """Hostile clients sit on other machines: this one is to compete for answers, not so much for processors."""
@@ -101,8 +99,9 @@ async def attack(plan: Plan, shots: Mapping[str, Sequence[bytes]]) -> Fusillade:
     with suppress(TimeoutError):
         async with asyncio.timeout(plan.seconds), asyncio.TaskGroup() as group:
             for service, requests in shots.items():
-                for number in range(CONNECTIONS):
-                    at = number * len(requests) // CONNECTIONS
+                connections = CONNECTIONS.get(plan.attack, FEWEST_CONNECTIONS)
+                for number in range(connections):
+                    at = number * len(requests) // connections
                     circle = itertools.cycle([*requests[at:], *requests[:at]])
                     wire = Wire(plan.urls[service], PEER)
                     group.create_task(_fire(service, wire, circle, deadline, fusillade.answers))
