@@ -35,5 +35,6 @@ def with_auth(work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = Fa
                 await resources.bus.stop()
             await resources.database.stop()
             resources.passwords.close()
+            resources.field_checker.close()
 
     return asyncio.run(main())

@@ -60,3 +60,4 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.stop()
     await resources.database.stop()
     resources.passwords.close()
+    resources.field_checker.close()

@@ -30,7 +30,7 @@ from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
-from shared.documents import Body, public_name
+from shared.documents import Body, Texts, public_name
 from shared.plain_text import is_visible
 from shared.web.body import json_response, query_pairs, read_json, read_json_object, refused_fields, validated
 from shared.web.failures import Problem
@@ -49,7 +49,7 @@ class NewPersonalKey(Body):
     """The body that makes a personal key."""
 
     identifier: Identifier
-    permissions: list[str]
+    permissions: Texts
     expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] | None = None
 
 
@@ -64,7 +64,7 @@ class KeyChanges(Body):
 
     identifier: Identifier = ""
     status: Literal["active", "paused"] = "active"
-    permissions: list[str] = Field(default=[])
+    permissions: Texts = Field(default=[])
     expires_on: Annotated[int, Field(ge=0, le=LATEST)] = 0
 
 
