@@ -36,7 +36,7 @@ Pairs = list[tuple[str, str]]
 
 
 async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
-    """The whole body, at most 64 KiB unless its sender is known and may send more; to be read once.
+    """The whole body, at most ``largest`` bytes; to be read once.
 
     Raises:
         Problem: 413 too large, 408 too slow, 400 broken framing or encoding, or a client that is gone.
@@ -48,7 +48,9 @@ async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
             body = request.content.read_nowait()
         else:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await _read_chunks(request, largest)
+                body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(largest) from None
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     except OSError:
@@ -58,16 +60,6 @@ async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
     if len(body) > largest:  # it did not say so beforehand
         raise _too_large(largest)
     return body
-
-
-async def _read_chunks(request: web.Request, largest: int) -> bytes:
-    """The body, or a little more than ``largest`` of it."""
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > largest:
-            break
-    return bytes(body)
 
 
 def _too_large(largest: int) -> Problem:

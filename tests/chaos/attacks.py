@@ -80,9 +80,11 @@ def many_names(means: Means) -> Iterator[Shot]:
     members = ",".join(f'"{name}":0' for name in [*names, names[-1]])
     body = b"{" + members.encode() + b"}"
     nested = b'{"a":' * 5_000 + b"0" + b"}" * 5_000
-    numbers = b'{"a":' + b"1" * 60_000 + b"}"
+    digits = b'{"a":' + b"1" * 60_000 + b"}"
+    lists = b'{"a":[' + b"[]," * 20_000 + b"0]}"
+    numbers = b'{"redirect_uris":[' + b"0," * 30_000 + b"0]}"
     form = "&".join(f"{name}=" for name in [*names, names[-1]]).encode()
-    for value in (body, nested, numbers):
+    for value in (body, nested, digits, lists, numbers):
         for path in ("/api/v1/users", "/api/v1/session", "/api/v1/oauth/token", "/api/v1/oauth/register"):
             yield AUTH, http_request("POST", path, body=value)
         yield KEYS, http_request("POST", "/api/v1/keys/report-leak", body=value)
