@@ -32,7 +32,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     application[RESOURCES] = resources
     routes.add_routes(application)
     checks = {"postgres": resources.database.ping, "redis": resources.bus.ping}
-    add_health(application, resources.metrics, checks)
+    add_health(application, resources.metrics, checks, resources.bus.signals())
     application.cleanup_ctx.append(_running)
     return application
 

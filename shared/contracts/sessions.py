@@ -43,6 +43,7 @@ class ReadSession(PersonalCommand[SessionState]):
     """Ask who is signed in with this session."""
 
     type: ClassVar[str] = "session.read"
+    passes_if_full: ClassVar[bool] = True
 
 
 class EndSession(Command[Done]):

@@ -22,6 +22,8 @@ LONGEST_USERNAME: Final = 30
 USERNAME: Final = re.compile(rf"[A-Za-z0-9_-]{{3,{LONGEST_USERNAME}}}", re.ASCII)
 FAMILIAR_SECONDS: Final = 30 * 24 * 3600
 """How long a peer from which a person signed in stays familiar."""
+MOST_FAMILIAR: Final = 50
+"""Peers that are familiar to one account, the newest of them."""
 _HOUR_MS: Final = 3_600_000
 
 
@@ -141,16 +143,25 @@ async def _verified(resources: Resources, username: str, password: str, peer: st
     return Account(row["user_id"], row["username"], row["session_epoch"])
 
 
-def _familiar_name(resources: Resources, name: str, peer: str) -> str:
-    return f"lk:familiar:{keyed_digest(resources.settings.secret, 'familiar', name, peer)[:32]}"
+def _familiar_peers(resources: Resources, name: str) -> str:
+    return f"lk:familiar-peers:{keyed_digest(resources.settings.secret, 'familiar', name)[:32]}"
+
+
+def _familiar_peer(resources: Resources, name: str, peer: str) -> str:
+    return keyed_digest(resources.settings.secret, "familiar", name, peer)[:32]
 
 
 async def _is_familiar(resources: Resources, name: str, peer: str) -> bool:
     """Whether this person has signed in from this peer before: then strangers' failures do not lock them out."""
-    return bool(await resources.bus.redis.execute("EXISTS", _familiar_name(resources, name, peer)))
+    signed_in_on = await resources.bus.redis.execute(
+        "ZSCORE", _familiar_peers(resources, name), _familiar_peer(resources, name, peer)
+    )
+    return signed_in_on is not None and float(signed_in_on) > resources.clock.now() - FAMILIAR_SECONDS * 1000
 
 
 async def _become_familiar(resources: Resources, name: str, peer: str) -> None:
     if resources.settings.throttle:
-        key = _familiar_name(resources, name, peer)
-        await resources.bus.redis.execute("SET", key, "1", "EX", FAMILIAR_SECONDS)
+        redis, peers = resources.bus.redis, _familiar_peers(resources, name)
+        await redis.execute("ZADD", peers, resources.clock.now(), _familiar_peer(resources, name, peer))
+        await redis.execute("ZREMRANGEBYRANK", peers, 0, -MOST_FAMILIAR - 1)
+        await redis.execute("EXPIRE", peers, FAMILIAR_SECONDS)

@@ -75,6 +75,7 @@ async def create_client(
         TooManyClientsError: ``CLIENTS_PER_USER`` are registered already.
         ClientIdTakenError: the chosen id exists.
         UnknownAuthorError: the author's account was disabled meanwhile.
+        Throttled: the author registers too many in a short time, deleted ones too.
     """
     client = Client(
         client_id=client_id or mint_client_id(resources.settings.key_prefix),
@@ -89,6 +90,8 @@ async def create_client(
         "author_id": None if author_id == OPERATOR else author_id,
         "secret_digest": None if fields.public else secret_digest,
     }
+    if author_id != OPERATOR:
+        await resources.limiter.take_of_person(author_id)
     async with resources.database.transaction() as connection:
         if author_id != OPERATOR:
             await _require_room(resources, connection, author_id)
@@ -209,6 +212,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
             await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
     resources.clients.invalidate(client_id)
     await revoke_grant(resources, revoked)
+    await resources.activity_log.forget(client_id)
     await database.execute("forget_ending_client", client_id, revoked.before)
     return None if row is None else client_of(row)
 

@@ -22,22 +22,49 @@ LIFETIME_SECONDS: Final = SESSION_SECONDS
 """A session ends after 14 days without a visit, and after 90 days in any case."""
 _TOUCH_SECONDS: Final = 12 * 3600
 """A visit moves the idle end at most this often: a look-up is a read, not a write."""
+MOST_SESSIONS: Final = 50
+"""Live sessions of one account; a new one more ends the oldest."""
+_BEGINNING_SECONDS: Final = 60
+"""How long a session lives that is not on its account's list yet: one whose sign-in died half-way is soon gone."""
 
 
 async def start_session(resources: Resources, account: Account, replaced: str | None = None) -> str:
     """Signs the person in; the new session id, for the cookie alone.
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
-    (session fixation).
+    (session fixation). Where the account has more than ``MOST_SESSIONS`` now, its oldest are dead too.
     """
     session_id = random_base62(ID_LENGTH)
     now = resources.clock.now()
     record = f"{account.user_id}:{account.session_epoch}:{now}"
-    redis = resources.bus.redis
-    await redis.execute("SET", _name(digest_of(session_id)), record, "EX", IDLE_SECONDS)
+    redis, digest = resources.bus.redis, digest_of(session_id)
     if replaced is not None:
         await redis.execute("DEL", _name(digest_of(replaced)))
+    # A session is made before it is listed and listed before it is given out, so whoever finds too many on the list can
+    # end each of them. The keys lie in different slots of a cluster: no script could do it in one step.
+    await redis.execute("SET", _name(digest), record, "EX", _BEGINNING_SECONDS)
+    account_list = f"lk:sessions:{account.user_id}"
+    listed = await redis.execute("RPUSH", account_list, digest)
+    await redis.execute("EXPIRE", account_list, LIFETIME_SECONDS)
+    await redis.execute("EXPIRE", _name(digest), IDLE_SECONDS)
+    if listed > MOST_SESSIONS:
+        await _end_oldest(resources, account_list)
     return session_id
+
+
+async def _end_oldest(resources: Resources, account_list: str) -> None:
+    """Shortens an account's list to its newest live sessions, and ends those that leave it.
+
+    What is ended leaves the list last, so that a sign-in which dies before that leaves it to the next one.
+    """
+    redis = resources.bus.redis
+    listed = [digest.decode() for digest in await redis.execute("LRANGE", account_list, 0, -1)]
+    there = await asyncio.gather(*(redis.execute("EXISTS", _name(digest)) for digest in listed))
+    live = [digest for digest, is_there in zip(listed, there, strict=True) if is_there]
+    kept = set(live[-MOST_SESSIONS:])
+    leaving = [digest for digest in listed if digest not in kept]
+    await asyncio.gather(*(redis.execute("DEL", _name(digest)) for digest in leaving))
+    await asyncio.gather(*(redis.execute("LREM", account_list, 1, digest) for digest in leaving))
 
 
 async def read_session(resources: Resources, cookie_digest: str) -> SessionUser | None:
