@@ -59,12 +59,13 @@ async def site_from(services: RunningServices, peer: str) -> AsyncIterator[Site]
 async def means(services: RunningServices) -> Means:
     """Accounts and clients of the hostile client; made from elsewhere, so that it begins with clean hands."""
     async with site_from(services, "127.0.0.6") as site:
+        author = await site.sign_up()  # signs in no more: an account keeps its newest sessions only
         people = [await site.sign_up() for _ in range(HOSTILE_ACCOUNTS)]
-        client = await people[0].create_client()
-        public = await people[0].create_client(public=True, redirectUri="https://hostile.example/cb")
+        client = await author.create_client()
+        public = await author.create_client(public=True, redirectUri="https://hostile.example/cb")
         return Means(
             origin=services.public_url,
-            cookie=cookie_of(people[0]),
+            cookie=cookie_of(author),
             client_id=client.client_id,
             public_id=public.client_id,
             password=PASSWORD,
