@@ -56,7 +56,11 @@ class Operation:
 Section = Mapping[str, Operation]
 """``METHOD /path`` → what it does."""
 
-_IN_PATH: Final = {"clientID": "The client's id.", "keyID": "The key's public id."}
+_IN_PATH: Final = {
+    "clientID": "The client's id.",
+    "keyID": "The key's public id.",
+    "sessionID": "The session's public id.",
+}
 _ORIGIN: Final = Parameter("Origin", "header", "The public origin; a change made with the cookie needs it.")
 
 SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {

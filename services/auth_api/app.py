@@ -10,6 +10,7 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import SERVICE, make_resources
+from services.auth_api.sessions.account_sessions import SESSION_DAYS
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
@@ -28,7 +29,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     """The service; it starts without its stores and waits for them."""
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
-    application = make_application(resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT, tracer=tracer)
+    application = make_application(
+        resources.metrics, error_renderers=routes.ERROR_RENDERERS, hot=routes.HOT, tracer=tracer
+    )
     application[RESOURCES] = resources
     routes.add_routes(application)
     checks = {"postgres": resources.database.ping, "redis": resources.bus.ping}
@@ -45,8 +48,9 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.start()
     last_words.run("activity log", resources.activity_log.run)
     background.run("outbox", resources.outbox.run)
+    purged_after = {"purge_audit": resources.settings.audit_days, "purge_session_origins": SESSION_DAYS}
     background.run("janitor", Janitor(resources.bus, SERVICE).run)
-    background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
+    background.run("purge", Purge(resources.database, purged_after).run)
     for commands in consumers:
         answering.run(commands.keys.stream, commands.run)
     yield

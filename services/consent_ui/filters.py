@@ -9,15 +9,16 @@ from typing import Any, Final, NamedTuple
 from services.consent_ui.display_names import homepage_of, initial, readable, suspicion
 from services.consent_ui.moments import ago, date_field, day_of, minute_of, time_of
 from services.consent_ui.redirect_target import describe_redirect
+from services.consent_ui.user_agents import browser_name
 from shared.api_key import masked
 from shared.clock import Clock
 from shared.contracts.keys import KeyView
-from shared.permissions import Access, Catalogue, Permission
+from shared.permissions import Catalogue, KindOfAccess, Permission
 from shared.settings import Settings
 
 STALE_MS: Final = 90 * 86_400_000
 """A key that was not used for longer than this had better be taken back."""
-_GROUPS: Final[tuple[tuple[Access, str], ...]] = (
+_GROUPS: Final[tuple[tuple[KindOfAccess, str], ...]] = (
     ("read", "See"),
     ("change", "Add and change"),
     ("delete", "Delete for good"),
@@ -27,7 +28,7 @@ _GROUPS: Final[tuple[tuple[Access, str], ...]] = (
 class PermissionGroup(NamedTuple):
     """The permissions of one kind of access."""
 
-    access: Access
+    access: KindOfAccess
     title: str
     lines: tuple[Permission, ...]
 
@@ -43,6 +44,7 @@ def make_filters(
     return {
         "readable": readable,
         "monogram": lambda name: initial(readable(name)),
+        "browser_name": browser_name,
         "suspicion": lambda name: suspicion(name, settings.site_name),
         "homepage": homepage_of,
         "redirect_target": describe_redirect,

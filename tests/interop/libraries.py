@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tests.harness.processes import REPOSITORY
+from tests.harness.kept import KEPT
 
 CLIENTS: Final = Path(__file__).resolve().parent / "clients"
-BUILT: Final = REPOSITORY / "build" / "interop"
-"""Kept between runs, in a folder named for the sources; not under version control."""
+BUILT: Final = KEPT / "interop"
+"""In a folder named for the sources."""
 BUILD_SECONDS: Final = 600
 
 CODE: Final = ("code_basic", "code_post", "public_pkce", "wrong_secret", "replay", "decline")

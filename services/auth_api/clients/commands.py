@@ -30,13 +30,13 @@ from shared.contracts.clients import (
     ClientTexts,
     CreateClient,
     DeleteClient,
-    FieldError,
     ListAttempts,
     ListOwnClients,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
 )
+from shared.contracts.field_errors import FieldError
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import keyed_digest
 

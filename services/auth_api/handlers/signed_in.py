@@ -36,6 +36,12 @@ async def signed_in(request: web.Request) -> SessionUser:
     return user
 
 
+def presented_session(request: web.Request) -> str:
+    """The digest of the session that a signed-in person's request came with."""
+    session_id = read_session_cookie(request, request.app[RESOURCES].settings)
+    return "" if session_id is None else digest_of(session_id)
+
+
 def not_signed_in(settings: Settings, detail: str = "Sign in first.") -> Problem:
     """401, with the challenge that RFC 9110 §15.5.2 asks for."""
     challenge = f'Cookie realm="latchkey", cookie-name="{session_cookie_name(settings)}"'

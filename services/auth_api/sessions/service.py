@@ -7,11 +7,14 @@ that a session ended.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from services.auth_api.accounts.service import Account, find_active_user
+from services.auth_api.audit import count_act, own_act
 from services.auth_api.resources import Resources
 from shared.contracts.sessions import SessionUser
+from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of, random_base62
 from shared.web.cookies import SESSION_SECONDS
 
@@ -89,9 +92,16 @@ async def read_session(resources: Resources, cookie_digest: str) -> SessionUser 
     return account.to_session_user()
 
 
-async def end_session(resources: Resources, cookie_digest: str) -> None:
-    """Signs out: dead on the server when it returns; also when there was no such session."""
-    await resources.bus.redis.execute("DEL", _name(cookie_digest))
+async def end_session(resources: Resources, cookie_digest: str, peer: str | None = None) -> None:
+    """Signs out: dead on the server when it returns; also when there was no such session.
+
+    Signing out needs Redis alone: where PostgreSQL does not answer it is not in the audit.
+    """
+    record = await resources.bus.redis.execute("GETDEL", _name(cookie_digest))
+    if record is not None:
+        user_id, _, _ = map(int, record.split(b":"))
+        with suppress(StoreUnavailable):
+            await count_act(resources, own_act(user_id, "session.ended", peer))
 
 
 def _name(digest: str) -> str:

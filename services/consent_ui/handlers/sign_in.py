@@ -27,10 +27,15 @@ _ERRORS: Final = {
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
+    "common": FormError(
+        "password", "This is one of the most common passwords, which guessers try first. Choose another."
+    ),
+    "is-name": FormError("password", "The password must not be the username."),
     "elsewhere": FormError("", "That form came from another site or address. Here is the right one."),
     "unreadable": FormError("", "We could not read what was sent. Please try again."),
     "broken": FormError("", "Something went wrong on our side. Please try again."),
 }
+_NOTICES: Final = {"password": "Your new password is set. Sign in with it."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         errors=FormErrors(tuple(dict.fromkeys(errors))),
         username=typed if errors else "",
     )
-    response = resources.pages.respond(template, view)
+    notice = _NOTICES.get(dict(query).get("done", "")) if not errors else None
+    response = resources.pages.respond(template, view, notice=notice)
     if typed:
         forget_typed_username(response, resources.settings)
     return response
