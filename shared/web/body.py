@@ -18,8 +18,12 @@ from shared.contracts.field_errors import MOST_NAMED, FieldError
 from shared.web.failures import Problem
 
 LARGEST_BODY: Final = 64 * 1024
+SMALL_BODY: Final = 4 * 1024
+"""For JSON that is read where keys are checked: reading more of it would make the checks wait."""
 MOST_PAIRS: Final = 200
 DEEPEST_JSON: Final = 20
+BYTES_A_VALUE: Final = 32
+"""A JSON body may hold one value for so many bytes that it may be long: twenty thousand empty lists say nothing."""
 BODY_SECONDS: Final = 3.0
 LONGEST_NAME: Final = 60
 """Of what was sent, so much at most is repeated as the name of a field."""
@@ -31,14 +35,14 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 Pairs = list[tuple[str, str]]
 
 
-async def read_body(request: web.Request) -> bytes:
-    """The whole body, at most 64 KiB; to be read once.
+async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
+    """The whole body, at most ``largest`` bytes; to be read once.
 
     Raises:
         Problem: 413 too large, 408 too slow, 400 broken framing or encoding, or a client that is gone.
     """
-    if (request.content_length or 0) > LARGEST_BODY:
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    if (request.content_length or 0) > largest:
+        raise _too_large(largest)
     try:
         if request.content.is_eof():  # it came with the head, as small ones do: nothing to wait for
             body = request.content.read_nowait()
@@ -46,16 +50,20 @@ async def read_body(request: web.Request) -> bytes:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.") from None
+        raise _too_large(largest) from None
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     except OSError:
         raise Problem(400, "The connection ended before the body was read.") from None
     except (web.RequestPayloadError, web.PayloadAccessError, ValueError):
         raise Problem(400, "The body could not be read: wrong framing or content encoding.") from None
-    if len(body) > LARGEST_BODY:  # it did not say so beforehand
-        raise Problem(413, f"The body is larger than {LARGEST_BODY} bytes.")
+    if len(body) > largest:  # it did not say so beforehand
+        raise _too_large(largest)
     return body
+
+
+def _too_large(largest: int) -> Problem:
+    return Problem(413, f"The body is larger than {largest} bytes.")
 
 
 def require_media_type(request: web.Request, *allowed: str) -> str:
@@ -146,17 +154,17 @@ def _decode(raw: bytes, name: bytes, where: str) -> str:
     return text
 
 
-async def read_json_object(request: web.Request) -> dict[str, Any]:
+async def read_json_object(request: web.Request, largest: int = LARGEST_BODY) -> dict[str, Any]:
     """The body as a JSON object without duplicate names, NUL characters or lone surrogates.
 
     Raises:
         Problem: 415, 413, 408, or 400 saying what is malformed.
     """
     require_media_type(request, JSON)
-    return parse_json_object(await read_body(request))
+    return parse_json_object(await read_body(request, largest), largest)
 
 
-def parse_json_object(raw: bytes) -> dict[str, Any]:
+def parse_json_object(raw: bytes, largest: int = LARGEST_BODY) -> dict[str, Any]:
     """See ``read_json_object``."""
     try:
         text = raw.decode("utf-8")
@@ -176,17 +184,19 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
         raise Problem(400, f"The body must be a JSON object: {reason}.", code="invalid_request") from None
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", code="invalid_request")
+    if not _holds_few(value, largest // BYTES_A_VALUE):
+        raise Problem(400, "The JSON holds too many values.", code="invalid_request")
     _check_text(value, "", 0)
     return value
 
 
-async def read_json(request: web.Request, model: type[ModelT]) -> ModelT:
+async def read_json(request: web.Request, model: type[ModelT], largest: int = LARGEST_BODY) -> ModelT:
     """The body as ``model``; unknown and wrong fields are refused, each by name.
 
     Raises:
         Problem: as ``read_json_object``, and 400 with ``errors`` for the fields.
     """
-    return validated(model, await read_json_object(request))
+    return validated(model, await read_json_object(request, largest))
 
 
 def validated(model: type[ModelT], value: Mapping[str, Any]) -> ModelT:
@@ -245,6 +255,19 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise _MalformedJsonError("NaN and Infinity are no JSON numbers")
+
+
+def _holds_few(value: Any, most: int) -> bool:
+    """Whether this and all that is in it are at most so many values; no more of them are looked at."""
+    waiting, found = [value], 0
+    while waiting:
+        item = waiting.pop()
+        found += 1
+        if isinstance(item, dict | list):
+            if found + len(waiting) + len(item) > most:
+                return False
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return True
 
 
 def _check_text(value: Any, path: str, depth: int) -> None:
