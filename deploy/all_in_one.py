@@ -32,6 +32,8 @@ _KEY_ISSUER: Final = frozenset(
     }
 )
 
+_AUTH_API: Final = ("/api", "/.well-known", "/login/oidc", "/login/site")
+
 
 def service_for(path: str) -> str:
     """Which part answers a path (decoded, without query): a service, or `operations` for all of them."""
@@ -39,7 +41,7 @@ def service_for(path: str) -> str:
         return "operations"
     if path in _KEY_ISSUER:
         return "key_issuer"
-    if path in ("/api", "/.well-known") or path.startswith(("/api/", "/.well-known/")):
+    if path in _AUTH_API or path.startswith(tuple(f"{prefix}/" for prefix in _AUTH_API)):
         return "auth_api"
     return "consent_ui"
 

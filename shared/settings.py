@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -18,12 +19,21 @@ from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
 SECRET_NAMES: Final = frozenset(
-    {"DATABASE_URL", "AUTH_API_DATABASE_URL", "KEY_ISSUER_DATABASE_URL", "REDIS_URL", "SECRET", "KEY_PEPPER"}
+    {
+        "DATABASE_URL",
+        "AUTH_API_DATABASE_URL",
+        "KEY_ISSUER_DATABASE_URL",
+        "REDIS_URL",
+        "SECRET",
+        "KEY_PEPPER",
+        "OIDC_CLIENT_SECRET",
+    }
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
+_LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
@@ -139,6 +149,58 @@ def _on_off(text: str) -> bool:
     return text.lower() == "on"
 
 
+def _outer_address(text: str, expected: str) -> SplitResult:
+    """An address off this host is https."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        raise ValueError(expected) from None
+    is_plain = re.fullmatch(r"[\x21-\x7e]{1,1000}", text) is not None and "#" not in text and "\\" not in text
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host) is not None)
+    if not (is_plain and is_private and host) or "@" in parts.netloc:
+        raise ValueError(expected)
+    return parts
+
+
+def _oidc_issuer(text: str) -> str:
+    expected = "the issuer of an OpenID provider: an https address (http on loopback only) without query"
+    if _outer_address(text, expected).query or "?" in text:
+        raise ValueError(expected)
+    return text
+
+
+def _words(text: str) -> str:
+    if re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}( [\x21\x23-\x5b\x5d-\x7e]{1,60}){0,30}", text) is None:
+        raise ValueError("words with one space between them")
+    return text
+
+
+def _header_name(text: str) -> str:
+    if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,60}", text) is None or text.lower() in (
+        "cookie",
+        "authorization",
+        "host",
+    ):
+        raise ValueError("the name of a header, and none that means something else (Cookie)")
+    return text
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("networks like 10.0.0.0/8,fd00::/8") from None
+
+
+def _login_url(text: str) -> str:
+    expected = "an https address (http on loopback only) without fragment and login_challenge"
+    query = parse_qsl(_outer_address(text, expected).query, keep_blank_values=True)
+    if any(name == "login_challenge" for name, _ in query):
+        raise ValueError(expected)
+    return text
+
+
 def _site_name(text: str) -> str:
     if len(text) not in range(1, 61) or not text.isprintable():
         raise ValueError("1 to 60 printable characters")
@@ -194,6 +256,23 @@ class Settings(BaseModel):
     audit_days: _Days = 400  # older lines of the audit are deleted; 0 keeps all
     ended_key_days: _Days = 400  # rows of keys that ended longer ago are deleted; 0 keeps all
     permissions_file: Annotated[Path | None, _read(_existing_file)] = None
+    local_accounts: Annotated[bool, _read(_on_off)] = True
+    """Whether people may have an account with a password here."""
+    login_url: Annotated[str | None, _read(_login_url)] = None
+    """The site's own login, to which browsers are sent and which says who they are (login handoff)."""
+    login_name: Annotated[str, _read(_site_name)] = "the site's login"
+    """What the button that leads there is called after."""
+    oidc_issuer: Annotated[str | None, _read(_oidc_issuer)] = None
+    """The OpenID provider that signs people in; needs ``oidc_client_id``."""
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_name: Annotated[str, _read(_site_name)] = "your account"
+    """What the button that leads there is called after."""
+    oidc_scopes: Annotated[str, _read(_words)] = "openid profile email"
+    oidc_username_claim: Annotated[str, _read(_words)] = "preferred_username"
+    user_header: Annotated[str | None, _read(_header_name)] = None
+    """The header in which the site's proxy names the person, from ``user_header_peers`` only."""
+    user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
@@ -250,9 +329,25 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[st
             expected = str(reasons.get("error") or reasons["expected"])
             problems.append(_problem(names[field], expected, texts[field]))
     else:
+        problems += _without_a_way_in(settings)
         if not problems:
             return settings
     raise ConfigurationError(list(dict.fromkeys(problems)))
+
+
+def _without_a_way_in(settings: Settings) -> list[ConfigurationProblem]:
+    problems = []
+    if settings.oidc_issuer is not None and settings.oidc_client_id is None:
+        problems.append(
+            _problem("OIDC_CLIENT_ID", "the id of this site at the provider of LATCHKEY_OIDC_ISSUER", "")
+        )
+    if settings.user_header is not None and not settings.user_header_peers:
+        expected = "the networks of the proxies whose LATCHKEY_USER_HEADER is believed, like 10.0.0.0/8"
+        problems.append(_problem("USER_HEADER_PEERS", expected, ""))
+    if not (settings.local_accounts or settings.login_url or settings.oidc_issuer or settings.user_header):
+        expected = "on, or another way in (LATCHKEY_LOGIN_URL, LATCHKEY_OIDC_ISSUER, LATCHKEY_USER_HEADER)"
+        problems.append(_problem("LOCAL_ACCOUNTS", expected, "off"))
+    return problems
 
 
 def _text_of(environ: Mapping[str, str], name: str, problems: list[ConfigurationProblem]) -> str | None:

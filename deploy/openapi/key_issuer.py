@@ -34,6 +34,8 @@ class IntrospectionDocument(BaseModel):
     iat: int | None = None
     exp: int | None = None
     key_id: str | None = None
+    external_user: str | None = None
+    external_issuer: str | None = None
 
 
 class StatusBody(Document):
@@ -43,6 +45,7 @@ class StatusBody(Document):
     start_time: int
     version: str
     whoami: int | None
+    external_user: str | None
     permissions: list[str]
     echo: str | None = None
 
@@ -84,6 +87,8 @@ _CHECK: Final = {
         headers=(
             "X-Latchkey-User",
             "X-Latchkey-Username",
+            "X-Latchkey-External-User",
+            "X-Latchkey-External-Issuer",
             "X-Latchkey-Client",
             "X-Latchkey-Key",
             "X-Latchkey-Permissions",

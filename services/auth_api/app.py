@@ -30,7 +30,11 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
     application = make_application(
-        resources.metrics, error_renderers=routes.ERROR_RENDERERS, hot=routes.HOT, tracer=tracer
+        resources.metrics,
+        error_renderers=routes.ERROR_RENDERERS,
+        hot=routes.HOT,
+        patient=routes.PATIENT,
+        tracer=tracer,
     )
     application[RESOURCES] = resources
     routes.add_routes(application)
@@ -65,3 +69,5 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.database.stop()
     resources.passwords.close()
     resources.field_checker.close()
+    if resources.oidc is not None:
+        await resources.oidc.close()

@@ -34,6 +34,8 @@ SIGN_IN_PEER: Final = Limit("sign-in-peer", burst=30, interval_ms=5_000)
 """Wrong passwords from one peer, for whatever account. Key: the peer."""
 CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, slot=SLOT)
 """Wrong client secrets and codes. Key: client id and peer together, so that a client cannot be locked out from elsewhere."""
+SERVICE_PEER: Final = Limit("service-peer", burst=30, interval_ms=2_000)
+"""Service keys that are not live, each of which asks key_issuer. Key: the peer."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
 KEPT_PEER: Final = Limit("kept-peer", burst=600, interval_ms=250)

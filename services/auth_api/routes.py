@@ -12,8 +12,13 @@ from services.auth_api.handlers import (
     clients,
     create_code,
     device_authorization,
+    external_users,
+    handoff,
+    header_sign_in,
     keys,
+    login_requests,
     metadata,
+    oidc,
     par,
     register,
     revoke,
@@ -37,6 +42,8 @@ ERROR_RENDERERS: Final[tuple[tuple[str, ErrorRenderer], ...]] = (
 """Path prefixes whose errors are not, or not only, RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
 """Counted, but not logged one by one."""
+PATIENT: Final = frozenset({"/login/oidc", "/login/oidc/callback", "/login/oidc/backchannel-logout"})
+"""Those that wait for somebody else's server, and bound that themselves."""
 
 
 def add_routes(application: web.Application) -> None:
@@ -74,6 +81,16 @@ def add_routes(application: web.Application) -> None:
             web.patch("/api/v1/keys/{keyID}", keys.change),
             web.delete("/api/v1/keys/{keyID}", keys.revoke),
             web.post("/api/v1/keys/{keyID}/rotate", keys.rotate),
+            web.delete("/api/v1/external-users/{externalID}", external_users.end_one),
+            web.post("/api/v1/external-users/end", external_users.end_many),
+            web.get("/login/site", handoff.begin_sign_in),
+            web.get("/login/site/header", header_sign_in.sign_in_by_header, allow_head=False),
+            web.get("/login/site/callback", handoff.finish_sign_in, allow_head=False),
+            web.get("/login/oidc", oidc.begin_sign_in),
+            web.get("/login/oidc/callback", oidc.finish_sign_in, allow_head=False),
+            web.post("/login/oidc/backchannel-logout", oidc.backchannel_logout),
+            web.get("/api/v1/login-requests/{challenge}", login_requests.read_login_request),
+            web.put("/api/v1/login-requests/{challenge}", login_requests.answer_login_request),
         ]
     )
     add_preflights(application)

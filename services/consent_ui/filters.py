@@ -43,6 +43,7 @@ def make_filters(
 
     return {
         "readable": readable,
+        "person": lambda user: readable(user.display_name) if user.display_name else user.username,
         "monogram": lambda name: initial(readable(name)),
         "browser_name": browser_name,
         "suspicion": lambda name: suspicion(name, settings.site_name),

@@ -48,12 +48,23 @@ class Visitor(NamedTuple):
     user: SessionUser
 
 
+class WayIn(NamedTuple):
+    """A login elsewhere that signs people in here."""
+
+    name: str
+    path: str
+
+
 class Site(NamedTuple):
     """What every page knows of the site it belongs to."""
 
     name: str
     url: str
     sign_up_open: bool
+    passwords: bool
+    """Whether people may have an account with a password here."""
+    ways_in: tuple[WayIn, ...]
+    """The other ways to sign in."""
     stylesheet: str
     icon: str
     script: str
@@ -83,7 +94,9 @@ class Pages:
         self.site = Site(
             name=settings.site_name,
             url=settings.public_url,
-            sign_up_open=settings.sign_up == "open",
+            sign_up_open=settings.local_accounts and settings.sign_up == "open",
+            passwords=settings.local_accounts,
+            ways_in=_ways_in(settings),
             stylesheet=assets["latchkey.css"].path,
             icon=assets["latchkey.svg"].data_address,
             script=assets["latchkey.js"].path,
@@ -127,6 +140,16 @@ class Pages:
                 **(headers or {}),
             },
         )
+
+
+def _ways_in(settings: Settings) -> tuple[WayIn, ...]:
+    """The logins elsewhere that are configured."""
+    ways = []
+    if settings.oidc_issuer is not None:
+        ways.append(WayIn(settings.oidc_name, "/login/oidc"))
+    if settings.login_url is not None:
+        ways.append(WayIn(settings.login_name, "/login/site"))
+    return tuple(ways)
 
 
 def content_security_policy(*, forms_stay_here: bool = True) -> str:

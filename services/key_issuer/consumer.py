@@ -10,10 +10,18 @@ from services.key_issuer.changes import change_key, rotate_key
 from services.key_issuer.issuance import issue_keys
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.listing import list_keys, summarize_usage
-from services.key_issuer.revocation import abandon_keys, revoke_code, revoke_grant, revoke_key, revoke_token
+from services.key_issuer.revocation import (
+    abandon_keys,
+    revoke_code,
+    revoke_grant,
+    revoke_key,
+    revoke_people,
+    revoke_token,
+)
+from services.key_issuer.service_keys import read_service_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
 from shared.contracts.base import Command, Done
-from shared.contracts.events import GrantRevoked
+from shared.contracts.events import GrantRevoked, PeopleEnded
 from shared.contracts.keys import (
     AbandonKey,
     ChangeKey,
@@ -23,11 +31,13 @@ from shared.contracts.keys import (
     RevokeCode,
     RevokeGrant,
     RevokeKey,
+    RevokePeople,
     RevokeToken,
     RotateKey,
     SummarizeUsage,
     TakesBack,
 )
+from shared.contracts.service_keys import ReadServiceKey
 
 QUEUE: Final = "key_issuer"
 _SENDER: Final = "auth_api"
@@ -50,6 +60,8 @@ _USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (RevokeToken, revoke_token),
     (RevokeCode, revoke_code),
     (RevokeGrant, revoke_grant),
+    (RevokePeople, revoke_people),
+    (ReadServiceKey, read_service_key),
     (ListKeys, list_keys),
     (SummarizeUsage, summarize_usage),
     (ChangeKey, change_key),
@@ -73,5 +85,8 @@ def make_consumers(bus: Bus, issuer: Issuer) -> tuple[Consumer, Consumer]:
 
 def make_event_consumer(bus: Bus, issuer: Issuer) -> EventConsumer:
     """The facts of auth_api that end keys, also where its command was lost in a crash."""
-    handlers = [handler(GrantRevoked, partial(revoke_grant, issuer))]
+    handlers = [
+        handler(GrantRevoked, partial(revoke_grant, issuer)),
+        handler(PeopleEnded, partial(revoke_people, issuer)),
+    ]
     return EventConsumer(bus, GrantRevoked.stream, QUEUE, handlers)

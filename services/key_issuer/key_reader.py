@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from asyncpg import Record
@@ -212,6 +213,8 @@ def _live_key(row: Record, now: int) -> LiveKey | None:
         key_id=row["key_id"],
         user_id=row["user_id"],
         username=row["username"],
+        external_issuer=row["external_issuer"],
+        external_user=row["external_user"],
         client_id=row["client_id"],
         permissions=permissions,
         created_on=row["created_on"],
@@ -239,6 +242,14 @@ def _headers(row: Record, permissions: tuple[str, ...]) -> CIMultiDict[str]:
             "Cache-Control": "no-store",
         }
     )
+    if row["external_user"] is not None:
+        headers["X-Latchkey-External-User"] = _quoted(row["external_user"])
+        headers["X-Latchkey-External-Issuer"] = _quoted(row["external_issuer"])
     if row["client_id"] is not None:
         headers["X-Latchkey-Client"] = row["client_id"]
     return headers
+
+
+def _quoted(text: str) -> str:
+    """As a header can carry any text: UTF-8, percent-encoded but for what RFC 3986 §2.3 calls unreserved."""
+    return quote(text, safe="")

@@ -15,8 +15,8 @@ from shared.contracts.keys import RevokeGrant
 from shared.database import Database
 
 INTROSPECT: Final = "introspect"
-SERVICE_PERMISSIONS: Final = (INTROSPECT,)
-"""What a resource server can be allowed."""
+SERVICE_PERMISSIONS: Final = (INTROSPECT, "sign-in", "users")
+"""What one of the site's own servers can be allowed: to look keys up, to say who somebody is, to end people."""
 
 KeyReport = dict[str, Any]
 """What is printed: public names and plain values."""
@@ -25,6 +25,8 @@ _FIELDS: Final = {
     "keyID": "key_id",
     "userID": "user_id",
     "username": "username",
+    "externalIssuer": "external_issuer",
+    "externalUser": "external_user",
     "service": "name",
     "fromAPIClient": "client_id",
     "identifier": "identifier",

@@ -13,13 +13,14 @@ from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import LEAKED, REPLAYED
 from shared.api_key import SERVICE_KEY, parse_key
 from shared.contracts.base import Done
-from shared.contracts.events import GrantRevoked
+from shared.contracts.events import GrantRevoked, PeopleEnded
 from shared.contracts.keys import (
     AbandonKey,
     KeysRevoked,
     RevokeCode,
     RevokeGrant,
     RevokeKey,
+    RevokePeople,
     RevokeToken,
 )
 from shared.errors import StoreUnavailable
@@ -95,15 +96,14 @@ async def revoke_grant(issuer: Issuer, command: RevokeGrant | GrantRevoked) -> K
         return await _revoke_one_grant(issuer, user_id, client_id, before, reason)
     if user_id is None and client_id is None:
         return _NONE
-    kind, name = ("u", str(user_id)) if user_id is not None else ("c", client_id)
+    if user_id is not None:
+        return await _revoke_principals(issuer, "people", [user_id], before, reason)
+    return await _revoke_principals(issuer, "client", client_id, before, reason)
 
-    async def withdraw(rows: KeyRows) -> None:
-        await rows.execute("await_running_issues")
-        await rows.execute("void_principal", kind, name, before)
 
-    await in_transaction(issuer.database, withdraw)
-    whose, who = ("user", user_id) if user_id is not None else ("client", client_id)
-    return await _revoke_in_chunks(issuer, whose, who, before, reason)
+async def revoke_people(issuer: Issuer, command: RevokePeople | PeopleEnded) -> KeysRevoked:
+    """Ends every key of these people whose consent is not younger than ``before``, as ``revoke_grant`` does of one."""
+    return await _revoke_principals(issuer, "people", command.user_ids, command.before, command.reason)
 
 
 async def _revoke_one_grant(
@@ -119,8 +119,21 @@ async def _revoke_one_grant(
     return await issuer.narrow(work, _POINT)
 
 
+async def _revoke_principals(
+    issuer: Issuer, whose: str, who: Sequence[int] | str | None, before: int, reason: str
+) -> KeysRevoked:
+    """First no key of theirs can be issued any more, then those that there are end."""
+
+    async def withdraw(rows: KeyRows) -> None:
+        await rows.execute("await_running_issues")
+        await rows.execute(f"void_{whose}", who, before)
+
+    await in_transaction(issuer.database, withdraw)
+    return await _revoke_in_chunks(issuer, whose, who, before, reason)
+
+
 async def _revoke_in_chunks(
-    issuer: Issuer, whose: str, who: int | str | None, before: int, reason: str
+    issuer: Issuer, whose: str, who: Sequence[int] | str | None, before: int, reason: str
 ) -> KeysRevoked:
     """Rows that another transaction holds are left out, so that nothing can wait in a circle, and looked at again."""
 

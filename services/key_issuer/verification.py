@@ -58,6 +58,9 @@ class LiveKey:
     granted: frozenset[str] = frozenset()
     headers: CIMultiDictProxy[str] = field(default_factory=lambda: CIMultiDictProxy(CIMultiDict()))
     """The answer of a successful check, made once."""
+    external_issuer: str | None = None
+    """Who gives the person the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
+    external_user: str | None = None
     facts: bytes | None = None
     """The answer of an introspection, made once."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from shared.contracts.base import Event
 
-RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected"]
+RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected", "user_ended"]
+MOST_PEOPLE: Final = 500
+"""In one message."""
 
 
 class KeysInvalidated(Event):
@@ -28,5 +30,17 @@ class GrantRevoked(Event):
 
     user_id: int | None
     client_id: str | None
+    before: int
+    reason: RevocationReason
+
+
+class PeopleEnded(Event):
+    """The site ended people: every key of theirs must end (also after a crash)."""
+
+    type: ClassVar[str] = "people.ended"
+    stream: ClassVar[str] = "events.auth"
+
+    user_ids: tuple[int, ...]
+    """At most ``MOST_PEOPLE``."""
     before: int
     reason: RevocationReason

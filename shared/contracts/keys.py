@@ -105,6 +105,9 @@ class IssueKey(OrderKey):
 
     user_id: Number
     username: PublicName
+    external_issuer: Name | None = None
+    """Who gives the person the id ``external_user``; ``None`` for an account that is only ours."""
+    external_user: Name | None = None
     client_id: PublicName | None
     label: Name | None = None
     """What the person calls the device or place that the key is for."""
@@ -189,6 +192,16 @@ class RevokeGrant(TakesBack[KeysRevoked]):
 
     user_id: int | None
     client_id: str | None
+    before: int
+    reason: str
+
+
+class RevokePeople(TakesBack[KeysRevoked]):
+    """End every key of these people, at most 500 of them, consented to at or before ``before``."""
+
+    type: ClassVar[str] = "key.revoke-people"
+
+    user_ids: tuple[int, ...]
     before: int
     reason: str
 

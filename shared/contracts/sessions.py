@@ -6,6 +6,16 @@ from typing import ClassVar, Literal, TypeVar
 
 from shared.contracts.base import Command, Done, Message
 from shared.documents import ANSWERED, Milliseconds
+from shared.secret_tokens import digest_of
+
+
+def session_digest(session_id: str, person: str | None = None) -> str:
+    """Under what a session is kept and asked for: the digest of its id, which the browser alone holds.
+
+    A session that began with the header of the site's proxy is kept under the id and the ``person`` whom that named: with
+    another header, or none, there is no such session.
+    """
+    return digest_of(session_id if person is None else f"{session_id} {person}")
 
 
 class SessionUser(Message):
@@ -13,6 +23,11 @@ class SessionUser(Message):
 
     user_id: int
     username: str
+    display_name: str | None = None
+    """The name that the site or a provider gives them, shown as given."""
+    external_issuer: str | None = None
+    """Who gives them the id ``external_user``: ``site``, or an OpenID provider; ``None`` for an account of ours."""
+    external_user: str | None = None
 
 
 class PersonalReply(Message):

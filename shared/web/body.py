@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
@@ -31,6 +32,8 @@ LONGEST_NAME: Final = 60
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
+_NOT_TO_BE_KEPT: Final = re.compile("[\0\ud800-\udfff]")
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Pairs = list[tuple[str, str]]
 
@@ -48,9 +51,7 @@ async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
             body = request.content.read_nowait()
         else:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(largest) from None
+                body = await _read_chunks(request, largest)
     except TimeoutError:
         raise Problem(408, "The body did not arrive in time.", headers={"Connection": "close"}) from None
     except OSError:
@@ -60,6 +61,16 @@ async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
     if len(body) > largest:  # it did not say so beforehand
         raise _too_large(largest)
     return body
+
+
+async def _read_chunks(request: web.Request, largest: int) -> bytes:
+    """The body, or a little more than ``largest`` of it."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > largest:
+            break
+    return bytes(body)
 
 
 def _too_large(largest: int) -> Problem:
@@ -274,7 +285,7 @@ def _check_text(value: Any, path: str, depth: int) -> None:
     if depth > DEEPEST_JSON:
         raise Problem(400, "The JSON is nested too deeply.", code="invalid_request")
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _NOT_TO_BE_KEPT.search(value):
             detail = "must not hold NUL characters or lone surrogates"
             field = _printable(path)
             raise Problem(

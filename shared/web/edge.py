@@ -52,6 +52,7 @@ def make_application(
     error_renderers: Sequence[tuple[str, ErrorRenderer]] = (),
     default_renderer: ErrorRenderer = render_problem,
     hot: frozenset[str] = frozenset(),
+    patient: frozenset[str] = frozenset(),
     tracer: Tracer = NO_TRACES,
 ) -> web.Application:
     """An application with the edge in front of its routes.
@@ -60,6 +61,7 @@ def make_application(
         error_renderers: path prefixes and the shape in which their errors are told; the first that fits counts.
         default_renderer: for all other paths.
         hot: route templates whose requests are counted but not logged, and whose handlers bound their own waiting.
+        patient: those whose handlers wait for somebody else's server, and bound that themselves.
         tracer: is told of each request but those of ``QUIET_ROUTES``.
     """
     observe = _observer(metrics)
@@ -70,7 +72,7 @@ def make_application(
         request_id = begin(request)
         route = route_template(request)
         try:
-            if route in hot:
+            if route in hot or route in patient:
                 response = await handler(request)
             else:
                 async with asyncio.timeout(DEADLINE_SECONDS):

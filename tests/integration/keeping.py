@@ -15,7 +15,7 @@ from aiohttp import web
 from services.auth_api import routes as auth_api
 from services.consent_ui import routes as consent_ui
 from services.key_issuer import routes as key_issuer
-from shared.api_key import USER_KEY, mint_key
+from shared.api_key import SERVICE_KEY, USER_KEY, mint_key
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person, Site, bearer
 from tests.harness.stack import Stack
 from tests.integration.consent_ui.visits import form_with
@@ -247,6 +247,15 @@ async def present(stranger: Stranger) -> None:
     await http.post("/api/v1/oauth/revoke", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=(long_text(), token))
+    service = mint_key(settings.key_prefix, SERVICE_KEY, settings.public_url).token
+    people = {"externalIDs": [long_text()]}
+    await http.post("/api/v1/external-users/end", json=people, headers=bearer(service))
+    await http.delete(f"/api/v1/external-users/{secrets.token_hex(100)}", headers=bearer(service))
+    await http.put(
+        f"/api/v1/login-requests/{secrets.token_hex(200)}",
+        json={"externalID": secrets.token_hex(100)},
+        headers=bearer(service),
+    )
     for path in ("/api/v1/status", "/api/v1/users/me", "/api/v1/verify"):
         await http.get(path, params={"echo": long_text()}, headers=bearer(token))
 
@@ -347,6 +356,10 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ("POST", "/api/v1/status"): present,
     ("POST", "/api/v1/oauth/introspect"): present,
     ("POST", "/api/v1/keys/report-leak"): present,
+    ("POST", "/api/v1/external-users/end"): present,
+    ("DELETE", "/api/v1/external-users/{externalID}"): present,
+    ("PUT", "/api/v1/login-requests/{challenge}"): present,
+    ("POST", "/login/oidc/backchannel-logout"): nothing_more,
     **{(method, "/api/v1/verify"): nothing_more for method in ("POST", "PUT", "PATCH", "DELETE")},
 }
 """For each route that takes a body, and those that keep what comes in a query: the largest thing that gets past its checks."""

@@ -42,10 +42,20 @@ class Account:
     username: str
     session_epoch: int
     """Counts what ends every session at once: a new password, being disabled."""
+    display_name: str | None = None
+    external_issuer: str | None = None
+    """Who gives the person the id ``external_user``; ``None`` for an account that is only ours."""
+    external_user: str | None = None
 
     def to_session_user(self) -> SessionUser:
         """The person as pages know them."""
-        return SessionUser(user_id=self.user_id, username=self.username)
+        return SessionUser(
+            user_id=self.user_id,
+            username=self.username,
+            display_name=self.display_name,
+            external_issuer=self.external_issuer,
+            external_user=self.external_user,
+        )
 
 
 class WrongPasswordError(Exception):
@@ -181,7 +191,14 @@ async def find_active_user(resources: Resources, user_id: int) -> Account | None
     row = await resources.database.fetchrow("find_user", user_id)
     if row is None or row["disabled_on"] is not None:
         return None
-    return Account(row["user_id"], row["username"], row["session_epoch"])
+    return Account(
+        user_id=row["user_id"],
+        username=row["username"],
+        session_epoch=row["session_epoch"],
+        display_name=row["display_name"],
+        external_issuer=row["external_issuer"],
+        external_user=row["external_user"],
+    )
 
 
 async def _verified(resources: Resources, username: str, password: str, peer: str) -> Account:

@@ -50,6 +50,8 @@ class Consent:
             redirect_uri_sent=target is not None and target.sent,
             challenge=self.request.challenge,
             label=self.label,
+            external_issuer=self.user.external_issuer,
+            external_user=self.user.external_user,
         )
 
 

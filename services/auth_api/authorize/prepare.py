@@ -77,6 +77,27 @@ async def prepare_authorization(resources: Resources, command: PrepareAuthorizat
         return ended.answer.model_copy(update={"user": user})
 
 
+async def denied_location(
+    resources: Resources, command: PrepareAuthorization, description: str
+) -> str | None:
+    """Where the app that waits hears that the person was refused (RFC 6749 §4.1.2.1); ``None`` where none can be told."""
+    try:
+        validated = await _validated_query(resources, command, signed_in=False)
+    except _NoConsentPage as ended:
+        return ended.answer.location
+    request, target = validated.request, validated.request.target
+    if target is None:
+        return None
+    response = authorization_response(
+        resources.settings.public_url,
+        state=request.state,
+        context=request.context,
+        error="access_denied",
+        description=description,
+    )
+    return append_parameters(target.redirect_uri, response)
+
+
 async def _prepare(
     resources: Resources, command: PrepareAuthorization, user: SessionUser | None
 ) -> PreparedAuthorization:

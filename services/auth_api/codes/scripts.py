@@ -140,8 +140,10 @@ NOTE_MISMATCH: Final = Script(
 REVOKE_BEFORE: Final = Script(
     "revoke_before",
     """#!lua flags=allow-oom
-    local before = math.max(tonumber(ARGV[1]), tonumber(redis.call('GET', KEYS[1]) or '0'))
-    redis.call('SET', KEYS[1], string.format('%.0f', before), 'PX', ARGV[2])
+    for _, watermark in ipairs(KEYS) do
+        local before = math.max(tonumber(ARGV[1]), tonumber(redis.call('GET', watermark) or '0'))
+        redis.call('SET', watermark, string.format('%.0f', before), 'PX', ARGV[2])
+    end
     return 1
     """,
 )

@@ -235,6 +235,11 @@ class CodeStore:
         found = await self._bus.redis.execute("MGET", *watermark_keys(user_id, client_id))
         return max(self._bus.clock.now(), *(int(mark or 0) + 1 for mark in found))
 
+    async def revoke_people_before(self, user_ids: Sequence[int], before: int) -> None:
+        """Ends every code and pending request of some people, as ``revoke_before`` does of one."""
+        keys = [f"{SLOT}:void:user:{user_id}" for user_id in user_ids]
+        await self._bus.redis.run_script(scripts.REVOKE_BEFORE, keys=keys, args=[before, WATERMARK_MS])
+
     async def revoke_before(self, *, user_id: int | None, client_id: str | None, before: int) -> None:
         """Ends every code and pending request of a user, of a client, or of that user's grant to that client.
 

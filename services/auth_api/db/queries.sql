@@ -17,10 +17,68 @@ WHERE lower(username) = lower($1);
 SELECT password_hash FROM users WHERE user_id = $1 AND disabled_on IS NULL;
 
 -- name: find_user
--- An account by its id, to check a session or a consent against.
-SELECT user_id, username, session_epoch, disabled_on
-FROM users
-WHERE user_id = $1;
+-- An account by its id, to check a session or a consent against, with the identity that was linked first.
+SELECT
+    u.user_id, u.username, u.session_epoch, u.disabled_on, u.display_name,
+    first.issuer AS external_issuer, first.subject AS external_user
+FROM users AS u
+LEFT JOIN LATERAL (
+    SELECT issuer, subject FROM external_identities AS e WHERE e.user_id = u.user_id ORDER BY number LIMIT 1
+) AS first ON true
+WHERE u.user_id = $1;
+
+-- name: insert_external_user
+-- An account without a password; users_username_taken refuses a name that another has, ignoring case.
+INSERT INTO users (username, display_name, email, created_on) VALUES ($1, $2, $3, $4) RETURNING user_id;
+
+-- name: insert_identity
+-- Who an account's person is elsewhere; external_identities_known refuses one that has an account already.
+INSERT INTO external_identities (issuer, subject, user_id, linked_on) VALUES ($1, $2, $3, $4);
+
+-- name: find_user_by_identity
+-- The account of an identity.
+SELECT u.user_id, u.username, u.session_epoch, u.disabled_on, u.display_name, u.email
+FROM external_identities AS e JOIN users AS u ON u.user_id = e.user_id
+WHERE e.issuer = $1 AND e.subject = $2;
+
+-- name: find_external_people
+-- The accounts behind ids that a site (or only one issuer, where one is given) gives people, each with such an id.
+SELECT subject, user_id FROM external_identities
+WHERE subject = ANY ($1::text[]) AND ($2::text IS NULL OR issuer = $2);
+
+-- name: lock_users
+-- Holds the rows of some accounts, always in one order.
+SELECT user_id FROM users WHERE user_id = ANY ($1::bigint[]) ORDER BY user_id FOR NO KEY UPDATE;
+
+-- name: disable_users
+-- Disabled: no sign-in, and every session is dead. When any of them consented last.
+WITH ended AS (
+    UPDATE users SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
+    WHERE user_id = ANY ($1::bigint[])
+    RETURNING user_id
+), noted AS (
+    INSERT INTO audit (happened_on, actor, action, subject)
+    SELECT $2, $3, 'user.disabled', 'user:' || user_id FROM ended
+)
+SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
+
+-- name: list_identities
+-- Who an account's person is elsewhere, linked first first.
+SELECT issuer, subject, linked_on FROM external_identities WHERE user_id = $1 ORDER BY number;
+
+-- name: end_sessions_of_identity
+-- Every session of an identity's account that was made before is dead, as the provider said at a time.
+WITH ended AS (
+    UPDATE users SET session_epoch = session_epoch + 1
+    WHERE user_id = (SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2)
+    RETURNING user_id
+)
+INSERT INTO audit (happened_on, actor, action, subject)
+SELECT $3, 'provider', 'sessions.ended', 'user:' || user_id FROM ended;
+
+-- name: introduce_user
+-- What whoever signed a person in says of them now.
+UPDATE users SET display_name = coalesce($2, display_name), email = coalesce($3, email) WHERE user_id = $1;
 
 -- name: list_users
 -- All accounts, oldest first, for the operator.

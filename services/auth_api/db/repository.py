@@ -32,6 +32,10 @@ class UsernameTakenError(Exception):
     """Another account has this name, ignoring case."""
 
 
+class IdentityTakenError(Exception):
+    """This identity has an account already."""
+
+
 class ClientIdTakenError(Exception):
     """Another client has this id."""
 
@@ -48,6 +52,7 @@ def named_conflicts() -> Iterator[None]:
     except asyncpg.IntegrityConstraintViolationError as error:
         known = {
             "users_username_taken": UsernameTakenError,
+            "external_identities_known": IdentityTakenError,
             "clients_id_taken": ClientIdTakenError,
             "grants_client": ClientGoneError,
         }.get(error.constraint_name or "")

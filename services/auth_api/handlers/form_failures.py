@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Final
 from urllib.parse import urlencode
 
@@ -13,9 +12,9 @@ from services.auth_api.accounts.password_changes import SAME
 from services.auth_api.accounts.password_resets import PAGE as RESET_PAGE
 from services.auth_api.accounts.service import COMMON, IS_THE_NAME
 from services.auth_api.handlers.application import RESOURCES
+from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.handlers.sent_forms import SentForm, sent_form
 from shared.web.cookies import keep_typed_username
-from shared.web.edge import request_id_of
 from shared.web.error_renderers import render_problem
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
@@ -37,17 +36,6 @@ _WORDS: Final[Mapping[int, str]] = {
 _FIELDS: Final = ("username", "password", "current", "new")
 _REASONS: Final[Mapping[str, str]] = {COMMON: "common", IS_THE_NAME: "is-name", SAME: "same"}
 """What is wrong with a new password, where that is not its length → the page's word for it."""
-_HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>That did not work</title>
-<meta http-equiv="refresh" content="0; url={target}"></head>
-<body><p>{detail}</p><p><a href="{target}">Go back and try again</a></p><p>Request {request_id}</p></body></html>
-"""
 
 
 def render_form_error(request: web.Request, failure: Failure) -> web.StreamResponse:
@@ -87,8 +75,4 @@ def _page_that_leads_back(request: web.Request, page: str, failure: Failure) -> 
     word = {403: "elsewhere", 503: "unavailable"}.get(failure.status, "unreadable")
     # A person who opened the site under another address than its own (localhost) is led to its own.
     target = f"{request.app[RESOURCES].settings.public_url}{page}?error={word}"
-    text = _PAGE.format(
-        target=escape(target), detail=escape(failure.detail), request_id=escape(request_id_of(request))
-    )
-    headers = {**failure.headers, **_HEADERS}
-    return web.Response(text=text, status=failure.status, headers=headers, content_type="text/html")
+    return plain_page(request, failure.status, failure.detail, target, at_once=True, headers=failure.headers)

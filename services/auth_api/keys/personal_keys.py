@@ -81,6 +81,8 @@ async def create_key(
         code_digest=None,
         user_id=user.user_id,
         username=user.username,
+        external_issuer=user.external_issuer,
+        external_user=user.external_user,
         client_id=None,
         identifier=identifier,
         permissions=permissions,

@@ -40,6 +40,9 @@ class CodeRecord:
     challenge: str | None = None
     label: str | None = None
     """What the person calls the device or place that the key is for; where not given the key is called as its client."""
+    external_issuer: str | None = None
+    external_user: str | None = None
+    """Who the person is to the site, as ``SessionUser`` says."""
 
     def to_bytes(self) -> bytes:
         """As it is kept in Redis, and as the command to make its key takes it along."""

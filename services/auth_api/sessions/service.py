@@ -13,9 +13,9 @@ from typing import Final
 from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.audit import count_act, own_act
 from services.auth_api.resources import Resources
-from shared.contracts.sessions import SessionUser
+from shared.contracts.sessions import SessionUser, session_digest
 from shared.errors import StoreUnavailable
-from shared.secret_tokens import digest_of, random_base62
+from shared.secret_tokens import random_base62
 from shared.web.cookies import SESSION_SECONDS
 
 ID_LENGTH: Final = 43
@@ -31,8 +31,10 @@ _BEGINNING_SECONDS: Final = 60
 """How long a session lives that is not on its account's list yet: one whose sign-in died half-way is soon gone."""
 
 
-async def start_session(resources: Resources, account: Account, replaced: str | None = None) -> str:
-    """Signs the person in; the new session id, for the cookie alone.
+async def start_session(
+    resources: Resources, account: Account, replaced: str | None = None, person: str | None = None
+) -> str:
+    """Signs the person in; the new session id, for the cookie alone. For ``person`` see ``session_digest``.
 
     ``replaced`` is the id that the browser presented until now, if any: dead from here on, never taken over
     (session fixation). Where the account has more than ``MOST_SESSIONS`` now, its oldest are dead too.
@@ -40,12 +42,14 @@ async def start_session(resources: Resources, account: Account, replaced: str | 
     session_id = random_base62(ID_LENGTH)
     now = resources.clock.now()
     record = f"{account.user_id}:{account.session_epoch}:{now}"
-    redis, digest = resources.bus.redis, digest_of(session_id)
+    redis, digest = resources.bus.redis, session_digest(session_id, person)
     if replaced is not None:
-        await redis.execute("DEL", _name(digest_of(replaced)))
+        await end_every_session(resources, replaced)
     # A session is made before it is listed and listed before it is given out, so whoever finds too many on the list can
     # end each of them. The keys lie in different slots of a cluster: no script could do it in one step.
     await redis.execute("SET", _name(digest), record, "EX", _BEGINNING_SECONDS)
+    if person is not None:
+        await redis.execute("SET", _named_name(session_id), digest, "EX", LIFETIME_SECONDS)
     account_list = f"lk:sessions:{account.user_id}"
     listed = await redis.execute("RPUSH", account_list, digest)
     await redis.execute("EXPIRE", account_list, LIFETIME_SECONDS)
@@ -104,5 +108,20 @@ async def end_session(resources: Resources, cookie_digest: str, peer: str | None
             await count_act(resources, own_act(user_id, "session.ended", peer))
 
 
+async def end_every_session(resources: Resources, session_id: str) -> None:
+    """Ends what a browser's cookie stands for, also where it began with a header that now names somebody else."""
+    redis = resources.bus.redis
+    named = await redis.execute("GET", _named_name(session_id))
+    await redis.execute("DEL", _name(session_digest(session_id)))
+    if named is not None:
+        await redis.execute("DEL", _name(named.decode()))
+        await redis.execute("DEL", _named_name(session_id))
+
+
 def _name(digest: str) -> str:
     return f"lk:session:{digest}"
+
+
+def _named_name(session_id: str) -> str:
+    """Where it is kept under what a session that began with a header is kept."""
+    return f"lk:session-named:{session_digest(session_id)}"

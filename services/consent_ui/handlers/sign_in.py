@@ -18,12 +18,14 @@ from shared.return_to import read_target
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
 from shared.web.redirects import see_other
+from shared.web.user_header import BY_HEADER, named_person
 
 _ERRORS: Final = {
     "invalid": FormError("username", "The username or the password is wrong."),
     "throttled": FormError("", "Too many tries. Wait a minute, then try again."),
     "unavailable": FormError("", "We cannot check that right now. Try again in a moment."),
     "closed": FormError("", "This site does not take new accounts."),
+    "again": FormError("", "You were not signed in. Try again."),
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
@@ -52,7 +54,7 @@ class SignInView:
 async def login(request: web.Request) -> web.Response:
     """``GET /login``; ``?error=`` says which of our own sentences to show, ``?continue=`` where to go on.
 
-    Who is signed in already, say in another tab, goes on at once.
+    Who is signed in already, say in another tab, goes on at once; with one way in and nothing to say it is taken at once.
     """
     return await _form_page(request, "sign_in.html")
 
@@ -78,6 +80,15 @@ async def logout(request: web.Request) -> web.Response:
     return response
 
 
+def _only_way(request: web.Request) -> str | None:
+    """Where the site's proxy names the person, or else the one way to sign in, if there is one and it is no password."""
+    resources = request.app[RESOURCES]
+    if named_person(request, resources.settings) is not None:
+        return BY_HEADER
+    site = resources.pages.site
+    return site.ways_in[0].path if len(site.ways_in) == 1 and not site.passwords else None
+
+
 async def _form_page(request: web.Request, template: str) -> web.Response:
     resources = request.app[RESOURCES]
     query = query_pairs(request)
@@ -88,6 +99,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         state = await resources.bus.request(ReadSession(session=session))
         if state.user is not None:
             return see_other(target)
+    if (way := _only_way(request)) is not None and not errors:
+        return see_other(way if target is None else f"{way}?continue={given}")
     typed = read_typed_username(request, resources.settings)
     view = SignInView(
         return_to=None if target is None else given,

@@ -28,9 +28,15 @@ ON CONFLICT (user_id, client_id) DO UPDATE SET void_before = greatest(held.void_
 -- Waits for every transaction that is making keys right now; later ones see what this transaction commits.
 SELECT pg_advisory_xact_lock(19531, 1);
 
--- name: void_principal
--- Withdraws every consent of a person ('u') or to a client ('c'), up to a time.
-INSERT INTO principal_voids AS void (kind, name, void_before) VALUES ($1::text::"char", $2, $3)
+-- name: void_people
+-- Withdraws every consent of some people, up to a time.
+INSERT INTO principal_voids AS void (kind, name, void_before)
+SELECT 'u', user_id::text, $2 FROM unnest($1::bigint[]) AS given (user_id) ORDER BY user_id::text
+ON CONFLICT (kind, name) DO UPDATE SET void_before = greatest(void.void_before, excluded.void_before);
+
+-- name: void_client
+-- Withdraws every consent to a client, up to a time.
+INSERT INTO principal_voids AS void (kind, name, void_before) VALUES ('c', $1, $2)
 ON CONFLICT (kind, name) DO UPDATE SET void_before = greatest(void.void_before, excluded.void_before);
 
 -- name: read_issue_facts
@@ -90,10 +96,10 @@ ORDER BY key_id
 LIMIT $4
 FOR UPDATE;
 
--- name: lock_keys_of_user
--- Some live keys of a person's consents up to a time, locked; those that another transaction holds are left out.
+-- name: lock_keys_of_people
+-- Some live keys of people's consents up to a time, locked; those that another transaction holds are left out.
 SELECT key_id FROM api_keys
-WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2
+WHERE user_id = ANY ($1::bigint[]) AND status <> 'revoked' AND consented_on <= $2
 LIMIT $3
 FOR UPDATE SKIP LOCKED;
 
@@ -106,9 +112,11 @@ WHERE held.client_id = $1 AND keys.status <> 'revoked' AND keys.consented_on <= 
 LIMIT $3
 FOR UPDATE OF keys SKIP LOCKED;
 
--- name: has_keys_of_user
--- Whether a person still has a live key of a consent up to a time.
-SELECT EXISTS (SELECT FROM api_keys WHERE user_id = $1 AND status <> 'revoked' AND consented_on <= $2);
+-- name: has_keys_of_people
+-- Whether one of these people still has a live key of a consent up to a time.
+SELECT EXISTS (
+    SELECT FROM api_keys WHERE user_id = ANY ($1::bigint[]) AND status <> 'revoked' AND consented_on <= $2
+);
 
 -- name: has_keys_of_client
 -- Whether a client still has a live key of a consent up to a time.
@@ -163,15 +171,15 @@ INSERT INTO replayed_codes (code_digest, marked_on) VALUES ($1, $2) ON CONFLICT 
 -- name: read_keys
 -- Everything that checks need to know of some keys.
 SELECT
-    key_id, digest, pepper_version, user_id, username, client_id, permissions, used_permissions, status, created_on,
-    expires_on, last_used_on
+    key_id, digest, pepper_version, user_id, username, external_issuer, external_user, client_id, permissions,
+    used_permissions, status, created_on, expires_on, last_used_on
 FROM api_keys WHERE key_id = ANY ($1::text[]);
 
 -- name: lock_key
 -- One key, of one person where one is given, locked for a change.
 SELECT
-    key_id, digest, pepper_version, user_id, username, client_id, identifier, permissions, used_permissions, status,
-    created_on, consented_on, expires_on, last_used_on
+    key_id, digest, pepper_version, user_id, username, external_issuer, external_user, client_id, identifier,
+    permissions, used_permissions, status, created_on, consented_on, expires_on, last_used_on
 FROM api_keys
 WHERE key_id = $1 AND ($2::bigint IS NULL OR user_id = $2)
 FOR UPDATE;
@@ -340,8 +348,8 @@ FROM service_keys ORDER BY created_on DESC LIMIT $1;
 -- name: search_keys
 -- Keys for the operator, newest first, of a person or a client where given, ended ones where wanted.
 SELECT
-    keys.key_id, keys.user_id, keys.username, keys.client_id, keys.identifier, keys.permissions, keys.origin,
-    keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason
+    keys.key_id, keys.user_id, keys.username, keys.external_issuer, keys.external_user, keys.client_id,
+    keys.identifier, keys.permissions, keys.origin, keys.status, keys.created_on, keys.expires_on, keys.last_used_on, keys.ended_on, keys.end_reason
 FROM api_keys AS keys
 WHERE ($1::text IS NULL OR lower(keys.username) = lower($1)) AND ($2::text IS NULL OR keys.client_id = $2)
     AND ($3::boolean OR keys.status <> 'revoked')
@@ -357,8 +365,8 @@ WHERE ($1::text IS NULL OR lower(username) = lower($1)) AND ($2::text IS NULL OR
 -- name: describe_key
 -- One key for the operator.
 SELECT
-    key_id, user_id, username, client_id, identifier, permissions, used_permissions, origin, status, epoch,
-    pepper_version, consented_on, created_on, expires_on, last_used_on, ended_on, end_reason
+    key_id, user_id, username, external_issuer, external_user, client_id, identifier, permissions, used_permissions,
+    origin, status, epoch, pepper_version, consented_on, created_on, expires_on, last_used_on, ended_on, end_reason
 FROM api_keys WHERE key_id = $1;
 
 -- name: list_audit

@@ -216,6 +216,8 @@ def _row_of(row: NewKeyRow) -> dict[str, object]:
         "binding": command.binding,
         "user_id": command.user_id,
         "username": command.username,
+        "external_issuer": command.external_issuer,
+        "external_user": command.external_user,
         "client_id": command.client_id,
         "identifier": command.label or command.identifier,
         "permissions": " ".join(command.permissions),

@@ -134,6 +134,9 @@ def _facts(key: LiveKey) -> bytes:
             "iat": key.created_on // 1000,
             "key_id": key.key_id,
         }
+        if key.external_user is not None:
+            facts["external_user"] = key.external_user
+            facts["external_issuer"] = key.external_issuer
         if key.client_id is not None:
             facts["client_id"] = key.client_id
         if key.expires_on is not None:

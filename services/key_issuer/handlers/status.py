@@ -49,6 +49,7 @@ async def status(request: web.Request) -> web.Response:
         "startTime": resources.started_on,
         "version": VERSION,
         "whoami": None if key is None else key.user_id,
+        "externalUser": None if key is None else key.external_user,
         "permissions": [] if key is None else list(key.permissions),
     }
     if echo is not None:

@@ -195,8 +195,8 @@ async def test_a_withdrawal_waits_for_the_issues_that_run(bench: Bench, whose: d
     assert (await withdrawing).revoked == (order.key_id,)
 
 
-@pytest.mark.parametrize("whose", [("u", "2"), ("c", "CXFervidex")])
-async def test_an_issue_that_waited_for_a_withdrawal_sees_it(bench: Bench, whose: tuple[str, str]) -> None:
+@pytest.mark.parametrize("whose", [("void_people", [2]), ("void_client", "CXFervidex")])
+async def test_an_issue_that_waited_for_a_withdrawal_sees_it(bench: Bench, whose: tuple[str, object]) -> None:
     """What was withdrawn while it waited for its turn gives no key, although its statement had begun before."""
     now = bench.clock.now()
     sql = bench.issuer.database.sql
@@ -204,7 +204,8 @@ async def test_an_issue_that_waited_for_a_withdrawal_sees_it(bench: Bench, whose
         await connection.execute(sql["await_running_issues"])
         issuing = asyncio.create_task(bench.issue(command(mint(), consented_on=now)))
         await _waiting(bench, "locktype = 'advisory'")
-        await connection.execute(sql["void_principal"], *whose, now)
+        query, who = whose
+        await connection.execute(sql[query], who, now)
         assert not issuing.done()
     (reply,) = await issuing
     assert reply.outcome == "consent_withdrawn"

@@ -14,7 +14,7 @@ from services.auth_api.accounts.password_resets import UsedLinkError, reset_pass
 from services.auth_api.accounts.passwords import _normalised
 from services.auth_api.accounts.service import password_problem, typed_username, username_problem
 from services.auth_api.authorize import prepare
-from services.auth_api.authorize.pending_requests import find_pending
+from services.auth_api.authorize.pending_requests import PendingRequest, find_pending
 from services.auth_api.authorize.pushed_requests import find_pushed
 from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.validation import check_client_fields, tidied
@@ -50,8 +50,9 @@ from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
 from shared.web.server import LARGEST_HEADER
+from tests.unit.linear import own_login
 from tests.unit.linear.pumps import TAILS
-from tests.unit.linear.requests import SETTINGS, finished, in_a_line, make_request
+from tests.unit.linear.requests import SECRETS, SETTINGS, finished, in_a_line, make_request
 
 CATALOGUE: Final = tuple(f"permission_{number}" for number in range(20))
 FIELDS: Final = ClientFields(name="Epic Games", requested_permissions=CATALOGUE[:1])
@@ -64,7 +65,6 @@ CLIENT: Final = ClientView(
     requested_permissions=CATALOGUE,
     redirect_uris=tuple(f"https://client.example/{number}" for number in range(10)),
 )
-SECRETS: Final = (b"s" * 32, b"t" * 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,12 @@ def _check_request(text: str) -> object:
         with suppress(OAuthError):
             results.append(authorization_request.check_request(parameters, CLIENT, target, CATALOGUE))
     return results
+
+
+def _passed_through(text: str) -> object:
+    request = authorization_request.AuthorizationRequest("c", None, CATALOGUE[:1], state=text, context=text)
+    pending = PendingRequest("authorize", "s", 1, request, begun_on=0, expires_on=1)
+    return pending.without_passing().brought_back([("state", text), ("context", text)])
 
 
 def _client_fields(**given: str) -> object:
@@ -252,6 +258,7 @@ CASES: Final[Sequence[Case]] = (
     Case("client credentials in Basic", lambda text: basic_credentials(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
     Case("client credentials", all_of(lambda text: read_client_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
     Case("an authorization request", all_of(_authorize, _check_request), body.LARGEST_BODY // 3, ("", "https://client.example/0")),
+    Case("what passes through", _passed_through, body.LARGEST_BODY // 3),
     Case("PKCE", all_of(lambda text: pkce.check_challenge(text, "S256", required=True), lambda text: pkce.check_verifier("c", text)), body.LARGEST_BODY // 3),
     Case("a scope", all_of(lambda text: scope.narrow(scope.parse_scope(text), CATALOGUE)), body.LARGEST_BODY // 3, ("", "permission_1")),
     Case("a redirect URI", all_of(fault_of_redirect_uri, lambda text: match_redirect_uri(CLIENT.redirect_uris, text), lambda text: explain_mismatch(CLIENT.redirect_uris, text)), body.LARGEST_BODY // 3, ("", _URL_PART, f"{_URL_PART}/", f"{_URL_PART}/?", "http://127.0.0.1", "com.example.", "https://[")),
@@ -291,5 +298,8 @@ CASES: Final[Sequence[Case]] = (
     Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {})), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
     Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
+    *(Case(name, read, longest, heads) for name, read, longest, heads in own_login.TEXTS),
+    _header("Authorization of a service", own_login.service_key, "", "Bearer "),
+    _header("X-Forwarded-User", own_login.named_person, "", "a"),
 )  # fmt: skip
 """Every text."""

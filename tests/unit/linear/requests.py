@@ -21,6 +21,7 @@ from shared.settings import load_settings
 
 AnswerT = TypeVar("AnswerT")
 
+SECRETS: Final = (b"s" * 32, b"t" * 32)
 SETTINGS: Final = load_settings(
     {
         "LATCHKEY_PUBLIC_URL": "https://keys.example",
