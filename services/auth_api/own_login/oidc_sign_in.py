@@ -147,9 +147,15 @@ async def arrive(
                 target=sign_in.target,
             )
         claims = await _proven_claims(resources, provider, code, sign_in)
-    identity = Identity(provider.issuer, claims["sub"])
-    if sign_in.begun.linking is not None:
-        return await link_on_arrival(resources, identity, sign_in.begun, session_id)
+    return await _arrived(resources, provider.issuer, claims, sign_in.begun, session_id)
+
+
+async def _arrived(
+    resources: Resources, issuer: str, claims: Mapping[str, Any], begun: UnderWay, session_id: str | None
+) -> Arrived:
+    identity = Identity(issuer, claims["sub"])
+    if begun.linking is not None:
+        return await link_on_arrival(resources, identity, begun, session_id)
     introduction = Introduction(
         _text(claims.get(resources.settings.oidc_username_claim)),
         _text(claims.get("name")),
@@ -157,7 +163,7 @@ async def arrive(
     )
     account = await account_of(resources, identity, introduction)
     sid = claims.get("sid")
-    return Arrived(sign_in.target, account, sid if isinstance(sid, str) else None)
+    return Arrived(begun.target, account, sid if isinstance(sid, str) else None)
 
 
 async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:
