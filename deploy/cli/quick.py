@@ -38,7 +38,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/auth_api/oauth/": "oauth/exchange oauth/abuse_token_requests oauth/authorization_endpoint",
     "services/auth_api/oauth/client_registration": "oauth/registration",
     "services/auth_api/oauth/device": "oauth/device",
-    "services/auth_api/own_login/": "auth_api/login_handoff auth_api/openid_connect",
+    "services/auth_api/own_login/": "auth_api/login_handoff auth_api/openid_connect auth_api/linking",
     "services/auth_api/own_login/endings": "auth_api/external_endings",
     "services/auth_api/own_login/oidc_logout": "auth_api/openid_logout",
     "services/auth_api/rate_limit": "auth_api/throttle what_is_kept",
