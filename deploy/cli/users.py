@@ -13,8 +13,10 @@ import click
 from deploy.cli.auth_resources import ENDS_LATER, with_auth
 from services.auth_api.accounts import administration
 from services.auth_api.accounts.administration import UnknownUserError
+from services.auth_api.accounts.identities import external_id_problem
 from services.auth_api.accounts.service import create_account, password_problem, username_problem
-from services.auth_api.db.repository import UsernameTakenError
+from services.auth_api.db.repository import COMMAND_LINE, OPERATOR, UsernameTakenError
+from services.auth_api.own_login.endings import end_external_people
 from services.auth_api.resources import Resources
 from shared.errors import StoreUnavailable
 
@@ -23,7 +25,7 @@ ResultT = TypeVar("ResultT")
 
 @click.group()
 def users() -> None:
-    """Create, list, disable and enable accounts. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
+    """Create, list, show, disable, enable and end accounts. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
 
 
 @users.command()
@@ -57,6 +59,34 @@ def list_users(*, as_json: bool) -> None:
         click.echo(
             f"{account.user_id:>6}  {account.username:<30}  {state:<8}  {made}  {account.clients} clients"
         )
+
+
+@users.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """All that is known of an account, with the site's own ids of its person."""
+    account = _change(name, lambda resources: administration.describe_account(resources, name))
+    click.echo(json.dumps(account.model_dump(by_alias=True), indent=2, ensure_ascii=False))
+
+
+@users.command()
+@click.argument("external_ids", nargs=-1, required=True)
+@click.option("--issuer", help="Only where this one gives the id: `site`, or an OpenID provider.")
+def end(external_ids: tuple[str, ...], issuer: str | None) -> None:
+    """End people by the ids that the site gives them: no sign-in, and every session, key and code is dead.
+
+    One id that is `-` stands for those on stdin, one in each line. Safe to repeat; exit code 1 where an id is unknown.
+    """
+    ids = sys.stdin.read().splitlines() if external_ids == ("-",) else list(external_ids)
+    for problem in filter(None, map(external_id_problem, ids)):
+        _refuse(problem, "An id")
+    ended = with_auth(
+        lambda resources: end_external_people(resources, ids, issuer, actor=OPERATOR, peer=COMMAND_LINE),
+        bus=True,
+    )
+    click.echo(json.dumps({"ended": ended.people, "unknown": list(ended.unknown)}, ensure_ascii=False))
+    if ended.unknown:
+        raise click.exceptions.Exit(1)
 
 
 @users.command()

@@ -24,7 +24,7 @@ from tests.harness.stack import Stack
 
 READING: Final = frozenset(
     {
-        "users list", "clients list", "clients show", "keys list", "keys show", "bus status",
+        "users list", "users show", "clients list", "clients show", "keys list", "keys show", "bus status",
         "bus dead-letters list", "bus dead-letters show", "env", "doctor", "test", "check", "demo",
     }
 )  # fmt: skip
@@ -37,6 +37,7 @@ AUDITED: Final = {
     "users set-password": "user.reset-link-made user:",
     "users disable": "user.disabled user:",
     "users enable": "user.enabled user:",
+    "users end": "user.disabled user:",
     "clients create": "client.created client:",
     "clients delete": "client.deleted client:",
     "keys revoke": "revoked revoked_by_operator",
@@ -112,6 +113,11 @@ async def test_every_act_of_an_operator_leaves_a_line(stack: Stack) -> None:
     await operator.run("clients delete", json.loads(client.stdout)["clientID"])
     await operator.run("users disable", "Operated")
     await operator.run("users enable", "Operated")
+    await stack.sql(
+        "INSERT INTO auth.external_identities (issuer, subject, user_id, linked_on)"
+        " SELECT 'site', 'ext-1', user_id, 1 FROM auth.users WHERE username = 'Operated'"
+    )
+    await operator.run("users end", "ext-1")
     async with started(Bus(stack.stores.redis_url, source="test")) as bus:
         for number in range(2):
             await bus.redis.execute(

@@ -30,6 +30,37 @@ class AccountSummary(Document):
     """How many clients it has registered."""
 
 
+class LinkedLogin(Document):
+    """By which login elsewhere a person comes in."""
+
+    issuer: str
+    external_user: str
+
+
+class AccountDescription(Document):
+    """All that is known of an account, for the operator; times are Unix milliseconds."""
+
+    user_id: int
+    username: str
+    display_name: str | None
+    email: str | None
+    has_password: bool
+    created_on: int
+    disabled_on: int | None
+    logins: list[LinkedLogin]
+    """The first one goes with the keys that are made."""
+
+
+async def describe_account(resources: Resources, username: str) -> AccountDescription:
+    """One account, with the logins elsewhere that lead to it."""
+    row = await resources.database.fetchrow("describe_user", username)
+    if row is None:
+        raise UnknownUserError(username)
+    linked = await resources.database.fetch("list_identities", row["user_id"])
+    logins = [LinkedLogin(issuer=each["issuer"], external_user=each["subject"]) for each in linked]
+    return AccountDescription(**row, logins=logins)
+
+
 async def list_accounts(resources: Resources) -> tuple[AccountSummary, ...]:
     """All accounts, oldest first."""
     return tuple(AccountSummary(**row) for row in await resources.database.fetch("list_users"))

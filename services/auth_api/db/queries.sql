@@ -57,8 +57,8 @@ WITH ended AS (
     WHERE user_id = ANY ($1::bigint[])
     RETURNING user_id
 ), noted AS (
-    INSERT INTO audit (happened_on, actor, action, subject)
-    SELECT $2, $3, 'user.disabled', 'user:' || user_id FROM ended
+    INSERT INTO audit (happened_on, actor, action, subject, peer)
+    SELECT $2, $3, 'user.disabled', 'user:' || user_id, $4 FROM ended
 )
 SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
 
@@ -79,6 +79,11 @@ SELECT $3, 'provider', 'sessions.ended', 'user:' || user_id FROM ended;
 -- name: introduce_user
 -- What whoever signed a person in says of them now.
 UPDATE users SET display_name = coalesce($2, display_name), email = coalesce($3, email) WHERE user_id = $1;
+
+-- name: describe_user
+-- One account for the operator; ignoring case.
+SELECT user_id, username, display_name, email, password_hash IS NOT NULL AS has_password, created_on, disabled_on
+FROM users WHERE lower(username) = lower($1);
 
 -- name: list_users
 -- All accounts, oldest first, for the operator.

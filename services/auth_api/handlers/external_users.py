@@ -16,6 +16,7 @@ from shared.contracts.field_errors import FieldError
 from shared.documents import Body, Document
 from shared.errors import StoreUnavailable
 from shared.web.body import json_response, query_pairs, read_json, refused_fields
+from shared.web.edge import peer_of
 from shared.web.failures import Problem
 
 _ACTOR = "service"
@@ -70,8 +71,10 @@ async def end_many(request: web.Request) -> web.Response:
 
 
 async def _end(request: web.Request, external_ids: list[str], issuer: str | None) -> Ended:
+    resources = request.app[RESOURCES]
+    peer = peer_of(request, resources.settings)
     try:
-        return await end_external_people(request.app[RESOURCES], external_ids, issuer, actor=_ACTOR)
+        return await end_external_people(resources, external_ids, issuer, actor=_ACTOR, peer=peer)
     except* StoreUnavailable as group:
         raise group.exceptions[0] from None
 

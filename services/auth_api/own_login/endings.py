@@ -28,13 +28,13 @@ class Ended:
 
 
 async def end_external_people(
-    resources: Resources, external_ids: Sequence[str], issuer: str | None, *, actor: str
+    resources: Resources, external_ids: Sequence[str], issuer: str | None, *, actor: str, peer: str
 ) -> Ended:
     """Disables the accounts with these ids, of every issuer or of one; again changes nothing.
 
     Their sessions, codes and pending requests are over and their keys dead at every verifier when this returns. Every part
     of up to ``MOST_PEOPLE`` is committed together with the event that ends its keys: where this raises after that, they
-    end as soon as the services run again.
+    end as soon as the services run again. ``actor`` and ``peer`` are for the audit.
 
     Raises:
         StoreUnavailable: a store or the issuer does not answer; call again.
@@ -46,7 +46,7 @@ async def end_external_people(
 
     async def end(part: Sequence[int]) -> None:
         async with turns:
-            await _end(resources, part, actor)
+            await _end(resources, part, actor, peer)
 
     async with asyncio.TaskGroup() as group:
         for first in range(0, len(people), MOST_PEOPLE):
@@ -55,11 +55,11 @@ async def end_external_people(
     return Ended(len(people), unknown)
 
 
-async def _end(resources: Resources, user_ids: Sequence[int], actor: str) -> None:
+async def _end(resources: Resources, user_ids: Sequence[int], actor: str, peer: str) -> None:
     database, now = resources.database, resources.clock.now()
     async with database.transaction() as connection:
         await connection.fetch(database.sql["lock_users"], user_ids)
-        last_granted_on = await connection.fetchval(database.sql["disable_users"], user_ids, now, actor)
+        last_granted_on = await connection.fetchval(database.sql["disable_users"], user_ids, now, actor, peer)
         ended = PeopleEnded(
             user_ids=tuple(user_ids), before=max(now, last_granted_on or 0), reason="user_ended"
         )
