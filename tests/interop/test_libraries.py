@@ -13,8 +13,9 @@ import pytest
 from tests.harness.backends import new_folder
 from tests.harness.people import Account, Person
 from tests.harness.processes import running_up
+from tests.interop.building import CannotBuildError, Command
 from tests.interop.conversation import Players
-from tests.interop.libraries import LIBRARIES, CannotBuildError, Command, Library
+from tests.interop.libraries import LIBRARIES, Library
 
 REDIRECT_URI = "http://127.0.0.1:9/tachi-auth-callback"
 SCOPE = "customise_score"

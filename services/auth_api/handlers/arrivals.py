@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
 from aiohttp import web
 
 from services.auth_api.authorize.prepare import denied_location
@@ -29,9 +30,11 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
     "used": "This sign-in was used already, and you are signed out since, or somebody else is signed in.",
 }
 
+_log = structlog.get_logger("latchkey.own_login")
 
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
-    """400 with what happened, and a link that begins anew."""
+    """400 with what happened, and a link that begins anew; the log names the cause."""
+    _log.info("sign_in_not_arrived", cause=error.problem)
     return way_on(request, 400, _WORDS[error.problem], error.target)
 
 
