@@ -31,6 +31,7 @@ from shared.contracts.clients import (
     DeleteClient,
     ListAttempts,
     ListOwnClients,
+    ReadClientName,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
@@ -61,6 +62,7 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (EndSession, _end_session),
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
+    (ReadClientName, client_commands.read_name),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),

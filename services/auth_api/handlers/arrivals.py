@@ -32,6 +32,7 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
 
 _log = structlog.get_logger("latchkey.own_login")
 
+
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
     """400 with what happened, and a link that begins anew; the log names the cause."""
     _log.info("sign_in_not_arrived", cause=error.problem)
