@@ -1,9 +1,10 @@
-"""Moments at which a test makes this process die, stall or fail; asleep unless a test wakes them, absent in a release.
+"""Moments at which a test makes this process die, stall, hang or fail; asleep unless a test wakes them, absent in a release.
 
 ``LATCHKEY_FAILPOINTS`` holds ``name=action[@hit]``, separated by ``;``:
 
 - ``bus.consumer.handled=kill`` ends the process as ``kill -9`` would,
-- ``bus.outbox.appended=pause:1.5`` waits for so many seconds,
+- ``bus.outbox.appended=pause:1.5`` waits for so many seconds, while other requests go on,
+- ``key_issuer.verify.read=hang`` computes for ever and never gives the event loop back,
 - ``key_issuer.issue.committed=raise`` raises ``FailpointError``, ``raise:unavailable`` raises ``StoreUnavailable``,
 - ``…@3`` acts on the third hit only, ``…@3+`` from the third on; without it every hit acts.
 
@@ -18,14 +19,14 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
 from shared.errors import StoreUnavailable
 
 VARIABLE: Final = "LATCHKEY_FAILPOINTS"
-_ACTIONS: Final = frozenset({"kill", "pause", "raise"})
+_ACTIONS: Final = frozenset({"kill", "hang", "pause", "raise"})
 
 _log = structlog.get_logger("latchkey.failpoints")
 
@@ -59,7 +60,7 @@ def parse_failpoints(text: str) -> dict[str, Failpoint]:
         action, _, argument = rest.partition(":")
         if not equals or action not in _ACTIONS or (action == "pause" and float(argument) < 0):
             raise ValueError(
-                f"{VARIABLE}: {part!r} is not name=kill|pause:SECONDS|raise[:unavailable][@HIT[+]]"
+                f"{VARIABLE}: {part!r} is not name=kill|hang|pause:SECONDS|raise[:unavailable][@HIT[+]]"
             )
         points[name] = Failpoint(
             action, argument, int(hit.rstrip("+") or 0), onwards=not hit or hit.endswith("+")
@@ -98,6 +99,13 @@ async def failpoint(name: str) -> None:
         return
     if point.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if point.action == "hang":
+        _hang()
     if point.argument == "unavailable":
         raise StoreUnavailable("failpoint", name)
     raise FailpointError(name)
+
+
+def _hang() -> NoReturn:
+    while True:
+        pass

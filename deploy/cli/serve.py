@@ -15,6 +15,7 @@ from shared.settings import load_settings
 from shared.telemetry.logs import configure_logging
 
 _LINGER_SECONDS: Final = 5.0
+_WATCHDOG_SECONDS: Final = 10.0
 
 
 @click.command()
@@ -34,7 +35,7 @@ _LINGER_SECONDS: Final = 5.0
     "--linger",
     type=click.FloatRange(0, 60),
     default=None,
-    show_default="0, with several workers 5",
+    show_default="0, under a supervisor 5",
     help="Seconds for which a process that stops still serves the connections it has: longer than a proxy keeps them idle.",
 )
 @click.option(
@@ -43,6 +44,14 @@ _LINGER_SECONDS: Final = 5.0
     default=0,
     show_default="no limit",
     help="Seconds after which a connection is closed with its next answer: spreads a proxy's connections over replicas.",
+)
+@click.option(
+    "--watchdog",
+    type=click.FloatRange(0, 3600),
+    default=None,
+    show_default="0, with several workers 10",
+    help="Seconds after which a process that answers nothing any more is killed and replaced; 0 for never. "
+    "With it a single worker has a supervisor too.",
 )
 @click.pass_context
 def serve(
@@ -53,19 +62,22 @@ def serve(
     workers: int,
     linger: float | None,
     connection_age: float,
+    watchdog: float | None,
 ) -> None:
     """Run one service until SIGINT or SIGTERM.
 
     It starts without its stores and waits for them. Configured by LATCHKEY_… in the environment.
-    With several workers SIGHUP replaces them one by one, without losing a request; each reads the configuration anew.
+    With several workers, or with --watchdog, SIGHUP replaces them one by one, without losing a request; each reads the
+    configuration anew.
     """
     settings = load_settings(need=NEEDS[name])
     service = name.replace("-", "_")
     configure_logging(level=settings.log_level, log_format=settings.log_format, service=service)
     port = PORTS[name] if port is None else port
-    if workers > 1:
+    if workers > 1 or watchdog:
         waits = Waits(_LINGER_SECONDS if linger is None else linger, connection_age)
-        context.exit(Supervisor(service, host, port, workers, waits).run())
+        patience = _WATCHDOG_SECONDS if watchdog is None else watchdog
+        context.exit(Supervisor(service, host, port, workers, waits, patience).run())
     with gc_frozen():  # here, not above: who starts workers serves nothing and needs none of it
         from shared.web.server import run
 

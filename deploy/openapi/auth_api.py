@@ -24,7 +24,9 @@ from services.auth_api.handlers import documents
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
 from services.auth_api.handlers.create_code import NewCode
 from services.auth_api.handlers.credentials import CredentialsBody
+from services.auth_api.handlers.external_users import EndedDocument, EndedPeople
 from services.auth_api.handlers.keys import KeyChanges, NewKeyFile, NewPersonalKey, Rotation
+from services.auth_api.handlers.login_requests import LoginRequestDocument, SignInAnswer, SignInAnswered
 from services.auth_api.oauth.client_registration import ClientMetadata
 from shared.contracts.access import ConnectedApp
 from shared.contracts.clients import Attempt
@@ -33,6 +35,8 @@ _READ: Final = problems(400, 401, 404, 405, 429, 503)
 _CHANGE: Final = problems(400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503)
 _OAUTH: Final = oauth_errors(400, 401, 403, 405, 408, 409, 413, 415, 422, 429, 503)
 _OPEN: Final = oauth_errors(400, 405)
+_SERVER: Final = problems(400, 401, 403, 404, 405, 408, 409, 413, 415, 503)
+_SERVICE_KEY: Final = ("key",)
 _CLIENT_OR_BODY: Final = ("client", "")
 _OBJECT: Final = {"type": "object"}
 _RETRY: Final = Parameter("Idempotency-Key", "header", "Makes a retry of the same request within 60 s safe.")
@@ -224,6 +228,32 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "POST /api/v1/keys/{keyID}/rotate": _change(
             "Replace a key", _ok("The new key, shown this once.", documents.NewKeyDocument), Rotation
+        ),
+    },
+    "For the site's own servers": {
+        "GET /api/v1/login-requests/{challenge}": Operation(
+            "What a sign-in under way is about",
+            _ok("The challenge, the app that waits if one does, and its end.", LoginRequestDocument)
+            | _SERVER,
+            security=_SERVICE_KEY,
+        ),
+        "PUT /api/v1/login-requests/{challenge}": Operation(
+            "Say who somebody is, or why they must not come in",
+            _ok("Where to send the browser; the same again for the same answer.", SignInAnswered) | _SERVER,
+            {JSON: SignInAnswer},
+            security=_SERVICE_KEY,
+        ),
+        "DELETE /api/v1/external-users/{externalID}": Operation(
+            "End a person",
+            _ended("Sessions, codes and keys are dead.") | _SERVER,
+            parameters=(Parameter("issuer", "query", "Only where this one gives the id."),),
+            security=_SERVICE_KEY,
+        ),
+        "POST /api/v1/external-users/end": Operation(
+            "End up to 10,000 people",
+            _ok("How many are closed now, and the ids that nobody here has.", EndedDocument) | _SERVER,
+            {JSON: EndedPeople},
+            security=_SERVICE_KEY,
         ),
     },
     "Documents": {

@@ -56,7 +56,12 @@ class Operation:
 Section = Mapping[str, Operation]
 """``METHOD /path`` → what it does."""
 
-_IN_PATH: Final = {"clientID": "The client's id.", "keyID": "The key's public id."}
+_IN_PATH: Final = {
+    "clientID": "The client's id.",
+    "keyID": "The key's public id.",
+    "challenge": "The `login_challenge` that the browser brought.",
+    "externalID": "The id that the site gives the person.",
+}
 _ORIGIN: Final = Parameter("Origin", "header", "The public origin; a change made with the cookie needs it.")
 
 SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {

@@ -7,13 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from deploy.parent import end_with_parent
+from deploy.workers.stack import read_stack
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+
+
+READY: Final = b"r"
+TURN: Final = b"."
+"""What a worker writes into its pipe: once, that it is ready for requests; each second, that its event loop turns."""
+START_SECONDS: Final = 60.0
+"""How long a worker may take to its loop's first turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +40,11 @@ class WorkerProcess:
 
     def __init__(self, service: str, descriptor: int, number: int, *, waits: Waits, folder: Path) -> None:
         """Starts it on an inherited listening socket; ``folder`` is where the workers meet. It ends with us."""
-        self._ready_pipe, told = os.pipe()
-        os.set_blocking(self._ready_pipe, False)
-        self._ready = False
+        self._pipe, told = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._folder = folder
+        self._ready = self._turned = self._killed = False
+        self._silence = 0.0
         self._started = time.monotonic()
         self._terminated: float | None = None
         command = [sys.executable, "-P", "-m", "deploy.workers.worker", service]
@@ -72,13 +83,26 @@ class WorkerProcess:
     @property
     def ready(self) -> bool:
         """Whether it has ever been ready for requests."""
-        if not self._ready and self._ready_pipe >= 0:
-            try:
-                self._ready = os.read(self._ready_pipe, 1) == b"r"
-            except BlockingIOError:
-                return False
-            self._close_pipe()
+        self._read()
         return self._ready
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was killed as one that hung."""
+        return self._killed
+
+    def hangs(self, passed: float, patience: float) -> bool:
+        """Whether its loop has not turned for ``patience`` seconds, ``passed`` of them since the last call."""
+        self._silence += passed
+        self._read()
+        return self._silence > (patience if self._turned else max(patience, START_SECONDS))
+
+    def kill(self) -> Sequence[str]:
+        """Ends it at once, and returns where it was (the innermost call first; nothing where it cannot say)."""
+        where = read_stack(self.pid, self._folder)
+        self._killed = True
+        self._process.kill()
+        return where
 
     def terminate(self) -> None:
         """Asks it to stop: it drains."""
@@ -95,7 +119,20 @@ class WorkerProcess:
             self._process.kill()
         return False
 
+    def _read(self) -> None:
+        """Takes note of what it has told."""
+        if self._pipe < 0:
+            return
+        try:
+            told = os.read(self._pipe, 65_536)
+        except BlockingIOError:
+            return
+        self._ready = self._ready or READY in told
+        self._turned = self._turned or TURN in told
+        if told:
+            self._silence = 0.0
+
     def _close_pipe(self) -> None:
-        if self._ready_pipe >= 0:
-            os.close(self._ready_pipe)
-            self._ready_pipe = -1
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1

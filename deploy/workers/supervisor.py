@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers, replaces those that die, and on SIGHUP all of them, one after the other."""
+"""The supervisor: starts the workers, replaces those that die or hang, and on SIGHUP all of them, one after the other."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ READY_SECONDS: Final = 30.0
 KILL_SECONDS: Final = 32.0
 """After SIGTERM: longer than lingering and draining take."""
 _TICK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 1.0
+"""How often it looks at workers with which all is well."""
 _MOST_DEATHS: Final = 5
 _DEATHS_SECONDS: Final = 60.0
 _SIGNALS: Final = (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -49,10 +51,13 @@ class Supervisor:
     port: int
     count: int
     waits: Waits
+    watchdog: float
+    """Seconds after which a worker whose loop does not turn is killed and replaced; 0 for never."""
     _slots: list[_Slot] = field(default_factory=list)
     _leaving: list[WorkerProcess] = field(default_factory=list)
     _rolling: deque[_Slot] = field(default_factory=deque)
     _deaths: deque[float] = field(default_factory=deque)
+    _looked: float = 0.0
     _ever_ready: bool = False
     _stopping: bool = False
     _failed: bool = False
@@ -106,7 +111,7 @@ class Supervisor:
     def _wait(self) -> None:
         """Waits for a signal or a tick, then brings everything forward."""
         busy = self._rolling or self._leaving or not self._ever_ready
-        received = self._received(_TICK_SECONDS if busy else 5.0)
+        received = self._received(_TICK_SECONDS if busy else _LOOK_SECONDS)
         if signal.SIGINT in received or signal.SIGTERM in received:
             self._stopping = True
             return
@@ -117,19 +122,41 @@ class Supervisor:
         self._ever_ready = self._ever_ready or any(
             slot.current and slot.current.ready for slot in self._slots
         )
+        passed = self._awake_since_last_look()
         for slot in self._slots:
+            self._watch(slot, passed)
             self._revive(slot)
         if self._rolling and not self._stopping:
             self._roll(self._rolling[0])
+
+    def _awake_since_last_look(self) -> float:
+        """The seconds in which workers could have told that they turn.
+
+        Of a longer time than we meant to wait the rest does not count: then we ourselves stood still, most likely with
+        everything around us (a paused container, a machine out of breath), and that is no worker's fault.
+        """
+        before, self._looked = self._looked, time.monotonic()
+        return min(self._looked - before, _LOOK_SECONDS)
+
+    def _watch(self, slot: _Slot, passed: float) -> None:
+        """Kills a worker that hangs; as any that died it is replaced."""
+        worker = slot.current
+        if not self.watchdog or worker is None or worker.killed or not worker.hangs(passed, self.watchdog):
+            return
+        where = worker.kill()
+        _log.error(
+            "worker_hung", service=self.service, pid=worker.pid, silent_seconds=self.watchdog, where=where
+        )
 
     def _revive(self, slot: _Slot) -> None:
         """Puts a new worker in the place of one that died."""
         if slot.current is None or not slot.current.ended():
             return
         now = time.monotonic()
-        _log.error(
-            "worker_died", service=self.service, pid=slot.current.pid, exit_code=slot.current.exit_code
-        )
+        if not slot.current.killed:
+            _log.error(
+                "worker_died", service=self.service, pid=slot.current.pid, exit_code=slot.current.exit_code
+            )
         self._deaths.append(now)
         while self._deaths and self._deaths[0] < now - _DEATHS_SECONDS:
             self._deaths.popleft()

@@ -1,6 +1,6 @@
-"""One worker: serves an inherited socket, tells its supervisor when it is ready.
+"""One worker: serves an inherited socket, tells its supervisor that its loop turns, and when it is ready.
 
-usage: python -m deploy.workers.worker SERVICE SOCKET READY NUMBER LINGER AGE FOLDER (the supervisor's own doing)
+usage: python -m deploy.workers.worker SERVICE SOCKET PIPE NUMBER LINGER AGE FOLDER (the supervisor's own doing)
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.service_table import NEEDS, load_service
-from deploy.workers.process import Waits
+from deploy.workers.process import READY, TURN, Waits
+from deploy.workers.stack import write_stack_on_request
 from shared.process import gc_frozen
 from shared.settings import ConfigurationError, load_settings
 from shared.telemetry.logs import configure_logging
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 _BAD_CONFIGURATION = 78
 
 
-def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, folder: Path) -> int:
+def main(service: str, descriptor: int, pipe: int, number: int, waits: Waits, folder: Path) -> int:
     """Serves until SIGTERM; the exit code."""
+    os.set_blocking(pipe, False)
+    write_stack_on_request(folder)
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # a terminal's reaches the whole group; it is the supervisor's
@@ -55,15 +59,18 @@ def main(service: str, descriptor: int, ready: int, number: int, waits: Waits, f
         listener=socket.socket(fileno=descriptor),
         linger_seconds=waits.linger,
         longest_connection=waits.connection_age or inf,
-        on_ready=lambda: _tell(ready),
+        on_ready=lambda: _tell(pipe, READY),
+        on_turn=lambda: _tell(pipe, TURN),
     )
 
 
-def _tell(ready: int) -> None:
-    os.write(ready, b"r")
-    os.close(ready)
+def _tell(pipe: int, word: bytes) -> None:
+    with suppress(
+        OSError
+    ):  # the supervisor is gone, and so are we in a moment; or it stands still and reads nothing
+        os.write(pipe, word)
 
 
 if __name__ == "__main__":
-    name, listener, pipe, index, seconds, age, place = sys.argv[1:]
-    sys.exit(main(name, int(listener), int(pipe), int(index), Waits(float(seconds), float(age)), Path(place)))
+    name, listener, told, index, seconds, age, place = sys.argv[1:]
+    sys.exit(main(name, int(listener), int(told), int(index), Waits(float(seconds), float(age)), Path(place)))

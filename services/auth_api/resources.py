@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from services.auth_api.accounts.keyed_lock import KeyedLock
 from services.auth_api.accounts.passwords import PasswordHasher
@@ -11,7 +11,6 @@ from services.auth_api.activity_log import ActivityLog
 from services.auth_api.clients.cache import ClientCache
 from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
-from services.auth_api.own_login.oidc_provider import OidcProvider
 from services.auth_api.rate_limit import RateLimiter
 from services.auth_api.token.release import CodeReleaser
 from shared.bus import Bus
@@ -22,6 +21,9 @@ from shared.permissions import Catalogue, load_permissions
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
+
+if TYPE_CHECKING:  # an HTTP client, which no command line and no site without a provider has a use for
+    from services.auth_api.own_login.oidc_provider import OidcProvider
 
 SERVICE: Final = "auth_api"
 
@@ -83,5 +85,13 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         codes=codes,
         releaser=CodeReleaser(codes),
         activity_log=ActivityLog(bus, clock),
-        oidc=None if settings.oidc_issuer is None else OidcProvider(settings, clock),
+        oidc=_oidc_provider(settings, clock),
     )
+
+
+def _oidc_provider(settings: Settings, clock: Clock) -> OidcProvider | None:
+    if settings.oidc_issuer is None:
+        return None
+    from services.auth_api.own_login.oidc_provider import OidcProvider
+
+    return OidcProvider(settings, clock)

@@ -64,7 +64,7 @@ class SpanTracer(Tracer):
         # A thread of its own: where the collector hangs, the process must not wait for it to end.
         last_words = threading.Thread(target=processor.shutdown, name="last spans", daemon=True)
         last_words.start()
-        await asyncio.to_thread(last_words.join, _STOP_SECONDS)
+        await asyncio.to_thread(last_words.join, _STOP_SECONDS)  # noqa: TID251 - once, at the end
 
     def sending(self, message_type: str, queue: str) -> Sending | None:
         """A span until the reply of a command, or what came in its place."""

@@ -25,6 +25,8 @@ from shared.web.health import READINESS
 KEEPALIVE_SECONDS: Final = 75.0
 DRAIN_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.05
+TURN_SECONDS: Final = 1.0
+"""How often a process says that its loop turns."""
 _ENDING: Final = -1.0
 """The longest connection of a server that stops: every answer is its connection's last."""
 LARGEST_HEADER: Final = 16 * 1024
@@ -128,10 +130,13 @@ def run(
     linger_seconds: float = 0.0,
     longest_connection: float = inf,
     on_ready: Callable[[], None] | None = None,
+    on_turn: Callable[[], None] | None = None,
 ) -> int:
     """Serves until SIGINT or SIGTERM; the exit code of the process (0 stopped, 1 could not listen, or died of a bug).
 
-    ``on_ready`` is called once, when the application has first been ready; the rest is as for ``serving``.
+    ``on_ready`` is called once, when the application has first been ready; ``on_turn`` by the event loop itself, each
+    second from its start to its end: where it is not called any more, nothing is answered any more either. The rest is
+    as for ``serving``.
     """
 
     async def main() -> int:
@@ -139,6 +144,7 @@ def run(
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(tell_unheard)
+        _tell_turns(loop, on_turn)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         try:
@@ -164,6 +170,12 @@ def run(
         return exit_code()
 
     return uvloop.run(main())
+
+
+def _tell_turns(loop: asyncio.AbstractEventLoop, on_turn: Callable[[], None] | None) -> None:
+    if on_turn is not None:
+        on_turn()
+        loop.call_later(TURN_SECONDS, _tell_turns, loop, on_turn)
 
 
 async def _tell_when_ready(application: web.Application, on_ready: Callable[[], None] | None) -> None:

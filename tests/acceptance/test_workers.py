@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.harness.processes import (
     running_services,
     starting,
 )
+from tests.harness.workers import said, supervised, workers_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -51,25 +52,8 @@ def _key_issuer(
     services: RunningServices, folder: Path, **environ: str
 ) -> Iterator[tuple[RunningProcess, str]]:
     """Another key_issuer on the same stores; the process and its address."""
-    port = free_port()
-    arguments = ("serve", "key-issuer", "--port", str(port), "--workers", str(WORKERS))
-    with ExitStack() as stack:
-        added = {name: value for name, value in {**services.environ, **environ}.items() if value}
-        process = stack.enter_context(starting(*arguments, folder=folder, environ=added))
-        url = f"http://127.0.0.1:{port}"
-        process.wait_until(partial(is_ready, url), "it was ready")
-        process.wait_until(_said(process, "listening", WORKERS), "all workers served")
-        yield process, url
-
-
-def _workers(process: RunningProcess) -> list[int]:
-    """The process ids of a supervisor's workers."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(word) for word in children.read_text(encoding="ascii").split()] if children.exists() else []
-
-
-def _said(process: RunningProcess, event: str, times: int = 1) -> Callable[[], bool]:
-    return lambda: process.output().count(f'"event": "{event}"') >= times
+    with supervised(services, folder, "key-issuer", WORKERS, environ=environ) as started:
+        yield started
 
 
 async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> None:
@@ -79,16 +63,16 @@ async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> 
         crowd_at(url, people=9) as crowd,
     ):
         async with burst(crowd, checks=4) as found:
-            before = {name: set(_workers(process)) for name, process in services.processes.items()}
+            before = {name: set(workers_of(process)) for name, process in services.processes.items()}
             for process in services.processes.values():
                 os.kill(process.pid, signal.SIGHUP)
             for name, process in services.processes.items():
-                done = _said(process, "rolling_restart_done")
+                done = said(process, "rolling_restart_done")
                 await asyncio.to_thread(
                     process.wait_until, done, "the workers were replaced", PATIENCE_SECONDS
                 )
                 assert before[name].isdisjoint(
-                    worker for worker in _workers(process) if not _is_leaving(process, worker, before[name])
+                    worker for worker in workers_of(process) if not _is_leaving(process, worker, before[name])
                 )
         assert found.failures == {}, found.answers
         assert found.answers["exchange 200"] > 20
@@ -98,16 +82,16 @@ async def test_a_rolling_restart_fails_no_request(services: RunningServices) -> 
 
 def _is_leaving(process: RunningProcess, worker: int, before: set[int]) -> bool:
     """Whether an old worker is there only to finish what it has begun."""
-    return worker in before and len(_workers(process)) > WORKERS
+    return worker in before and len(workers_of(process)) > WORKERS
 
 
 def test_a_killed_worker_is_replaced(services: RunningServices, folder: Path) -> None:
     """The port stays open, and soon there are as many workers as before."""
     with _key_issuer(services, folder) as (process, url):
-        victim = _workers(process)[0]
+        victim = workers_of(process)[0]
         os.kill(victim, signal.SIGKILL)
         process.wait_until(
-            lambda: victim not in _workers(process) and len(_workers(process)) == WORKERS,
+            lambda: victim not in workers_of(process) and len(workers_of(process)) == WORKERS,
             "a new worker",
             PATIENCE_SECONDS,
         )
@@ -118,7 +102,7 @@ def test_a_killed_worker_is_replaced(services: RunningServices, folder: Path) ->
 def test_workers_end_with_their_supervisor(services: RunningServices, folder: Path) -> None:
     """However the supervisor ends: no worker is left that holds the port or reads the bus."""
     with _key_issuer(services, folder) as (process, _url), ExitStack() as stack:
-        watched = [stack.enter_context(_watching(worker)) for worker in _workers(process)]
+        watched = [stack.enter_context(_watching(worker)) for worker in workers_of(process)]
         process.process.kill()
         process.process.wait()
         assert [_has_ended(each) for each in watched] == [True] * WORKERS
@@ -128,8 +112,8 @@ def test_workers_that_are_starting_end_with_their_supervisor(services: RunningSe
     """Also those that had no chance yet to run a line of ours when it was killed."""
     arguments = ("serve", "key-issuer", "--port", str(free_port()), "--workers", str(WORKERS))
     with starting(*arguments, folder=folder, environ=services.environ) as process, ExitStack() as stack:
-        process.wait_until(lambda: len(_workers(process)) == WORKERS, "all workers were there")
-        workers = _workers(process)
+        process.wait_until(lambda: len(workers_of(process)) == WORKERS, "all workers were there")
+        workers = workers_of(process)
         watched = [stack.enter_context(_watching(worker)) for worker in workers]
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)
@@ -163,15 +147,15 @@ def test_a_worker_that_cannot_start_leaves_the_old_ones(services: RunningService
     pepper.write_text(services.environ["LATCHKEY_KEY_PEPPER"], encoding="utf-8")
     given = {"LATCHKEY_KEY_PEPPER": "", "LATCHKEY_KEY_PEPPER_FILE": str(pepper)}
     with _key_issuer(services, folder, **given) as (process, url):
-        before = _workers(process)
+        before = workers_of(process)
         pepper.write_text("short", encoding="utf-8")
         os.kill(process.pid, signal.SIGHUP)
-        process.wait_until(_said(process, "rolling_restart_given_up"), "it was given up", PATIENCE_SECONDS)
+        process.wait_until(said(process, "rolling_restart_given_up"), "it was given up", PATIENCE_SECONDS)
         assert is_ready(url)
-        assert set(before) <= set(_workers(process))
+        assert set(before) <= set(workers_of(process))
 
 
-def test_metrics_are_those_of_all_workers(services: RunningServices, folder: Path) -> None:
+def test_metrics_are_those_of_allworkers_of(services: RunningServices, folder: Path) -> None:
     """Whichever worker is asked answers for both."""
 
     def told() -> set[str]:
@@ -182,7 +166,7 @@ def test_metrics_are_those_of_all_workers(services: RunningServices, folder: Pat
         process.wait_until(lambda: told() == {"0", "1"}, "both workers told their metrics", PATIENCE_SECONDS)
 
 
-def test_a_taken_port_is_said(services: RunningServices, folder: Path) -> None:
+def test_a_taken_port_issaid(services: RunningServices, folder: Path) -> None:
     """A second supervisor on the same port ends with 1, although the port could be shared."""
     with _key_issuer(services, folder) as (_process, url):
         finished = subprocess.run(

@@ -94,6 +94,24 @@ async def test_a_container_killed_mid_burst_costs_no_key(deployment: Deployment)
     assert "quiet" in await asyncio.to_thread(_quiet_bus, deployment)
 
 
+async def test_a_process_that_hangs_is_replaced(deployment: Deployment) -> None:
+    """In each container of ours the only worker is stopped (SIGSTOP): soon another one answers, in the same container."""
+    stop = "kill -STOP $(cat /proc/1/task/1/children) && cat /proc/1/task/1/children"
+    for service in OURS:
+        container = deployment.containers(service)[0]
+        hung = await asyncio.to_thread(deployment.inside, container, "sh", "-c", stop)
+        await asyncio.to_thread(
+            wait_until,
+            lambda container=container, hung=hung: (  # type: ignore[misc]
+                deployment.inside(container, "cat", "/proc/1/task/1/children") not in ("", hung)
+            ),
+            "another worker",
+            60.0,
+        )
+        assert deployment.inspect(container, "{{.RestartCount}}") == "0"
+    await asyncio.to_thread(deployment.wait_until_ready)
+
+
 async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
     """Pepper, cookie secret, a database login and a Redis password change while workers are replaced (SIGHUP): none fails."""
     workers = {"AUTH_API_WORKERS": "2", "KEY_ISSUER_WORKERS": "2", "CONSENT_UI_WORKERS": "2"}

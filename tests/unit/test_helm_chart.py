@@ -36,6 +36,23 @@ def test_each_service_gets_the_secrets_that_compose_gives_it() -> None:
         assert set(service["secrets"].values()) <= set(SECRETS)
 
 
+def test_a_process_that_hangs_is_replaced_everywhere() -> None:
+    """Compose starts each service under a watchdog, since its engine restarts only what ends; the chart has a probe.
+
+    The probe asks the event loop and nothing else, so that no outage of a store restarts anything.
+    """
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for name in PORTS:
+        command = compose[name.replace("-", "_")]["command"]
+        assert command[:2] == ["serve", name]
+        assert 0 < float(command[command.index("--watchdog") + 1]) <= 30, name
+    [probe] = re.findall(r"livenessProbe: (\{.*\})", TEMPLATES["services.yaml"])
+    liveness = yaml.safe_load(probe)
+    assert liveness["httpGet"]["path"] == "/livez"
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] <= 30
+    assert liveness["terminationGracePeriodSeconds"] <= 10
+
+
 def test_every_value_that_is_read_has_a_default() -> None:
     """A misspelt value would silently be empty."""
     for name, text in TEMPLATES.items():

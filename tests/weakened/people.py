@@ -24,6 +24,7 @@ _CONSENT_PAGE: Final = "consent_ui/test_consent_page.py"
 _PAGES: Final = "consent_ui/test_edges.py"
 _SESSIONS: Final = "auth_api/test_sessions.py"
 _THROTTLE: Final = "auth_api/test_throttle.py"
+_FAIR: Final = "auth_api/test_fair_sign_in.py"
 _DEVICE: Final = "integration/oauth/test_device.py"
 _FORGED: Final = "return _1.headers.get('X-Forwarded-For', str(_1.remote)).split(',')[0].strip()"
 _RECORDED: Final = """
@@ -173,7 +174,19 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         39,
         "passwords to hash may queue without end",
         "auth_api/test_passwords.py",
-        never("PasswordHasher._run", "LONGEST_QUEUE"),
+        never("FairExecutor._add", "_places"),
+    ),
+    weaken(
+        39,
+        "where the queue is full, whoever comes is refused",
+        _FAIR,
+        before("FairExecutor._displaced_by", "raise LineFullError"),
+    ),
+    weaken(
+        39,
+        "all peers wait in one line",
+        _FAIR,
+        rewritten_call("_verified@sign_in", "verify", "_0.verify(_1, _2, 'everybody')"),
     ),
     weaken(
         41,

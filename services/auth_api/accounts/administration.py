@@ -6,6 +6,7 @@ account has; then nothing happened.
 
 from __future__ import annotations
 
+from services.auth_api.accounts.passwords import OPERATOR_PEER
 from services.auth_api.db.repository import write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
@@ -37,7 +38,7 @@ async def list_accounts(resources: Resources) -> tuple[AccountSummary, ...]:
 
 async def set_password(resources: Resources, username: str, password: str) -> None:
     """Gives an account a new (well-formed) password; every session of it is dead when this returns."""
-    password_hash = await resources.passwords.hash(password)
+    password_hash = await resources.passwords.hash(password, OPERATOR_PEER)
     await _change(resources, "set_password", "user.password-set", username, password_hash)
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from services.auth_api.accounts.passwords import LONGEST_PASSWORD, OPERATOR_PEER, SHORTEST_PASSWORD
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.rate_limit import SIGN_IN_ACCOUNT, SIGN_IN_PEER, Limit
 from services.auth_api.resources import Resources
@@ -80,18 +80,20 @@ async def sign_up(resources: Resources, username: str, password: str, peer: str)
     """
     limit = resources.settings.sign_up_limit
     await resources.limiter.take(Limit("sign-up", burst=limit, interval_ms=_HOUR_MS // limit), peer)
-    account = await create_account(resources, username, password, actor="sign-up")
+    account = await create_account(resources, username, password, actor="sign-up", peer=peer)
     await _become_familiar(resources, username.lower(), peer)
     return account
 
 
-async def create_account(resources: Resources, username: str, password: str, *, actor: str) -> Account:
-    """Adds an account without asking any limit; both values are well-formed.
+async def create_account(
+    resources: Resources, username: str, password: str, *, actor: str, peer: str | None = None
+) -> Account:
+    """Adds an account without asking any limit; both values are well-formed. Without ``peer`` it is the command line's.
 
     Raises:
         UsernameTakenError: the name is taken, ignoring case.
     """
-    password_hash = await resources.passwords.hash(password)
+    password_hash = await resources.passwords.hash(password, peer or OPERATOR_PEER)
     now, database = resources.clock.now(), resources.database
     async with database.transaction() as connection:
         with named_conflicts():
@@ -107,7 +109,7 @@ async def sign_in(resources: Resources, username: str, password: str, peer: str)
         Throttled: this username or this peer has been wrong too often, whether or not this try is right.
     """
     if not resources.settings.throttle:
-        return await _verified(resources, username, password)
+        return await _verified(resources, username, password, peer)
     name = username.lower()
     # Where the person has signed in before, only failures made there count against them.
     counted = f"{name} {peer}" if await _is_familiar(resources, name, peer) else name
@@ -115,7 +117,7 @@ async def sign_in(resources: Resources, username: str, password: str, peer: str)
     async with resources.sign_ins.acquire(counted):
         await limiter.check(SIGN_IN_ACCOUNT, counted)
         await limiter.check(SIGN_IN_PEER, peer)
-        account = await _verified(resources, username, password)
+        account = await _verified(resources, username, password, peer)
         if account is None:
             await limiter.note_failure(SIGN_IN_ACCOUNT, counted)
             await limiter.note_failure(SIGN_IN_PEER, peer)
@@ -139,17 +141,17 @@ async def find_active_user(resources: Resources, user_id: int) -> Account | None
     )
 
 
-async def _verified(resources: Resources, username: str, password: str) -> Account | None:
+async def _verified(resources: Resources, username: str, password: str, peer: str) -> Account | None:
     """Compares the password on every path, with a dummy where there is nothing to compare with."""
     row = None
     if USERNAME.fullmatch(username):
         row = await resources.database.fetchrow("find_user_by_name", username)
     known_hash = None if row is None else row["password_hash"]
-    right = await resources.passwords.verify(known_hash, password)
+    right = await resources.passwords.verify(known_hash, password, peer)
     if row is None or not right or row["disabled_on"] is not None:
         return None
     if resources.passwords.is_outdated(row["password_hash"]):
-        upgraded = await resources.passwords.hash(password)
+        upgraded = await resources.passwords.hash(password, peer)
         await resources.database.execute(
             "upgrade_password_hash", row["user_id"], row["password_hash"], upgraded
         )

@@ -118,7 +118,6 @@ async def arrive(
     sign_in = _begun_here(resources.settings.secrets, query.get("state", ""), read_under_way(cookie))
     if sign_in is None:
         raise NotArrivedError("other_browser" if query.get("state") else "not_ours")
-    expires_on = int(sign_in.state.partition(".")[0])
     async with _in_time():
         _check_issuer(await provider.metadata(), provider.issuer, query.get("iss"), sign_in)
         if "error" in query:
@@ -127,11 +126,8 @@ async def arrive(
         code = query.get("code", "")
         if not 0 < len(code) <= LONGEST_CODE:
             raise NotArrivedError("not_ours", sign_in.target)
-        left = expires_on - resources.clock.now()
-        first = left > 0 and await resources.bus.redis.execute(
-            "SET", f"lk:oidc-used:{digest_of(sign_in.state)}", "", "NX", "PX", left
-        )
-        if not first:
+        left = int(sign_in.state.partition(".")[0]) - resources.clock.now()
+        if left <= 0 or not await _is_first(resources, sign_in, left):
             return await arrive_again(
                 resources,
                 "used" if left > 0 else "over",
@@ -141,16 +137,28 @@ async def arrive(
                 target=sign_in.target,
             )
         claims = await _proven_claims(resources, provider, code, sign_in)
+    return await _signed_in(resources, provider.issuer, claims, session_id, sign_in.target)
+
+
+async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:
+    """Whether this sign-in's code was not sent to the provider before."""
+    key = f"lk:oidc-used:{digest_of(sign_in.state)}"
+    return await resources.bus.redis.execute("SET", key, "", "NX", "PX", left_ms) is not None
+
+
+async def _signed_in(
+    resources: Resources, issuer: str, claims: Mapping[str, Any], session_id: str | None, target: str
+) -> Arrived:
     introduction = Introduction(
         _text(claims.get(resources.settings.oidc_username_claim)),
         _text(claims.get("name")),
         _text(claims.get("email")),
     )
-    account = await account_of(resources, Identity(provider.issuer, claims["sub"]), introduction)
+    account = await account_of(resources, Identity(issuer, claims["sub"]), introduction)
     session = await start_session(resources, account, session_id)
     if isinstance(claims.get("sid"), str):
-        await remember_session(resources, provider.issuer, claims["sid"], digest_of(session))
-    return Arrived(sign_in.target, session)
+        await remember_session(resources, issuer, claims["sid"], digest_of(session))
+    return Arrived(target, session)
 
 
 async def _proven_claims(
