@@ -27,8 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 
 async def log_in(browser: Browser, page: Page, name: str, stop_at: str) -> Page:
     """On its own page."""
-    button = page.button_beside("password")
-    return await browser.press(page, button, {"username": name, "password": PASSWORD}, stop_at=stop_at)
+    return await browser.press(page, "Sign In", {"username": name, "password": PASSWORD}, stop_at=stop_at)
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +99,12 @@ async def test_from_the_apps_link_to_a_key_that_outlives_keycloak(desk: Desk, si
     await operator.rotate()
 
     async def comes_in() -> bool:
-        async with Browser() as browser:
+        async with desk.browser() as browser:
             await desk.sign_in(browser, "zoe")
             return await is_signed_in(desk, browser)
 
     await until(comes_in, "signed in with the new key")
-    async with Browser() as browser:
+    async with desk.browser() as browser:
         page = await desk.sign_in(browser, "zoe")
         assert "Zoë Ünal" in page.html
         await operator.sign_out("zoe")
@@ -122,6 +121,6 @@ async def test_from_the_apps_link_to_a_key_that_outlives_keycloak(desk: Desk, si
         assert await is_signed_in(desk, browser)
         assert (await site.verify(key)).status_code == httpx.codes.OK
         assert (await site.http.get("/readyz")).status_code == httpx.codes.OK
-    async with Browser() as stranger:
+    async with desk.browser() as stranger:
         page = await stranger.open(desk.url + "/login/oidc", stop_at=provider.issuer)
         assert page.status in (303, 503)

@@ -86,7 +86,7 @@ async def test_a_spoilt_token_signs_nobody_in(desk: Desk, fault: str, cause: str
     act(desk, f"fault/{fault}")
     before = len(desk.causes())
     try:
-        async with Browser() as browser:
+        async with desk.browser() as browser:
             page = await desk.sign_in(browser, named())
             assert not await is_signed_in(desk, browser)
     finally:
@@ -102,7 +102,7 @@ async def test_a_spoilt_token_signs_nobody_in(desk: Desk, fault: str, cause: str
 
 async def test_an_answer_of_another_issuer_is_refused(desk: Desk) -> None:
     """Mixed up, or without the issuer that this provider always names (RFC 9207 §2.4)."""
-    async with Browser() as browser:
+    async with desk.browser() as browser:
         parts = urlsplit(await desk.callback(browser, named()))
         pairs = dict(pair.split("=", 1) for pair in parts.query.split("&"))
         del pairs["iss"]
@@ -118,7 +118,7 @@ async def test_an_answer_of_another_issuer_is_refused(desk: Desk) -> None:
 
 async def test_an_answer_counts_once_and_in_its_own_browser(desk: Desk) -> None:
     """Replayed by somebody else, or after signing out, it signs nobody in; Back and reload go on."""
-    async with Browser() as browser, Browser() as other:
+    async with desk.browser() as browser, desk.browser() as other:
         answer = await desk.callback(browser, named())
         before = len(desk.causes())
 
@@ -141,7 +141,7 @@ async def test_the_providers_new_key_is_believed(desk: Desk, site: Site) -> None
     act(desk, "rotate")
 
     async def comes_in() -> bool:
-        async with Browser() as browser:
+        async with desk.browser() as browser:
             await desk.sign_in(browser, named())
             return await is_signed_in(desk, browser)
 
@@ -154,7 +154,7 @@ async def test_signing_out_there_ends_the_session_here(desk: Desk, site: Site) -
     """By its back-channel logout; the person's keys live on."""
     name = named()
     _, key = await connect(desk, site, name)
-    async with Browser() as browser:
+    async with desk.browser() as browser:
         await desk.sign_in(browser, name)
         assert await is_signed_in(desk, browser)
 
@@ -171,7 +171,7 @@ async def test_signing_out_there_ends_the_session_here(desk: Desk, site: Site) -
 async def test_with_the_provider_gone_all_but_signing_in_goes_on(desk: Desk, site: Site) -> None:
     """Checks, exchanges, revocations and standing sessions; signing in says when to try again."""
     client, key = await connect(desk, site, named())
-    async with Browser() as browser, Browser() as stranger:
+    async with desk.browser() as browser, desk.browser() as stranger:
         await desk.sign_in(browser, named())
         way = (await stranger.open(desk.url + "/login")).link("/login/oidc")
         answer = await desk.callback(stranger, named())

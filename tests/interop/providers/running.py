@@ -82,7 +82,7 @@ def build_keycloak() -> Path:
     fetch = ("mvn", "-q", "-B", "-ntp", "dependency:unpack", artifact, "-DoutputDirectory=.")
     options = "--db=dev-mem --features-disabled=admin,account --health-enabled=false --metrics-enabled=false"
     build = ("sh", "-c", f"chmod +x */bin/kc.sh && */bin/kc.sh build {options}")
-    imported = ("sh", "-c", "mkdir -p */data && cd */data && mkdir -p import && cp ../../site.json import")
+    imported = ("sh", "-c", "cd keycloak-* && mkdir -p data/import && cp ../site.json data/import")
     return made(HERE / "keycloak", [fetch, build, imported]) / f"keycloak-{KEYCLOAK}"
 
 

@@ -39,6 +39,10 @@ class Desk:
     provider: RunningProvider
     login: Login
 
+    def browser(self) -> Browser:
+        """Somebody's; like real ones it takes the secure cookies of a provider on this computer."""
+        return Browser([self.provider.issuer.partition("/realms")[0]])
+
     async def to_provider(self, browser: Browser, target: str) -> Page:
         """Goes to a page of ours, signed out: the provider's sign-in page."""
         page = await browser.open(self.url + target)
@@ -97,7 +101,7 @@ async def connect(desk: Desk, site: Site, name: str) -> tuple[Client, str]:
     """Somebody signs in at the provider on the way to an app's request, accepts, and the app gets a key."""
     author = await site.sign_up()
     client = await author.create_client(name="Score Bot")
-    async with Browser() as browser:
+    async with desk.browser() as browser:
         page = await desk.sign_in(browser, name, f"/oauth/request-auth?clientID={client.client_id}")
         assert "Score Bot" in page.html, page
         page = await browser.press(page, "Accept", stop_at=CALLBACK)
