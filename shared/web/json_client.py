@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import orjson
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _ONE_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0
@@ -33,6 +35,8 @@ class JsonClient:
         Raises:
             NoAnswer: within 5 seconds there was none.
         """
+        import aiohttp  # read only where another site is asked: the command line's processes need none of it
+
         if self._http is None:
             timeout = aiohttp.ClientTimeout(_ONE_SECONDS, connect=_CONNECT_SECONDS)
             self._http = aiohttp.ClientSession(
@@ -61,4 +65,6 @@ class JsonClient:
 
 def basic_credentials(client_id: str, secret: str) -> str:
     """The ``Authorization`` of a client: both parts are form-encoded before they are joined (RFC 6749 §2.3.1)."""
+    import aiohttp
+
     return aiohttp.encode_basic_auth(quote(client_id, safe=""), quote(secret, safe=""))
