@@ -8,7 +8,6 @@ from typing import Final
 
 from deploy.doctor.configuration import NEEDED, examine_configuration
 from deploy.doctor.findings import Finding, Notes
-from deploy.doctor.openid_provider import examine_provider
 from deploy.doctor.postgres_store import examine_postgres
 from deploy.doctor.redis_store import examine_redis
 from deploy.schemas import SCHEMAS
@@ -39,8 +38,10 @@ async def examine(environ: Mapping[str, str], service: str | None = None) -> lis
 
 async def _provider(settings: Settings, need: frozenset[str]) -> list[Notes]:
     """Of auth_api, which alone asks the provider."""
-    if "auth_api_database_url" not in need:
+    if settings.oidc_issuer is None or "auth_api_database_url" not in need:
         return []
+    from deploy.doctor.openid_provider import examine_provider  # the only part that asks over HTTP
+
     return [await examine_provider(settings, SystemClock())]
 
 

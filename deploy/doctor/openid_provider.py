@@ -21,10 +21,8 @@ _ANY_CHALLENGE: Final = "A" * 43
 
 
 async def examine_provider(settings: Settings, clock: Clock) -> Notes:
-    """The findings; none where no provider is configured."""
+    """The findings of the provider that is configured."""
     notes = Notes("openid provider")
-    if settings.oidc_issuer is None:
-        return notes
     provider, http = OidcProvider(settings, clock), JsonClient()
     try:
         metadata = await provider.metadata()
@@ -33,14 +31,14 @@ async def examine_provider(settings: Settings, clock: Clock) -> Notes:
             "discovery",
             error.reason,
             "Compare LATCHKEY_OIDC_ISSUER, byte for byte, with `issuer` in what "
-            f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration answers here; a private authority "
+            f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration answers here; a private authority "
             "needs SSL_CERT_FILE, a proxy HTTPS_PROXY.",
         )
         for subject in ("keys", "clock", "redirect address"):
             notes.unknown(subject, "the provider could not be asked")
         return notes
     else:
-        notes.ok("discovery", settings.oidc_issuer)
+        notes.ok("discovery", provider.issuer)
         await _examine_keys(notes, http, metadata, clock)
         await _examine_redirect(notes, http, metadata, settings)
         _examine_secret(notes, metadata, settings)

@@ -7,7 +7,8 @@ server's own secret, so that nothing is kept for a sign-in under way and no othe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -227,21 +228,15 @@ def _text(value: object) -> str | None:
     return text or None
 
 
-class _in_time:  # noqa: N801 - used like a function, as `asyncio.timeout` is
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
     """The time that all questions to the provider have together.
 
     Raises:
         ProviderUnavailable: at its end.
     """
-
-    def __init__(self) -> None:
-        self._timeout = asyncio.timeout(TOTAL_SECONDS)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *raised: object) -> None:
-        try:
-            await self._timeout.__aexit__(*raised)
-        except TimeoutError:
-            raise ProviderUnavailable("no answer in time") from None
+    try:
+        async with asyncio.timeout(TOTAL_SECONDS):
+            yield
+    except TimeoutError:
+        raise ProviderUnavailable("no answer in time") from None
