@@ -6,6 +6,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_LISTED: Final = 200
+"""Entries of a list in a request, unless its field allows fewer: what is wrong with the rest is not even looked at."""
+
+Texts = Annotated[list[str], Field(max_length=MOST_LISTED)]
+"""A list of texts in a request."""
+
 Milliseconds = Annotated[int, Field(description="Unix time in milliseconds")]
 
 _CAPITALS: Final = frozenset({"id", "api"})

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import configparser
-import json
 import re
-import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable
-from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
+from shared.key_file_formats import format_of, size_problem, values_in
 from shared.plain_text import is_control, is_invisible
 
 PLACEHOLDERS: Final = ("%%API_KEY%%", "%%TACHI_KEY%%")
 LARGEST_TEMPLATE: Final = 10_000
 """In bytes of UTF-8."""
 LONGEST_FILENAME: Final = 80
-_DEEPEST_YAML: Final = 100
 
 # Looks ahead, so that two which share characters (%%API_KEY%%API_KEY%%) count as two.
 _PLACEHOLDER: Final = re.compile("(?=(" + "|".join(map(re.escape, PLACEHOLDERS)) + "))")
@@ -47,8 +42,9 @@ def render_key_file(
 def template_problem(template: str, filename: str | None) -> str | None:
     """Why this cannot be a client's template, or ``None``.
 
-    Where the file's name ends in .json, .toml, .yaml, .yml or .ini, the file with a key in it must parse and hold
-    that key in exactly one value.
+    Where the file's name ends in .json, .toml, .yaml, .yml or .ini, the file with a key in it must be small enough to
+    be read (see ``size_problem``), parse, and hold that key in exactly one value. That may take some milliseconds: it is
+    done off the event loop.
     """
     if not template or len(template.encode()) > LARGEST_TEMPLATE:
         return f"must be 1 to {LARGEST_TEMPLATE} bytes of UTF-8"
@@ -56,8 +52,8 @@ def template_problem(template: str, filename: str | None) -> str | None:
         return "must not hold control characters other than tabs and line breaks"
     if len(_PLACEHOLDER.findall(template)) != 1:
         return f"must hold {PLACEHOLDERS[0]} (or {PLACEHOLDERS[1]}) exactly once"
-    suffix = "" if filename is None else filename.rpartition(".")[2].lower()
-    return _format_problem(suffix, template) if suffix in _PARSERS else None
+    suffix = format_of(filename)
+    return None if suffix is None else _format_problem(suffix, template)
 
 
 def filename_problem(filename: str) -> str | None:
@@ -84,59 +80,13 @@ def safe_ascii(text: str) -> str:
 def _format_problem(suffix: str, template: str) -> str | None:
     """Why a file of this ending, with a key in it, is not what its name promises, or ``None``."""
     _, content = render_key_file(template, None, "", _SAMPLE_KEY)
+    problem = size_problem(suffix, content)
+    if problem is not None:
+        return problem
     try:
-        holding = sum(_SAMPLE_KEY in value for value in _PARSERS[suffix](content))
-    except RecursionError:
-        return f"is nested too deeply for {suffix.upper()}"
-    except (ValueError, configparser.Error):
+        holding = sum(_SAMPLE_KEY in value for value in values_in(suffix, content))
+    except ValueError:
         return f"is no well-formed {suffix.upper()} once a key is in it, as the file name promises"
     if holding != 1:
         return f"must hold the key in exactly one value of the {suffix.upper()}, not in a name or a comment"
     return None
-
-
-def _yaml_values(content: str) -> Iterable[str]:
-    # The parser's time grows with the square of the open brackets: ten thousand would take it seconds.
-    if _most_open_brackets(content) > _DEEPEST_YAML:
-        raise RecursionError
-    import yaml  # a process that meets no such file does not load it
-
-    try:
-        # Events only: nothing is constructed, and an alias costs nothing however often it is expanded.
-        events = yaml.parse(content, Loader=yaml.SafeLoader)
-        return [event.value for event in events if isinstance(event, yaml.ScalarEvent)]
-    except yaml.YAMLError as error:
-        raise ValueError("is no YAML") from error
-
-
-def _most_open_brackets(content: str) -> int:
-    """How many were open at once, also where they are but text: more than any document needs."""
-    steps = ((character in "[{") - (character in "]}") for character in content)
-    return max(accumulate(steps, initial=0))
-
-
-def _ini_values(content: str) -> Iterable[str]:
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
-    parser.read_string(content)
-    return [value for name in parser.sections() for value in parser[name].values()]
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-_PARSERS: Final[dict[str, Callable[[str], Iterable[str]]]] = {
-    "json": lambda content: _texts(json.loads(content)),
-    "toml": lambda content: _texts(tomllib.loads(content)),
-    "yaml": _yaml_values,
-    "yml": _yaml_values,
-    "ini": _ini_values,
-}
-"""The endings of names whose files are parsed, only to see where the key stands in them."""

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from shared.host_names import is_host_name
 from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
@@ -82,6 +83,8 @@ def _public_url(text: str) -> str:
         raise ValueError(expected)
     if not re.fullmatch(r"[a-z]+://[a-z0-9.:\[\]-]+", url):
         raise ValueError(expected + ", in lower-case ASCII")
+    if not is_host_name(parts.hostname) and ":" not in parts.hostname:
+        raise ValueError(expected + ", with a host that DNS could know")
     return url
 
 

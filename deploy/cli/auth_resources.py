@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from services.auth_api.db.repository import QUERIES, SCHEMA
 from services.auth_api.resources import Resources, make_resources
 from shared.clock import SystemClock
-from shared.settings import load_settings
+from shared.database import Database, load_queries
+from shared.settings import Settings, load_settings
 from shared.telemetry.logs import configure_logging
 
 ResultT = TypeVar("ResultT")
@@ -17,6 +19,17 @@ DATABASE: Final = frozenset({"auth_api_database_url"})
 EVERYTHING: Final = frozenset({"auth_api_database_url", "redis_url"})
 
 ENDS_LATER: Final = "The services do not answer now; its keys end as soon as they run."
+
+
+def auth_database(settings: Settings) -> Database:
+    """The schema of auth_api alone, for a command that only notes in it what it did."""
+    return Database(
+        settings.auth_api_database_url,
+        schema=SCHEMA,
+        queries=load_queries(QUERIES),
+        application_name="latchkey-cli",
+        pool_size=1,
+    )
 
 
 def with_auth(work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = False) -> ResultT:
@@ -35,5 +48,6 @@ def with_auth(work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = Fa
                 await resources.bus.stop()
             await resources.database.stop()
             resources.passwords.close()
+            resources.field_checker.close()
 
     return asyncio.run(main())

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import click
 
+from deploy.cli.auth_resources import auth_database
+from services.auth_api.db.repository import OPERATOR, write_audit
 from services.auth_api.db.repository import SCHEMA as AUTH_SCHEMA
 from services.key_issuer.db.repository import SCHEMA as KEYS_SCHEMA
 from shared.bus import CoalescingRedis
@@ -18,6 +20,7 @@ from shared.bus.dead_letters import DeadLetter, dead_letters, drop_dead_letter, 
 from shared.bus.outbox import OutboxStatus, outbox_status
 from shared.bus.status import BusStatus, bus_status
 from shared.clock import SystemClock
+from shared.database import Database
 from shared.errors import StoreUnavailable
 from shared.settings import Settings, load_settings
 from shared.telemetry.logs import configure_logging
@@ -85,7 +88,7 @@ def letters() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_letters(*, as_json: bool) -> None:
     """Each with its queue, id, type and reason, oldest first."""
-    found = _with_redis(dead_letters)
+    found = _with_redis(lambda client, _settings: dead_letters(client))
     if as_json:
         click.echo(json.dumps([_summary(letter) for letter in found], indent=2))
     for letter in [] if as_json else found:
@@ -99,7 +102,7 @@ def list_letters(*, as_json: bool) -> None:
 def show(letter_id: str) -> None:
     """One dead letter with all its fields. Messages hold digests, never a secret."""
 
-    async def find(client: CoalescingRedis) -> DeadLetter:
+    async def find(client: CoalescingRedis, _settings: Settings) -> DeadLetter:
         return _chosen(await dead_letters(client), letter_id)[0]
 
     letter = _with_redis(find)
@@ -125,12 +128,41 @@ def drop(letter_id: str) -> None:
 def _for_each(
     letter_id: str, act: Callable[[CoalescingRedis, DeadLetter], Awaitable[bool]], done: str
 ) -> None:
-    async def every(client: CoalescingRedis) -> int:
+    """Acts on each chosen letter; what was done is in the audit of auth_api, where its database is configured."""
+
+    async def every(client: CoalescingRedis, settings: Settings) -> int:
         found = await dead_letters(client)
         chosen = found if letter_id == "all" else _chosen(found, letter_id)
-        return sum([await act(client, letter) for letter in chosen])
+        if not settings.auth_api_database_url:
+            click.echo("No database is configured, so this is in no audit.", err=True)
+            return sum([await act(client, letter) for letter in chosen])
+        database = auth_database(settings)
+        try:
+            return sum([await _audited(database, client, letter, act, done) for letter in chosen])
+        finally:
+            await database.stop()
 
     click.echo(f"{_with_redis(every)} {done}")
+
+
+async def _audited(
+    database: Database,
+    client: CoalescingRedis,
+    letter: DeadLetter,
+    act: Callable[[CoalescingRedis, DeadLetter], Awaitable[bool]],
+    done: str,
+) -> bool:
+    """Acts within a transaction that notes it: not done where it cannot be noted."""
+    async with database.transaction() as connection:
+        await write_audit(
+            database,
+            connection,
+            SystemClock().now(),
+            OPERATOR,
+            f"dead-letter.{done}",
+            f"message:{letter.queue}/{letter.id}",
+        )
+        return await act(client, letter)
 
 
 def _chosen(found: list[DeadLetter], letter_id: str) -> list[DeadLetter]:
@@ -140,13 +172,13 @@ def _chosen(found: list[DeadLetter], letter_id: str) -> list[DeadLetter]:
     return chosen
 
 
-def _with_redis(work: Callable[[CoalescingRedis], Awaitable[ResultT]]) -> ResultT:
+def _with_redis(work: Callable[[CoalescingRedis, Settings], Awaitable[ResultT]]) -> ResultT:
     settings = load_settings(need=frozenset({"redis_url"}))
 
     async def main() -> ResultT:
         client = CoalescingRedis(settings.redis_url, client_name="latchkey-cli")
         try:
-            return await work(client)
+            return await work(client, settings)
         finally:
             await client.close()
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import click
 
@@ -16,6 +17,8 @@ from services.auth_api.accounts.service import create_account, password_problem,
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.resources import Resources
 from shared.errors import StoreUnavailable
+
+ResultT = TypeVar("ResultT")
 
 
 @click.group()
@@ -28,7 +31,11 @@ def users() -> None:
 def create(name: str) -> None:
     """Make an account, also where sign-up is closed. The password is asked for, or is one line on stdin."""
     _refuse(username_problem(name), "The name")
-    password = _read_password()
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = _line_on_stdin()
+    _refuse(password_problem(name, password), "The password")
     try:
         account = with_auth(lambda resources: create_account(resources, name, password, actor="operator"))
     except UsernameTakenError:
@@ -77,27 +84,31 @@ def enable(name: str) -> None:
 @users.command("set-password")
 @click.argument("name")
 def set_password(name: str) -> None:
-    """Give an account a new password, asked for or one line on stdin. Its sessions end."""
-    password = _read_password()
+    """Print a link with which the person sets a new password: once, within 24 hours. An older link is dead.
+
+    Nobody but the person knows the new password, and nothing ends before they have set it. For scripts: a password that
+    is one line on stdin is set at once instead. Either way every session of the account ends with the old password.
+    """
+    password = "" if sys.stdin.isatty() else _line_on_stdin()
+    if not password:
+        click.echo(_change(name, lambda resources: administration.make_password_reset(resources, name)))
+        click.echo(f"Give this link to {name} alone: it works once, within 24 hours.", err=True)
+        return
+    _refuse(password_problem(name, password), "The password")
     _change(name, lambda resources: administration.set_password(resources, name, password))
     click.echo(f"{name} has a new password.", err=True)
 
 
-def _change(name: str, work: Callable[[Resources], Awaitable[None]], *, bus: bool = False) -> None:
+def _change(name: str, work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = False) -> ResultT:
     try:
-        with_auth(work, bus=bus)
+        return with_auth(work, bus=bus)
     except UnknownUserError:
         raise click.ClickException(f"There is no account {name}.") from None
 
 
-def _read_password() -> str:
-    """From a prompt that shows nothing, or the first line of stdin; never from an argument, which `ps` shows."""
-    if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    _refuse(password_problem(password), "The password")
-    return password
+def _line_on_stdin() -> str:
+    """The first line, empty where there is none; a password is never an argument, which `ps` shows."""
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _refuse(problem: str | None, what: str) -> None:

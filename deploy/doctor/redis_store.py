@@ -12,12 +12,17 @@ from deploy.doctor.sentinels import examine_replicas, examine_sentinels, sentine
 from shared.bus import CoalescingRedis, CommandError, names
 from shared.bus.status import QueueStatus, bus_status
 from shared.errors import StoreUnavailable
+from shared.redis.room import NEARLY_FULL, look_at
 
 AREA: Final = "redis"
 STREAMS: Final = "streams"
 REVOCATIONS: Final = names.BROADCASTS[0]
 _OLDEST: Final = (7, 0)
-_NEARLY_FULL: Final = 0.8
+_REFUSALS: Final = {
+    "OOM": "Raise `maxmemory` at once; until then keys can only be taken back.",
+    "NOREPLICAS": "Start the replicas that `min-replicas-to-write` asks for; until then nothing can be changed.",
+    "MISCONF": "Look at the disk of Redis: is it full? Until it writes again nothing can be changed.",
+}
 _OLD_ENTRY_MS: Final = 10_000
 _SKEW_MS: Final = 2_000
 _DEAF_SECONDS: Final = 4
@@ -41,6 +46,7 @@ async def examine_redis(url: str, now: int) -> list[Notes]:
             _examine_persistence(server, info, await _configured(client, "appendfsync"))
             if sentinels:
                 examine_replicas(server, info, await _configured(client, "min-replicas-to-write"))
+            await _examine_room(client, server)
             await _examine_clock(client, server)
             await _examine_user(client, server)
             await examine_rights(client, server)
@@ -88,20 +94,6 @@ def _examine_server(notes: Notes, info: Mapping[str, str]) -> None:
         good=policy == "noeviction",
         advice="Set `maxmemory-policy noeviction`: any other one silently throws away streams with what waits in them.",
     )
-    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    size = f"{used >> 20} MB used of {f'{most >> 20} MB' if most else 'no limit'}"
-    if not most:
-        notes.warning(
-            "maxmemory",
-            size,
-            "Set `maxmemory` below the machine's memory, so that the kernel never kills Redis.",
-        )
-    elif used > most * _NEARLY_FULL:
-        notes.problem(
-            "maxmemory", size, "Raise `maxmemory`: when it is full, sign-in and every exchange are refused."
-        )
-    else:
-        notes.ok("maxmemory", size)
     role = info.get("role", "master")
     notes.judge(
         "role",
@@ -109,6 +101,38 @@ def _examine_server(notes: Notes, info: Mapping[str, str]) -> None:
         good=role == "master",
         advice="Point LATCHKEY_REDIS_URL at the primary: a replica takes no writes.",
     )
+
+
+async def _examine_room(client: CoalescingRedis, notes: Notes) -> None:
+    """How full each primary is, and whether it takes writes now."""
+    try:
+        rooms = [(name, await look_at(connection)) for name, connection in await client.primaries()]
+    except StoreUnavailable as error:
+        notes.unknown("maxmemory", f"a primary is not reachable: {error.reason}")
+        return
+    for name, room in rooms:
+        subject = f"maxmemory {name}".strip()
+        most = f"{room.most_bytes >> 20} MB" if room.most_bytes else "no limit"
+        size = f"{room.used_bytes >> 20} MB used of {most}"
+        if not room.most_bytes:
+            notes.warning(
+                subject,
+                size,
+                "Set `maxmemory` below the machine's memory, so that the kernel never kills Redis.",
+            )
+        else:
+            notes.judge(
+                subject,
+                size,
+                good=room.used < NEARLY_FULL,
+                advice="Raise `maxmemory`: when it is full, sign-in and every exchange are refused.",
+            )
+        notes.judge(
+            f"writes {name}".strip(),
+            f"refused: {room.refusal}" if room.refusal else "are taken",
+            good=not room.refusal,
+            advice=_REFUSALS.get(room.refusal, "Look at the log of Redis."),
+        )
 
 
 def _examine_persistence(notes: Notes, info: Mapping[str, str], fsync: str | None) -> None:

@@ -21,6 +21,7 @@ from deploy.openapi.document import (
 )
 from services.auth_api.authorize.create_code import CreatedCode
 from services.auth_api.handlers import documents
+from services.auth_api.handlers.account import PasswordChange, PasswordReset
 from services.auth_api.handlers.clients import ClientChanges, NewClient, SecretReset
 from services.auth_api.handlers.create_code import NewCode
 from services.auth_api.handlers.credentials import CredentialsBody
@@ -30,6 +31,7 @@ from services.auth_api.handlers.login_requests import LoginRequestDocument, Sign
 from services.auth_api.oauth.client_registration import ClientMetadata
 from shared.contracts.access import ConnectedApp
 from shared.contracts.clients import Attempt
+from shared.contracts.sessions import SessionView
 
 _READ: Final = problems(400, 401, 404, 405, 429, 503)
 _CHANGE: Final = problems(400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503)
@@ -125,6 +127,29 @@ SECTIONS: Final[dict[str, Section]] = {
         ),
         "GET /api/v1/session": _read("Who is signed in", _ok("The person.", documents.UserDocument)),
         "DELETE /api/v1/session": _change("Sign out", _ended("The session is dead.")),
+        "POST /api/v1/account/password": _change(
+            "Change your password",
+            _ended("It is changed; every other session is dead, and this one has a new cookie."),
+            PasswordChange,
+        ),
+        "POST /api/v1/account/password-reset": Operation(
+            "Set a new password by the operator's link",
+            _ended("It is set; the link is used up, every session of the account is dead.")
+            | problems(400, 403, 404, 405, 408, 413, 415, 429, 503),
+            {JSON: PasswordReset},
+        ),
+        "GET /api/v1/account/sessions": _read(
+            "Where you are signed in",
+            _ok(
+                "This session first, then the newest; `lastSeenOn` is exact to half a day.", list[SessionView]
+            ),
+        ),
+        "DELETE /api/v1/account/sessions": _change(
+            "Sign out everywhere else", _ended("Every other session is dead.")
+        ),
+        "DELETE /api/v1/account/sessions/{sessionID}": _change(
+            "End one session", _ended("The session is dead.")
+        ),
     },
     "Clients": {
         "POST /api/v1/clients": _change(

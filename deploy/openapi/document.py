@@ -61,6 +61,7 @@ _IN_PATH: Final = {
     "keyID": "The key's public id.",
     "challenge": "The `login_challenge` that the browser brought.",
     "externalID": "The id that the site gives the person.",
+    "sessionID": "The session's public id.",
 }
 _ORIGIN: Final = Parameter("Origin", "header", "The public origin; a change made with the cookie needs it.")
 

@@ -18,7 +18,7 @@ from typing import Final
 
 _ANSWER_SECONDS: Final = 0.2
 _MOST_CALLS: Final = 8
-_CALL: Final = re.compile(r'^  File "(.*)", line (\d+) in (\S+)$', re.MULTILINE)
+_CALL: Final = re.compile(r'  File "(.*)", line (\d+) in (\S+)')
 
 
 def write_stack_on_request(folder: Path) -> None:
@@ -36,8 +36,9 @@ def read_stack(pid: int, folder: Path) -> Sequence[str]:
     with suppress(OSError):
         os.kill(pid, signal.SIGUSR1)
         time.sleep(_ANSWER_SECONDS)
-        calls = _CALL.findall(file.read_text(encoding="utf-8", errors="replace"))
-        return [f"{name}:{line} {function}" for name, line, function in calls[:_MOST_CALLS]]
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        calls = [call for line in lines if (call := _CALL.fullmatch(line))]
+        return [f"{call[1]}:{call[2]} {call[3]}" for call in calls[:_MOST_CALLS]]
     return []
 
 

@@ -93,6 +93,12 @@ class ActivityLog:
         if failures:
             _log.info("attempts_dropped", reason=str(failures[0]))
 
+    async def forget(self, client_id: str) -> None:
+        """Removes the attempts of a client that was deleted. Raises ``StoreUnavailable``."""
+        for by in _BY:
+            self._waiting.pop(_key(client_id, by), None)
+            await self._bus.redis.execute("DEL", _key(client_id, by))
+
     async def read(self, client_id: str) -> tuple[Attempt, ...]:
         """The attempts of a client by each of ``AttemptBy``, newest first, those of this process up to now included.
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from services.auth_api import consumer, routes
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import SERVICE, make_resources
+from services.auth_api.sessions.account_sessions import SESSION_DAYS
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
@@ -34,7 +35,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     application[RESOURCES] = resources
     routes.add_routes(application)
     checks = {"postgres": resources.database.ping, "redis": resources.bus.ping}
-    add_health(application, resources.metrics, checks)
+    add_health(application, resources.metrics, checks, resources.bus.signals())
     application.cleanup_ctx.append(_running)
     return application
 
@@ -47,8 +48,9 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.start()
     last_words.run("activity log", resources.activity_log.run)
     background.run("outbox", resources.outbox.run)
+    purged_after = {"purge_audit": resources.settings.audit_days, "purge_session_origins": SESSION_DAYS}
     background.run("janitor", Janitor(resources.bus, SERVICE).run)
-    background.run("purge", Purge(resources.database, {"purge_audit": resources.settings.audit_days}).run)
+    background.run("purge", Purge(resources.database, purged_after).run)
     for commands in consumers:
         answering.run(commands.keys.stream, commands.run)
     yield
@@ -62,5 +64,6 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await resources.bus.stop()
     await resources.database.stop()
     resources.passwords.close()
+    resources.field_checker.close()
     if resources.oidc is not None:
         await resources.oidc.close()

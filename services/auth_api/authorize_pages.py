@@ -51,6 +51,17 @@ def broken_link(error: OAuthError) -> ErrorPage:
     )
 
 
+def too_many_requests(seconds: int) -> ErrorPage:
+    """The person, or people at their peer, make us keep too much."""
+    return ErrorPage(
+        status=429,
+        title="Too many requests",
+        reason="Too many requests of apps were opened or answered from this account or address in a short time.",
+        advice=f"Nothing was given to the app. Try again in {seconds} seconds.",
+        retry_after=seconds,
+    )
+
+
 def too_many_codes(seconds: int) -> ErrorPage:
     """The person or their peer guessed too often."""
     return ErrorPage(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from services.auth_api.accounts.password_resets import find_reset
 from services.auth_api.authorize.decide import decide_authorization
 from services.auth_api.authorize.prepare import prepare_authorization
 from services.auth_api.clients import commands as client_commands
@@ -14,6 +15,7 @@ from services.auth_api.clients.authentication import authenticate_digest
 from services.auth_api.clients.registry import UnknownAuthorError
 from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
+from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
 from shared.bus import Consumer, Delivery, Handler, handler
 from shared.contracts.access import (
@@ -37,10 +39,16 @@ from shared.contracts.clients import (
     UpdateClient,
 )
 from shared.contracts.sessions import (
+    EndOwnSessions,
     EndSession,
+    ListSessions,
+    PasswordResetState,
     PersonalCommand,
     PersonalReply,
+    ReadPasswordReset,
     ReadSession,
+    SessionList,
+    SessionsEnded,
     SessionState,
     SessionUser,
 )
@@ -54,6 +62,30 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
     return Done()
 
 
+async def _list_sessions(resources: Resources, user: SessionUser, command: ListSessions) -> SessionList:
+    found = await account_sessions.list_sessions(resources, user.user_id, command.session)
+    return SessionList(
+        sessions=tuple(
+            view.model_copy(update={"peer": account_sessions.network_of(view.peer)}) for view in found
+        )
+    )
+
+
+async def _end_own_sessions(
+    resources: Resources, user: SessionUser, command: EndOwnSessions
+) -> SessionsEnded:
+    if command.session_id is None:
+        await account_sessions.end_other_sessions(resources, user, command.session, None)
+        return SessionsEnded(outcome="done")
+    ended = await account_sessions.end_own_session(resources, user.user_id, command.session_id, None)
+    return SessionsEnded(outcome="done" if ended else "not_found")
+
+
+async def _read_password_reset(resources: Resources, command: ReadPasswordReset) -> PasswordResetState:
+    person = await find_reset(resources, command.token_digest)
+    return PasswordResetState(username=None if person is None else person.username)
+
+
 async def _read_session(_resources: Resources, _user: SessionUser, _command: ReadSession) -> SessionState:
     return SessionState()
 
@@ -63,9 +95,12 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
     (ReadClientName, client_commands.read_name),
+    (ReadPasswordReset, _read_password_reset),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (
     (ReadSession, _read_session),
+    (ListSessions, _list_sessions),
+    (EndOwnSessions, _end_own_sessions),
     (ReadAccess, key_commands.read_access),
     (RevokeAccess, key_commands.revoke_own_access),
     (ChangeOwnKey, key_commands.change_own_key),

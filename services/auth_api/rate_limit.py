@@ -8,7 +8,7 @@ from typing import Final
 from services.auth_api.codes.store import SLOT
 from shared.bus import Bus, Script
 from shared.clock import Clock
-from shared.secret_tokens import keyed_digest
+from shared.secret_tokens import keyed_digest, peer_digest
 from shared.settings import Settings
 from shared.web.failures import Problem
 
@@ -34,6 +34,8 @@ SIGN_IN_PEER: Final = Limit("sign-in-peer", burst=30, interval_ms=5_000)
 """Wrong passwords from one peer, for whatever account. Key: the peer."""
 CLIENT_PEER: Final = Limit("client-peer", burst=30, interval_ms=2_000, slot=SLOT)
 """Wrong client secrets and codes. Key: client id and peer together, so that a client cannot be locked out from elsewhere."""
+SERVICE_PEER: Final = Limit("service-peer", burst=30, interval_ms=2_000)
+"""Service keys that are not live, each of which asks key_issuer. Key: the peer."""
 USER_CODE: Final = Limit("user-code", burst=10, interval_ms=30_000)
 """Wrong device user codes. Key: person and peer together."""
 KEPT_PEER: Final = Limit("kept-peer", burst=600, interval_ms=250)
@@ -42,6 +44,13 @@ Enough for everybody behind one address, and for the server of a busy app. Key: 
 KEPT_CLIENT: Final = Limit("kept-client", burst=3_000, interval_ms=50)
 """The same for one client from anywhere; five times as much, so that no single peer can use it up. Key: what is kept and
 client id together."""
+
+KEPT_PERSON: Final = Limit("kept-person", burst=300, interval_ms=1_000)
+"""What one signed-in person makes us keep, each at most 4 KiB for half an hour: consent pages, codes, new and resumed keys.
+Key: the person."""
+KEPT_PEOPLE: Final = Limit("kept-people", burst=1_500, interval_ms=100)
+"""The same for all people at one peer, however many accounts they have; apart from what strangers there use up. Key: the
+digest of the peer."""
 
 
 class Throttled(Problem):
@@ -115,10 +124,13 @@ class RateLimiter:
 
     async def take(self, limit: Limit, key: str) -> None:
         """Counts one use of ``key``, successful or not; raises ``Throttled`` where there is none left."""
+        await self._take(limit, self.key_of(limit, key))
+
+    async def _take(self, limit: Limit, name: str) -> None:
         if self._settings.throttle:
             wait = await self._bus.redis.run_script(
                 _TAKE,
-                keys=[self.key_of(limit, key)],
+                keys=[name],
                 args=[self._clock.now(), limit.interval_ms, limit.burst],
             )
             if wait:
@@ -128,6 +140,23 @@ class RateLimiter:
         """Counts one thing of a ``kind`` that is about to be kept for somebody who is not signed in; raises as ``take``."""
         await self.take(KEPT_PEER, peer)
         await self.take(KEPT_CLIENT, f"{kind} {client_id}")
+
+    def people_at(self, address: str) -> str:
+        """Where it is counted what people at a peer make us keep."""
+        return self.people_behind(peer_digest(self._settings.secret, address))
+
+    def people_behind(self, digest: str) -> str:
+        """The same for a peer whose address is not known here, only its ``peer_digest``."""
+        return self.key_of(KEPT_PEOPLE, digest)
+
+    async def take_of_person(self, user_id: int, counted_at: str = "") -> None:
+        """Counts one thing that is about to be kept for a signed-in person, also at their peer; raises as ``take``.
+
+        ``counted_at`` is ``people_at`` their peer; empty where that is not known.
+        """
+        await self.take(KEPT_PERSON, str(user_id))  # first: who is refused here uses up nothing of the others
+        if counted_at:
+            await self._take(KEPT_PEOPLE, counted_at)
 
     def key_of(self, limit: Limit, key: str) -> str:
         """Where the failures of ``key`` are counted."""

@@ -9,6 +9,7 @@ from services.auth_api.accounts.keyed_lock import KeyedLock
 from services.auth_api.accounts.passwords import PasswordHasher
 from services.auth_api.activity_log import ActivityLog
 from services.auth_api.clients.cache import ClientCache
+from services.auth_api.clients.field_checker import FieldChecker
 from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
 from services.auth_api.rate_limit import RateLimiter
@@ -46,6 +47,7 @@ class Resources:
     """One guess at a time for each account: parallel ones would all pass its limit before any is counted."""
     limiter: RateLimiter
     clients: ClientCache
+    field_checker: FieldChecker
     outbox: OutboxRelay
     """``outbox.kick()`` after a commit that wrote an event."""
     codes: CodeStore
@@ -81,6 +83,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         sign_ins=KeyedLock(),
         limiter=RateLimiter(bus, clock, settings),
         clients=ClientCache(database, clock),
+        field_checker=FieldChecker(),
         outbox=OutboxRelay(database, bus, SCHEMA),
         codes=codes,
         releaser=CodeReleaser(codes),

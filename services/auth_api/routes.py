@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.handlers import (
+    account,
     apps,
     clients,
     create_code,
@@ -36,6 +37,7 @@ SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
     ("/api/v1/openapi.json", oauth_surface),
     ("/api/v1/session", form_failure),
     ("/api/v1/users", form_failure),
+    ("/api/v1/account/", form_failure),
 )
 """Path prefixes whose errors are not, or not only, RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
@@ -52,6 +54,11 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/session", session.create_session),
             web.get("/api/v1/session", session.read_session),
             web.delete("/api/v1/session", session.delete_session),
+            web.post("/api/v1/account/password", account.change),
+            web.post("/api/v1/account/password-reset", account.reset),
+            web.get("/api/v1/account/sessions", account.list_own_sessions),
+            web.delete("/api/v1/account/sessions", account.end_others),
+            web.delete("/api/v1/account/sessions/{sessionID}", account.end_one),
             web.post("/api/v1/clients", clients.create),
             web.get("/api/v1/clients", clients.list_own),
             web.get("/api/v1/clients/{clientID}", clients.read),

@@ -30,7 +30,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     application.middlewares.append(sign_in_first)
     application[RESOURCES] = resources
     add_routes(application)
-    add_health(application, resources.metrics, {"redis": resources.bus.ping})
+    add_health(application, resources.metrics, {"redis": resources.bus.ping}, resources.bus.signals())
     application.on_response_prepare.append(add_security_headers)
     application.cleanup_ctx.append(_running)
     return application

@@ -17,7 +17,9 @@ _TYPES: Final[Mapping[str, str]] = {
     ".js": "text/javascript",
 }
 PREFIX: Final = "/static/"
-_CSS_PIECE: Final = re.compile(r"""("[^"]*")|/\*.*?\*/\s*|;?\s*(})\s*|\s*([{;,])\s*|\s+""", re.DOTALL)
+_LEFT_ALONE: Final = re.compile(r'"|/\*')
+"""Where a string or a comment of a stylesheet begins."""
+_GAP: Final = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,21 @@ def _load(file: Path) -> Asset:
 
 def _squeezed(stylesheet: str) -> str:
     """A stylesheet without its comments and without the white space that separates nothing; strings stay as they are."""
-    return _CSS_PIECE.sub(
-        lambda piece: piece[piece.lastindex] if piece.lastindex else _gap(piece[0]), stylesheet
-    )
+    kept, place = [], 0
+    while begin := _LEFT_ALONE.search(stylesheet, place):
+        kept.append(_tight(stylesheet[place : begin.start()]))
+        end = '"' if begin[0] == '"' else "*/"
+        place = stylesheet.index(end, begin.end()) + len(end)
+        if begin[0] == '"':
+            kept.append(stylesheet[begin.start() : place])
+        elif gap := _GAP.match(stylesheet, place):
+            place = gap.end()
+    return "".join((*kept, _tight(stylesheet[place:])))
 
 
-def _gap(piece: str) -> str:
-    return "" if piece.startswith("/*") else " "
+def _tight(piece: str) -> str:
+    """A piece without strings and comments; a space beside one of them stays."""
+    piece = _GAP.sub(" ", piece)
+    for separator in "{};,":
+        piece = piece.replace(f" {separator}", separator).replace(f"{separator} ", separator)
+    return piece.replace(";}", "}")

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from services.consent_ui.display_names import homepage_of, initial, readable, suspicion
 from services.consent_ui.moments import ago, date_field, day_of, minute_of, time_of
 from services.consent_ui.redirect_target import describe_redirect
+from services.consent_ui.user_agents import browser_name
 from shared.api_key import masked
 from shared.clock import Clock
 from shared.contracts.keys import KeyView
@@ -44,6 +45,7 @@ def make_filters(
         "readable": readable,
         "person": lambda user: readable(user.display_name) if user.display_name else user.username,
         "monogram": lambda name: initial(readable(name)),
+        "browser_name": browser_name,
         "suspicion": lambda name: suspicion(name, settings.site_name),
         "homepage": homepage_of,
         "redirect_target": describe_redirect,

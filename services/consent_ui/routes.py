@@ -6,6 +6,7 @@ from aiohttp import web
 
 from services.consent_ui.assets import PREFIX
 from services.consent_ui.handlers import (
+    account,
     apps,
     client_endings,
     consent_decision,
@@ -28,6 +29,9 @@ def add_routes(application: web.Application) -> None:
             web.get("/login", sign_in.login),
             web.get("/sign-up", sign_in.sign_up),
             web.post("/logout", sign_in.logout),
+            web.get("/account", account.show_account),
+            web.post("/account/sessions", account.end_sessions),
+            web.get("/reset-password", account.ask_new_password),
             web.get("/oauth/request-auth", consent_request.show_request),
             web.get("/oauth/authorize", consent_request.show_request),
             web.post("/oauth/decide", consent_decision.decide_request),

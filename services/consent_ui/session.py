@@ -100,4 +100,4 @@ def _after_sign_in(request: web.Request) -> str:
     """Where a person goes on: to the page itself, or to the one above where what they sent is lost anyway."""
     if request.method != "POST":
         return target_of(request)
-    return "/developer" if request.path.startswith("/developer") else "/"
+    return next((above for above in ("/developer", "/account") if request.path.startswith(above)), "/")

@@ -44,7 +44,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
         application,
         resources.metrics,
         {"postgres": resources.issuer.database.ping, "redis": resources.bus.ping},
-        {"revocations": resources.revocations.check},
+        {"revocations": resources.revocations.check, **resources.bus.signals()},
     )
     application.cleanup_ctx.append(_running)
     return application

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -21,7 +22,9 @@ from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import failpoint
 from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis, RedisTime
+from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
+from shared.redis.room import RoomWatch
 from shared.redis.topology import topology_of
 from shared.redis.url import parse_redis_url
 from shared.supervisor import watched
@@ -74,7 +77,8 @@ class Bus:
         self._pending = PendingRequests(self.metrics)
         self._replies = ReplyTail(self.topology, self.instance, self._pending.deliver)
         self._backlogs = Backlogs(self.redis, self.metrics, high_water)
-        self._timekeeper: asyncio.Task[None] | None = None
+        self.room = RoomWatch(self.redis, self.metrics.redis_memory.set, any_script=source in names.QUEUES_OF)
+        self._watching: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Connects; where Redis is down, goes on trying in the background. Never fails."""
@@ -82,14 +86,18 @@ class Bus:
         with suppress(StoreUnavailable, CommandError):
             await self.time.measure(self.redis)
         await self._replies.start()
-        self._timekeeper = watched(self.time.run(self.redis), "bus time")
+        self._watching = (
+            watched(self.time.run(self.redis), "bus time"),
+            watched(self.room.run(), "room in Redis"),
+        )
 
     async def stop(self) -> None:
         """Closes all connections; whoever still waits for a reply gets ``BusUnavailable``. Stop consumers first."""
-        if self._timekeeper is not None:
-            self._timekeeper.cancel()
-            await asyncio.wait({self._timekeeper})
-            self._timekeeper = None
+        watching, self._watching = self._watching, ()
+        for task in watching:
+            task.cancel()
+        if watching:
+            await asyncio.wait(watching)
         self._pending.end_all()
         await self._replies.stop()
         with suppress(StoreUnavailable, CommandError):  # then it expires; late answers to it vanish
@@ -104,6 +112,10 @@ class Bus:
     async def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
         await self.redis.ping()
+
+    def signals(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """For ``/readyz``, by name: whether Redis has room, and whether it takes writes."""
+        return {"redis_memory": self.room.check_memory, "redis_writes": self.room.check_writes}
 
     async def health(self) -> None:
         """For ``/readyz``: raises ``StoreUnavailable`` unless Redis answers and replies can be received."""
@@ -123,7 +135,7 @@ class Bus:
             await self._wait_for_replies()
         prepared = self.prepare(command, timeout)
         try:
-            sending = await self.redis.begin("XADD", prepared.stream, "*", *prepared.fields)
+            sending = await self._append(command, prepared.stream, prepared.fields)
         except BaseException as error:
             prepared.abandon()
             if isinstance(error, StoreUnavailable):
@@ -174,7 +186,7 @@ class Bus:
         fields = self._fields(command, self.ids.new(self.clock.now()), expires_in, "", sending)
         failure: BaseException | None = None
         try:
-            await self.redis.execute("XADD", stream, "*", *fields)
+            await (await self._append(command, stream, fields))
         except BaseException as error:
             failure = error
             raise
@@ -186,6 +198,15 @@ class Bus:
         """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
         message_id = self.ids.new(self.clock.now())
         return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
+
+    async def _append(
+        self, command: Command[Any], stream: str, fields: Sequence[Field]
+    ) -> asyncio.Future[Any]:
+        """Sends the XADD; what takes something back, and what that needs, is appended to a full Redis too."""
+        words: tuple[Argument, ...] = ("XADD", stream, "*", *fields)
+        if command.always_passes or command.passes_if_full:
+            return asyncio.ensure_future(self.redis.execute_even_if_full(*words))
+        return await self.redis.begin(*words)
 
     def _fields(
         self,

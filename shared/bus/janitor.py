@@ -17,6 +17,8 @@ ROUND_SECONDS: Final = 30.0
 LEAST_EVENT_AGE_MS: Final = 24 * 3600 * 1000
 MOST_UNREAD: Final = 100_000
 """Events of a stream without groups: enough for a new service to begin with, too few to fill the memory."""
+MOST_READ: Final = 10_000
+"""Events beyond which what every group has read goes however young it is: a loop of one person fills no memory."""
 GONE_MS: Final = 600_000
 
 _log = structlog.get_logger("latchkey.bus")
@@ -62,11 +64,12 @@ class Janitor:
         return [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
 
     async def _trim(self, stream: str) -> None:
-        """Trims to the low-water mark of all groups, but keeps at least a day; what nobody reads is kept short."""
+        """Trims to the low-water mark of all groups, but keeps a day of few events; what nobody reads is kept short."""
         groups = await self._groups(stream)
         if not groups:
             await self._bus.redis.execute("XTRIM", stream, "MAXLEN", "~", MOST_UNREAD)
-        marks = [(self._bus.time.now() - LEAST_EVENT_AGE_MS, 0)]
+        many = groups and await self._bus.redis.execute("XLEN", stream) > MOST_READ
+        marks = [] if many else [(self._bus.time.now() - LEAST_EVENT_AGE_MS, 0)]
         for group in groups:
             summary = await self._bus.redis.execute("XPENDING", stream, group[b"name"])
             mark = summary[1] if summary[0] else group[b"last-delivered-id"]

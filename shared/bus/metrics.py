@@ -43,6 +43,9 @@ class BusMetrics:
                 "bus_lag_seconds", "From sending to the start of handling.", ("type",), buckets=LAG_BUCKETS
             ).labels
         )
+        self.redis_memory = metrics.gauge(
+            "redis_used_memory_ratio", "Share of Redis's maxmemory that is used; 0 where there is no limit."
+        )
         self.backlog = metrics.gauge("bus_backlog", "Entries of a command stream.", ("queue",))
         self.dead_letters = metrics.gauge("bus_dead_letters", "Dead letters of a queue.", ("queue",))
         self.outbox_lag = metrics.gauge(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,9 +21,11 @@ from shared.bus.bus import Bus
 from shared.bus.envelope import Envelope, format_uuid7
 from shared.contracts.base import Event
 from shared.database import Database
+from shared.errors import StoreUnavailable
 from shared.failpoints import failpoint
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
+from shared.redis.full import FULL
 
 BATCH: Final = 500
 POLL_SECONDS: Final = 0.5
@@ -138,10 +140,7 @@ class OutboxRelay:
             if not rows:
                 self._bus.metrics.outbox_lag.set(0)
                 return 0
-            results = await self._bus.redis.execute_many([self._append(row) for row in rows])
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+            await self._append_all([self._append(row) for row in rows])
             await failpoint("outbox.after_publish_before_mark")
             await connection.execute(_MARK, [row["id"] for row in rows])
         self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
@@ -149,6 +148,22 @@ class OutboxRelay:
             self._bus.metrics.relayed(row["type"]).inc()
             self._lengths[row["stream"]] = self._lengths.get(row["stream"], 0) + 1
         return len(rows)
+
+    async def _append_all(self, commands: Sequence[Sequence[Argument]]) -> None:
+        """Appends events, also to a full Redis: each of them tells that something was taken back.
+
+        Some may be appended twice then.
+        """
+        redis = self._bus.redis
+        try:
+            results = await redis.execute_many(commands)
+        except StoreUnavailable as error:
+            if error.reason != FULL:
+                raise
+            results = [await redis.execute_even_if_full(*command) for command in commands]
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     def _append(self, row: Any) -> list[Argument]:
         body, created_on = row["body"], row["created_on"]
@@ -179,7 +194,7 @@ class OutboxRelay:
         wall = self._bus.clock.now()
         event = heartbeat.event(wall)
         envelope = Envelope(self._bus.ids.new(wall), event.type, self._bus.source, wall, event.to_wire())
-        await self._bus.redis.execute(*self._append_to(heartbeat.stream, envelope))
+        await self._bus.redis.execute_even_if_full(*self._append_to(heartbeat.stream, envelope))
         self._beat_at = now
 
     async def _republish_after_restart(self) -> None:

@@ -14,6 +14,7 @@ from shared.bus.names import StreamKeys
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError
+from shared.redis.full import INTRODUCE, even_if_full
 from shared.redis.link import RedisLink
 from shared.supervisor import Backoff
 
@@ -59,7 +60,7 @@ class GroupReader:
             keys.stream,
             client_name=f"{bus.instance}:{keys.group}",
             patience=PATIENCE_SECONDS,
-            greet=(("CLIENT", "ID"),),
+            greet=(("CLIENT", "ID"), INTRODUCE),
             on_greeting=self._greeted,
         )
 
@@ -129,7 +130,9 @@ class GroupReader:
     async def _join(self, connection: RedisConnection) -> None:
         keys = self._keys
         try:
-            await connection.send(("XGROUP", "CREATE", keys.stream, keys.group, "0", "MKSTREAM"))
+            await even_if_full(
+                connection.send, ("XGROUP", "CREATE", keys.stream, keys.group, "0", "MKSTREAM")
+            )
         except CommandError as error:
             if error.code != "BUSYGROUP":  # it is there already
                 raise

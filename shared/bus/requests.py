@@ -22,6 +22,7 @@ from shared.errors import BusUnavailable, StoreUnavailable
 from shared.redis.client import CoalescingRedis
 from shared.redis.connection import Argument, RedisConnection, pack
 from shared.redis.errors import CommandError
+from shared.redis.full import FULL, even_if_full
 from shared.redis.link import RedisLink
 from shared.redis.topology import Topology
 from shared.supervisor import watched
@@ -211,25 +212,40 @@ async def answer_and_finish(
         StoreUnavailable: the entries may come again.
     """
     common: tuple[Argument, ...] = ("v", "1", "src", source, "ts", now)
-    replies: defaultdict[str, list[bytes]] = defaultdict(list)
+    replies: defaultdict[str, list[tuple[Argument, ...]]] = defaultdict(list)
     for envelope, body, problem in outcomes:
         if envelope.reply_to:
             replies[envelope.reply_to].append(
-                pack(
-                    ("XADD", envelope.reply_to, "NOMKSTREAM", "MAXLEN", "~", MOST_REPLIES, "*", *common)
-                    + ("cid", envelope.id)
-                    + (("d", body) if body is not None else ("e", problem))
-                )
+                ("XADD", envelope.reply_to, "NOMKSTREAM", "MAXLEN", "~", MOST_REPLIES, "*", *common)
+                + ("cid", envelope.id)
+                + (("d", body) if body is not None else ("e", problem))
             )
-    for reply_to, packed in replies.items():
+    sent: list[tuple[tuple[Argument, ...], asyncio.Future[Any]]] = []
+    for reply_to, commands in replies.items():
         there = await redis.connection_for(reply_to)
-        there.write(b"".join(packed), (None,) * len(packed))
+        sent += zip(commands, there.send_all(commands), strict=True)
     connection = await redis.connection_for(keys.stream)
     if keys.delayed is not None:
         # First, and not in a transaction: an id that is pending though its entry is gone is dropped by whoever
         # claims it, but an entry that is acknowledged and not deleted would stay for ever.
         connection.write(pack(("XDEL", keys.stream, *ids)), (None,))
-    await connection.send(("XACK", keys.stream, keys.group, *ids))
+    try:
+        await connection.send(("XACK", keys.stream, keys.group, *ids))
+    finally:
+        await _repeat_refused(redis, sent)
+
+
+async def _repeat_refused(
+    redis: CoalescingRedis, sent: Sequence[tuple[Sequence[Argument], asyncio.Future[Any]]]
+) -> None:
+    """What a full Redis was asked to do it is also allowed to answer; every other failure of a reply is the reader's."""
+    for command, reply in sent:
+        with suppress(StoreUnavailable, CommandError):
+            try:
+                await reply
+            except StoreUnavailable as error:
+                if error.reason == FULL:
+                    await redis.execute_even_if_full(*command)
 
 
 class ReplyTail:
@@ -322,10 +338,12 @@ class ReplyTail:
             self._cursor = first
 
     def _mark(self, connection: RedisConnection, strategy: str, threshold: Argument) -> Awaitable[Any]:
-        """Trims the stream by appending an entry that is no reply: consent_ui may do nothing else to it."""
-        return connection.send(
-            ("XADD", self.stream, strategy, "~", threshold, "*", "v", "1", "t", "reply.open")
-        )
+        """Trims the stream by appending an entry that is no reply: consent_ui may do nothing else to it.
+
+        It is sent now, before whatever is sent after it.
+        """
+        command = ("XADD", self.stream, strategy, "~", threshold, "*", "v", "1", "t", "reply.open")
+        return even_if_full(connection.send, command, connection.send(command))
 
     def _take(self, entries: Sequence[Sequence[Any]]) -> None:
         for _, flat in entries:

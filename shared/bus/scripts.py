@@ -42,7 +42,7 @@ return 1
 
 RESUME: Final = Script(
     "resume",
-    """
+    """#!lua flags=allow-oom
 -- KEYS: delayed, stream. ARGV: at most. Puts entries whose time has come back into the stream; how many.
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))

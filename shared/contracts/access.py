@@ -60,6 +60,7 @@ class ReadAccess(PersonalCommand[Access]):
     """Everything that has access to the signed-in person's account."""
 
     type: ClassVar[str] = "access.read"
+    passes_if_full: ClassVar[bool] = True
 
 
 class AccessRevoked(PersonalReply):
@@ -72,6 +73,7 @@ class RevokeAccess(PersonalCommand[AccessRevoked]):
     """Take back everything that the person gave to one client; without one, to all, and their own keys too."""
 
     type: ClassVar[str] = "access.revoke"
+    always_passes: ClassVar[bool] = True
 
     client_id: str | None = None
 
@@ -86,6 +88,7 @@ class ChangeOwnKey(PersonalCommand[OwnKeyChanged]):
     """Rename, pause, resume, narrow, or expire sooner one of the person's keys; ``None`` leaves a field as it is."""
 
     type: ClassVar[str] = "own-key.change"
+    always_passes: ClassVar[bool] = True
 
     key_id: str
     identifier: str | None = None
@@ -98,6 +101,7 @@ class RevokeOwnKey(PersonalCommand[OwnKeyChanged]):
     """Revoke one of the person's keys, dead at every verifier within a second; ``done`` also if it had ended."""
 
     type: ClassVar[str] = "own-key.revoke"
+    always_passes: ClassVar[bool] = True
 
     key_id: str
 

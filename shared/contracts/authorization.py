@@ -105,6 +105,8 @@ class PrepareAuthorization(Command[PreparedAuthorization]):
     """``peer_digest`` of the browser's address; the address itself from the previous release."""
     request_id: str
     """The X-Request-ID of the page's request, for the activity log."""
+    brings_back: bool = False
+    """``query`` comes again with the decision: what only passes through need not be kept. Not from release 0.2."""
 
 
 class MintedDigests(Message):
@@ -139,7 +141,8 @@ class AuthorizationDecided(Message):
 class DecideAuthorization(Command[AuthorizationDecided]):
     """The person's decision on a prepared request; bound to the session that it was shown to.
 
-    Accept carries ``code_digest`` (redirect flows) or ``key`` (file flow); what is not needed is ignored.
+    Accept carries ``code_digest`` (redirect flows) or ``key`` (file flow); what is not needed is ignored. ``query`` is
+    that of the page, where it said that it ``brings_back`` it; another one than it was shown for decides nothing.
     """
 
     type: ClassVar[str] = "authorization.decide"
@@ -148,6 +151,7 @@ class DecideAuthorization(Command[AuthorizationDecided]):
     request_id: str
     session: str
     decision: Literal["accept", "decline"]
+    query: tuple[tuple[str, str], ...] = ()
     code_digest: str | None = None
     key: MintedDigests | None = None
     label: str | None = None

@@ -52,7 +52,9 @@ class Command(Message, Generic[ReplyT]):
     replies: ClassVar[MessageType]
     """The shape of the answer: what stands in the brackets."""
     always_passes: ClassVar[bool] = False
-    """Whether it takes something back: then it is sent however much waits before it."""
+    """Whether it takes something back: then it is sent however much waits before it, and however full Redis is."""
+    passes_if_full: ClassVar[bool] = False
+    """Whether people need its answer to take something back: then it is sent however full Redis is."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

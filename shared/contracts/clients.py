@@ -97,6 +97,7 @@ class ReadOwnClient(PersonalCommand[ClientAnswer]):
     """One client, to its author."""
 
     type: ClassVar[str] = "client.read"
+    passes_if_full: ClassVar[bool] = True
 
     client_id: str
 

@@ -220,6 +220,7 @@ class ListKeys(KeyCommand[KeyList]):
     """The keys of a person."""
 
     type: ClassVar[str] = "key.list"
+    passes_if_full: ClassVar[bool] = True
 
     user_id: int
     after: str | None = None
@@ -246,6 +247,7 @@ class SummarizeUsage(KeyCommand[UsageSummary]):
     """What each client holds of a person; for the connected apps."""
 
     type: ClassVar[str] = "key.summarize-usage"
+    passes_if_full: ClassVar[bool] = True
 
     user_id: int
 
@@ -257,6 +259,8 @@ class KeyChanged(Message):
     key: KeyView | None = None
     field: str | None = None
     detail: str | None = None
+    retry_after: int | None = None
+    """Seconds to wait, where the person has changed too many in a short time."""
 
 
 class ChangeKey(TakesBack[KeyChanged]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from shared.contracts.base import Command, Done, Message
+from shared.documents import ANSWERED, Milliseconds
 from shared.secret_tokens import digest_of
 
 
@@ -58,6 +59,7 @@ class ReadSession(PersonalCommand[SessionState]):
     """Ask who is signed in with this session."""
 
     type: ClassVar[str] = "session.read"
+    passes_if_full: ClassVar[bool] = True
 
 
 class EndSession(Command[Done]):
@@ -68,3 +70,61 @@ class EndSession(Command[Done]):
     always_passes: ClassVar[bool] = True
 
     session: str
+
+
+class SessionView(Message):
+    """One session of a person, as they are shown it; from where as far as that was kept."""
+
+    model_config = ANSWERED
+
+    session_id: str
+    """Its public name: neither the cookie nor the cookie's digest."""
+    created_on: Milliseconds
+    last_seen_on: Milliseconds
+    """To half a day."""
+    peer: str | None
+    """The address as limits count it; over the bus only its neighbourhood, ``203.0.113.*``."""
+    user_agent: str | None
+    current: bool
+
+
+class SessionList(PersonalReply):
+    """The sessions of the person, the asking one first, then the newest."""
+
+    sessions: tuple[SessionView, ...] = ()
+
+
+class ListSessions(PersonalCommand[SessionList]):
+    """Where the person is signed in."""
+
+    type: ClassVar[str] = "session.list"
+
+
+class SessionsEnded(PersonalReply):
+    """``done``: what the command names is dead."""
+
+    outcome: Literal["done", "not_found"] = "not_found"
+
+
+class EndOwnSessions(PersonalCommand[SessionsEnded]):
+    """End one session of the person by its public id; without one, all but the asking one."""
+
+    type: ClassVar[str] = "session.end-own"
+    always_passes: ClassVar[bool] = True
+
+    session_id: str | None = None
+
+
+class PasswordResetState(Message):
+    """Whose password a link sets; ``None`` where it was used, is too old, or there is a newer one."""
+
+    username: str | None = None
+
+
+class ReadPasswordReset(Command[PasswordResetState]):
+    """The page behind an operator's link asks whose password it is about; this uses nothing up."""
+
+    type: ClassVar[str] = "password-reset.read"
+    queue: ClassVar[str] = "auth_api:consent_ui"
+
+    token_digest: str

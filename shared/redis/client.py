@@ -16,6 +16,7 @@ from shared.errors import StoreUnavailable
 from shared.redis.checks import ServerChecks
 from shared.redis.connection import Argument, RedisConnection, pack
 from shared.redis.errors import CommandError
+from shared.redis.full import even_if_full
 from shared.redis.link import STOPPED, RedisLink
 from shared.redis.script import Script
 from shared.redis.topology import Cluster, Key, OneServer, Topology, key_of, topology_of
@@ -89,6 +90,15 @@ class CoalescingRedis:
                 raise
             return await self._redirected(error, command)  # it was not carried out
 
+    async def execute_even_if_full(self, *command: Argument) -> Any:
+        """Sends one command that takes something back; its reply, also where Redis has no memory left.
+
+        Raises:
+            StoreUnavailable: as ``execute``.
+            CommandError: as ``execute``.
+        """
+        return await even_if_full(lambda words: self.execute(*words), command)
+
     async def begin(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends one command now; what is returned gives its reply, as ``execute`` does.
 
@@ -142,6 +152,19 @@ class CoalescingRedis:
             if error.code != "NOSCRIPT":  # then nothing was run
                 raise
         return await self.execute("EVAL", script.source, len(keys), *keys, *args)
+
+    async def primaries(self) -> list[tuple[str, RedisConnection]]:
+        """A connection to each server that holds keys: to one, without a name, or to every primary of a cluster.
+
+        Raises:
+            StoreUnavailable: one of them has none now.
+        """
+        if self._only is not None:
+            return [("", await self._only.ready())]
+        return [
+            (f"{address.host}:{address.port}", await self._link_to(address).ready())
+            for address in await self._topology.primaries()
+        ]
 
     async def connection_for(self, key: Key) -> RedisConnection:
         """The connection to the server that holds a key; waits for one that is being made, a second at most.

@@ -40,6 +40,10 @@ class Topology(ABC):
     async def locate(self, key: Key) -> RedisAddress:
         """The server that holds a key. Raises ``StoreUnavailable`` where nobody can tell."""
 
+    async def primaries(self) -> Sequence[RedisAddress]:
+        """Every server that holds keys. Raises ``StoreUnavailable`` where nobody can tell."""
+        return [await self.locate(None)]
+
     @abstractmethod
     def suspect(self) -> None:
         """What was told is wrong, or a server does not answer: ask again before the next answer."""
@@ -165,6 +169,11 @@ class Cluster(_Learned):
             if first <= slot <= last:
                 return address
         raise StoreUnavailable("redis", f"no node of the cluster serves slot {slot}")
+
+    async def primaries(self) -> Sequence[RedisAddress]:
+        """The primaries of all slots, each once."""
+        await self.locate(None)
+        return list(dict.fromkeys(address for _, _, address in self._starts))
 
     def near(self, host: str, port: int) -> RedisAddress:
         """A node by its name, with the credentials of the seeds."""

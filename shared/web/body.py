@@ -299,6 +299,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "tuple_type": "must be a list",
     "literal_error": "must be {expected}",
     "string_too_short": "must be {min_length} or more characters long",
+    "too_long": "must have at most {max_length} entries",
     "string_too_long": "must be at most {max_length} characters long",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",

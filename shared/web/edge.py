@@ -41,6 +41,8 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _GIVEN_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}", re.ASCII)
 _NODE: Final = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](:[0-9]{1,5})?|(?P<address>[0-9.]+)(:[0-9]{1,5})?")
 """An address with brackets or a port (RFC 7239 §6)."""
+_LONGEST_NODE: Final = 64
+"""In characters; longer ones name no address, and are not remembered either."""
 _log = structlog.get_logger("latchkey.http")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -207,7 +209,7 @@ def peer_of(request: web.BaseRequest, settings: Settings) -> str:
         hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
         if len(hops) >= settings.trusted_proxies:
             hop = hops[-settings.trusted_proxies].strip()
-            counted = _counted(hop)
+            counted = _counted(hop) if len(hop) <= _LONGEST_NODE else None
             if counted is not None:
                 return counted
             _log.warning("forwarded_for_unreadable", hop=hop[:64])

@@ -17,7 +17,13 @@ from tests.architecture.syntax import parsed
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = REPOSITORY / "services"
 EDGE = frozenset({"__init__", "__main__", "app", "routes", "consumer", "resources"})
-ROOT_OF_AUTH_API = EDGE - {"__main__"} | {"activity_log", "authorize_pages", "rate_limit", "revocation"}
+ROOT_OF_AUTH_API = EDGE - {"__main__"} | {
+    "activity_log",
+    "audit",
+    "authorize_pages",
+    "rate_limit",
+    "revocation",
+}
 """What belongs to no feature; everything else has a folder."""
 ASKS_OVER_HTTP = frozenset({"oidc_provider"})
 """Engines that ask another server over HTTP."""

@@ -63,6 +63,9 @@ async def pages_of(walker: Walker, client: ShownClient) -> Sequence[str]:
         f"{key}/revoke",
         f"/apps/{client.client_id}/disconnect",
         "/revoke-all",
+        "/account",
+        "/account?error=common",
+        f"/reset-password?token={'A' * 43}",
         "/developer",
         "/developer/clients/new",
         console,
@@ -105,7 +108,7 @@ async def test_every_page_fits_and_can_be_read(
         assert await walker.page.evaluate(_CONTRAST) == [], path
         await expect(walker.page.get_by_role("heading", level=1)).to_have_count(1)
         titles.add(await walker.page.title())
-    assert len(titles) == 17
+    assert len(titles) == 20
 
 
 @WITH_SCRIPTS

@@ -22,6 +22,7 @@ PUBLIC: Final = frozenset(
     {
         # Names of things, which logs and addresses show.
         *("clientID", "client_id", "keyID", "key_id", "fromAPIClient", "request_id", "X-Request-ID"),
+        *("sessionID", "session_id"),
         *("username", "name", "identifier", "label", "description", "client_name"),
         # What a program asks for, and where its answer goes; state and context are the program's own and are passed on.
         *(

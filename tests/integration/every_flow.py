@@ -15,6 +15,8 @@ from tests.integration.consent_ui.visits import open_consent, open_page, press, 
 VERIFIER: Final = "the-verifier-of-a-public-client-0123456789-abcdef"
 WRONG_PASSWORD: Final = "Wrong-Password-0123"
 CHOSEN_PASSWORD: Final = "Chosen-Password-0123"
+NEXT_PASSWORD: Final = "Next-Password-0123"
+UNKNOWN_LINK: Final = "LinkOfAnOperatorThatLeadsNowhere0123456789x"
 MISPLACED: Final = "a-secret-that-an-app-put-into-its-link-0123456789"
 IDEMPOTENCY_KEY: Final = "idempotency-key-0123456789-abcdef"
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -34,6 +36,7 @@ async def play_every_flow(site: Site) -> None:
     await play_own_keys(site, person)
     await play_checks(site, person, client)
     await play_console(site, author, person)
+    await play_account(site, person)
     await play_registration(site, person)
     await play_endings(site, author, person, client)
 
@@ -212,6 +215,31 @@ async def play_console(site: Site, author: Person, person: Person) -> None:
     assert reset.json()["clientSecret"] != secret
     assert (await author.http.get(f"{path}/attempts")).json() != []
     assert (await author.http.delete(path)).status_code == 204
+
+
+async def play_account(site: Site, person: Person) -> None:
+    """Another browser seen and ended, the password changed with a wrong one first, everything else ended; a link that is none."""
+    other, account = await site.visitor(), {"username": person.username, "password": CHOSEN_PASSWORD}
+    await press(other, await open_page(other, "/login"), "Sign in", account)
+    page = await open_page(person, "/account")
+    await press(person, page, "End all other sessions")
+    assert (await other.http.get("/api/v1/session")).status_code == 401
+    await press(other, await open_page(other, "/login"), "Sign in", account)
+    *_, there = (await person.http.get("/api/v1/account/sessions")).json()
+    ended = await person.http.delete(f"/api/v1/account/sessions/{there['sessionID']}")
+    assert ended.status_code == 204
+    for current, location in (
+        (WRONG_PASSWORD, "/account?error=current"),
+        (CHOSEN_PASSWORD, "/account?done=password"),
+    ):
+        page = await open_page(person, "/account")
+        answer = await press(person, page, "Change password", {"current": current, "new": NEXT_PASSWORD})
+        assert answer.headers["Location"] == location
+    back = {"current": NEXT_PASSWORD, "new": CHOSEN_PASSWORD}
+    assert (await person.http.post("/api/v1/account/password", json=back)).status_code == 204
+    await open_page(person, f"/reset-password?token={UNKNOWN_LINK}", 404)
+    reset = {"token": UNKNOWN_LINK, "new": NEXT_PASSWORD}
+    assert (await person.http.post("/api/v1/account/password-reset", json=reset)).status_code == 404
 
 
 async def play_registration(site: Site, person: Person) -> None:

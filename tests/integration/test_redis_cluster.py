@@ -95,6 +95,23 @@ async def test_every_flow_works_in_cluster_mode(clustered: Stack) -> None:
     assert (await person.http.delete(f"/api/v1/clients/{client.client_id}")).status_code == 204
 
 
+async def test_in_a_full_cluster_everything_is_taken_back(clustered: Stack) -> None:
+    """What passes a full node is one command with one key, so it crosses no slots either."""
+    person = await clustered.site.sign_up()
+    client = await person.create_client()
+    given, own = await person.give_key(client), await person.create_key("Mine", ["submit_score"])
+    redis = CoalescingRedis(clustered.stores.redis_url)
+    try:
+        await redis.execute("CONFIG", "SET", "maxmemory", 1)
+        assert (await person.http.delete(f"/api/v1/keys/{own['keyID']}")).status_code == 204
+        assert (await person.http.delete(f"/api/v1/apps/{client.client_id}")).status_code == 204
+        for token in (own["token"], given["access_token"]):
+            assert (await clustered.site.verify(token)).status_code == 401
+    finally:
+        await redis.execute("CONFIG", "SET", "maxmemory", 0)
+        await redis.close()
+
+
 async def _device(stack: Stack, person: Person) -> None:
     client = await person.create_client()
     started = (

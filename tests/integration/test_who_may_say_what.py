@@ -26,7 +26,7 @@ from shared.contracts.authorization import PrepareAuthorization
 from shared.contracts.base import Command
 from shared.contracts.clients import AuthenticateClient
 from shared.contracts.keys import IssueKey, ListKeys, RevokeGrant, RevokeKey
-from shared.contracts.sessions import PersonalCommand, ReadSession
+from shared.contracts.sessions import EndOwnSessions, ListSessions, PersonalCommand, ReadSession
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started
 from tests.harness.processes import REPOSITORY
@@ -237,6 +237,8 @@ async def test_auth_api_believes_no_bare_user_id(deployment: Deployment, victim:
             ReadAccess(session=STRANGER),
             RevokeAccess(session=STRANGER),
             RevokeOwnKey(session=STRANGER, key_id=key["keyID"]),
+            ListSessions(session=STRANGER),
+            EndOwnSessions(session=STRANGER),
             ChangeOwnKey(session=STRANGER, key_id=key["keyID"], status="paused"),
             RotateOwnKey(
                 session=STRANGER,
@@ -249,6 +251,7 @@ async def test_auth_api_believes_no_bare_user_id(deployment: Deployment, victim:
         for wrong in wrongs:
             assert await bus.request(wrong) == wrong.replies()
     assert (await deployment.site.verify(key["token"])).status_code == 200
+    assert (await victim.http.get("/api/v1/session")).status_code == 200
     rows = await deployment.sql("SELECT key_id FROM keys.api_keys WHERE user_id = $1", victim.user_id)
     assert [row["key_id"] for row in rows] == [key["keyID"]]
 

@@ -22,6 +22,8 @@ _DECIDING: Final = "consent_ui/test_deciding.py"
 _CONSENT: Final = "oauth/test_consent.py"
 _CONSENT_PAGE: Final = "consent_ui/test_consent_page.py"
 _PAGES: Final = "consent_ui/test_edges.py"
+_ACCOUNT: Final = "auth_api/test_account.py"
+_RESETS: Final = "auth_api/test_password_resets.py"
 _SESSIONS: Final = "auth_api/test_sessions.py"
 _THROTTLE: Final = "auth_api/test_throttle.py"
 _FAIR: Final = "auth_api/test_fair_sign_in.py"
@@ -131,6 +133,13 @@ CONSENT: Final[tuple[Weakening, ...]] = (
     ),
     weaken(35, "scripts may read the session cookie", _SESSIONS, keyword("set_cookie", "httponly", "False")),
     weaken(
+        35,
+        "a session outlives the password it was begun with",
+        _ACCOUNT,
+        never("read_session@_end_oldest", "session_epoch"),
+        picking="ac_35",
+    ),
+    weaken(
         36,
         "every text that begins with a slash is a path of ours",
         ("shared/test_return_to.py", _SESSIONS),
@@ -140,14 +149,14 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         37,
         "wrong passwords are not limited by account",
         _THROTTLE,
-        without_call("sign_in", "check", "SIGN_IN_ACCOUNT"),
+        without_call("limited_guess", "check", "SIGN_IN_ACCOUNT"),
         picking="ac_37 and account",
     ),
     weaken(
         37,
         "wrong passwords are not limited by peer",
         _THROTTLE,
-        without_call("sign_in", "check", "SIGN_IN_PEER"),
+        without_call("limited_guess", "check", "SIGN_IN_PEER"),
         picking="ac_37 and one_peer",
     ),
     weaken(
@@ -187,6 +196,23 @@ CONSENT: Final[tuple[Weakening, ...]] = (
         "all peers wait in one line",
         _FAIR,
         rewritten_call("_verified@sign_in", "verify", "_0.verify(_1, _2, 'everybody')"),
+    ),
+    weaken(
+        40,
+        "a link sets as many passwords as there are forms at once",
+        _RESETS,
+        never("reset_password", "use_password_reset"),
+        picking="ac_40",
+    ),
+    weaken(
+        40,
+        "opening the page uses the link up",
+        _RESETS,
+        before(
+            "find_reset",
+            "await resources.database.execute('use_password_reset', token_digest, resources.clock.now())",
+        ),
+        picking="ac_40",
     ),
     weaken(
         41,

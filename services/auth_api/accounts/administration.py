@@ -6,14 +6,13 @@ account has; then nothing happened.
 
 from __future__ import annotations
 
+from services.auth_api.accounts.password_resets import RESET_LINK_SECONDS, mint_reset_token, reset_link
 from services.auth_api.accounts.passwords import OPERATOR_PEER
-from services.auth_api.db.repository import write_audit
+from services.auth_api.db.repository import OPERATOR, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
 from shared.documents import Document
-
-OPERATOR = "operator"
-"""Who did it, in the audit."""
+from shared.secret_tokens import digest_of
 
 
 class UnknownUserError(Exception):
@@ -40,6 +39,19 @@ async def set_password(resources: Resources, username: str, password: str) -> No
     """Gives an account a new (well-formed) password; every session of it is dead when this returns."""
     password_hash = await resources.passwords.hash(password, OPERATOR_PEER)
     await _change(resources, "set_password", "user.password-set", username, password_hash)
+
+
+async def make_password_reset(resources: Resources, username: str) -> str:
+    """A link with which the person sets a new password, once, within ``RESET_LINK_SECONDS``; an older one leads nowhere.
+
+    Only the digest of what the link holds is kept. Until the link is used nothing ends and the old password works.
+    """
+    token, now = mint_reset_token(), resources.clock.now()
+    expires_on = now + RESET_LINK_SECONDS * 1000
+    await _change(
+        resources, "keep_password_reset", "user.reset-link-made", username, digest_of(token), now, expires_on
+    )
+    return reset_link(resources.settings, token)
 
 
 async def enable_user(resources: Resources, username: str) -> None:

@@ -72,6 +72,14 @@ class PasswordHasher:
         text = _normalised(password)
         return await self._run(peer, lambda: self._matches(password_hash, text))
 
+    async def in_turn(self, peer: str, work: Callable[[], ResultT]) -> ResultT:
+        """Other work for a peer that would hold up the loop, when it is the peer's turn.
+
+        Raises:
+            PasswordsBusy: too many of this peer wait.
+        """
+        return await self._run(peer, work)
+
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made at another cost than today's."""
         return self._argon2.check_needs_rehash(password_hash)

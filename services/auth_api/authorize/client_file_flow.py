@@ -69,12 +69,13 @@ async def order_file_key(
 
 
 async def create_key_file(
-    resources: Resources, user: SessionUser, client_id: str
+    resources: Resources, user: SessionUser, client_id: str, *, peer: str
 ) -> tuple[NewKey, KeyFile] | None:
     """Makes a key for a client with the permissions it requests, and its file; ``None``: there is no such client.
 
     Raises:
         ConsentWithdrawnError: account, app or client ended meanwhile, or the site lacks a permission it requests.
+        Throttled: the person, or people at this peer, have made too many.
     """
     client = await resources.clients.find(client_id)
     if client is None:
@@ -85,7 +86,15 @@ async def create_key_file(
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
     made = await order_file_key(
         resources,
-        Consent("file", user, client, request, begun_on=begun_on, given_on=begun_on),
+        Consent(
+            "file",
+            user,
+            client,
+            request,
+            begun_on=begun_on,
+            given_on=begun_on,
+            counted_at=resources.limiter.people_at(peer),
+        ),
         MintedDigests(key_id=minted.key_id, digest=minted.digest),
         minted.key_id,
     )

@@ -31,6 +31,8 @@ class Consent:
     """When the person was asked."""
     given_on: int
     """When the person agreed, never before ``begun_on``."""
+    counted_at: str = ""
+    """Where it is counted what people at this person's peer make us keep."""
     label: str | None = None
     """What the person calls the key that comes of it."""
 
@@ -92,7 +94,12 @@ async def give_code(
     lifetime_ms: int,
     decision: Decision | None = None,
 ) -> ConsentOutcome:
-    """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one."""
+    """Records the consent and keeps the code with this digest. The grant comes first: a code never lacks one.
+
+    Raises:
+        Throttled: the person, or people at their peer, have been given too many.
+    """
+    await resources.limiter.take_of_person(consent.user.user_id, consent.counted_at)
     if not await record_consent(resources, consent):
         return "stale"
     return await resources.codes.store(

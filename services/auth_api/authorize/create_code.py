@@ -44,12 +44,14 @@ async def create_code(
     values: dict[str, str],
     permissions: Sequence[str] | None,
     *,
+    peer: str,
     request_id: str,
 ) -> CreatedCode:
     """A code for the client that ``values`` (by the names of ``CREATE_CODE``) asks for.
 
     Raises:
         OAuthError: what is wrong with the request.
+        Throttled: the person, or people at this peer, have been given too many codes.
     """
     parameters = AuthorizationParameters(
         Parameters({**values, **({} if permissions is None else {"permissions": " ".join(permissions)})}),
@@ -69,11 +71,11 @@ async def create_code(
         note(cause=error.cause, error=error.code)
         raise
     begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
-    consent = Consent("code", user, client, request, begun_on=begun_on, given_on=begun_on)
-    code = random_base62(CODE_LENGTH)
-    seconds = resources.settings.code_ttl_seconds
-    if await give_code(resources, consent, digest_of(code), lifetime_ms=seconds * 1000) != "stored":
-        raise OAuthError("access_denied", "The account, the client or the grant has just ended.", status=409)
+    counted_at = resources.limiter.people_at(peer)
+    consent = Consent(
+        "code", user, client, request, begun_on=begun_on, given_on=begun_on, counted_at=counted_at
+    )
+    code = await _give(resources, consent)
     note(cause="the person accepted")
     response = authorization_response(
         resources.settings.public_url, state=request.state, context=request.context
@@ -82,6 +84,15 @@ async def create_code(
         code=code,
         user_id=user.user_id,
         created_on=begun_on,
-        expires_in=seconds,
+        expires_in=resources.settings.code_ttl_seconds,
         redirect_to=append_parameters(target.redirect_uri, (("code", code), *response)),
     )
+
+
+async def _give(resources: Resources, consent: Consent) -> str:
+    """The code for a consent."""
+    code = random_base62(CODE_LENGTH)
+    lifetime_ms = resources.settings.code_ttl_seconds * 1000
+    if await give_code(resources, consent, digest_of(code), lifetime_ms=lifetime_ms) != "stored":
+        raise OAuthError("access_denied", "The account, the client or the grant has just ended.", status=409)
+    return code

@@ -13,6 +13,7 @@ from services.auth_api.codes.store import DECISION_MS, Decision, decision_key
 from services.auth_api.device_flow import device_codes
 from services.auth_api.oauth.authorization_code import CodeKind, circumstances
 from services.auth_api.oauth.authorization_request import authorization_response
+from services.auth_api.rate_limit import Throttled
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, ErrorPage, Flow
@@ -47,7 +48,8 @@ class _Case:
 
 async def decide_authorization(resources: Resources, command: DecideAuthorization) -> AuthorizationDecided:
     """Carries out what the person decided. The grant follows the record kept here, never the page."""
-    pending = await find_pending(resources, command.request_id)
+    kept = await find_pending(resources, command.request_id)
+    pending = None if kept is None else kept.brought_back(command.query)
     if pending is None:
         return _refused(authorize_pages.EXPIRED_REQUEST)
     user = await read_session(resources, command.session)
@@ -64,22 +66,29 @@ async def decide_authorization(resources: Resources, command: DecideAuthorizatio
         request=pending.request,
         begun_on=pending.begun_on,
         given_on=max(resources.clock.now(), pending.begun_on),
+        counted_at=pending.counted_at,
         # Where a person may have the same app several times, each on another device.
         label=None if kind == "code" else command.label,
     )
     case = _Case(command, pending, consent)
-    if kind == "device":
-        decided = await _decide_device(resources, case)
-    elif command.decision == "decline":
-        decided = await _decline(resources, case)
-    elif kind == "file":
-        decided = await _create_file(resources, case)
-    else:
-        decided = await _accept(resources, case)
+    try:
+        decided = await _decided(resources, case)
+    except Throttled as error:
+        return _refused(authorize_pages.too_many_requests(error.retry_after))
     if pending.pushed_key is not None:  # good for one authorization (RFC 9126 §4)
         await resources.bus.redis.execute("DEL", pending.pushed_key)
     _note(resources, case, decided)
     return decided
+
+
+async def _decided(resources: Resources, case: _Case) -> AuthorizationDecided:
+    if case.consent.kind == "device":
+        return await _decide_device(resources, case)
+    if case.command.decision == "decline":
+        return await _decline(resources, case)
+    if case.consent.kind == "file":
+        return await _create_file(resources, case)
+    return await _accept(resources, case)
 
 
 async def _accept(resources: Resources, case: _Case) -> AuthorizationDecided:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import orjson
 from pydantic import TypeAdapter
 
-from services.auth_api.oauth.authorization_request import AuthorizationRequest
+from services.auth_api.oauth.authorization_request import (
+    AUTHORIZE,
+    REQUEST_AUTH,
+    AuthorizationRequest,
+    ParameterNames,
+    sort_parameters,
+)
 from services.auth_api.resources import Resources
 from shared.contracts.authorization import Flow
 from shared.secret_tokens import random_base62
 
 LIFETIME_MS: Final = 10 * 60_000
 _ID_LENGTH: Final = 22
+FLOW_NAMES: Final[Mapping[Flow, ParameterNames]] = MappingProxyType(
+    {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
+)
+"""How the flows that begin with a query spell its parameters."""
 _ID: Final = re.compile(r"[0-9A-Za-z]{22}")
 
 
@@ -35,6 +47,27 @@ class PendingRequest:
     """The device code that waits for this decision."""
     pushed_key: str | None = None
     """Where the pushed request lies that this one came from (RFC 9126); used up by the decision."""
+    passing: str | None = None
+    """The digest of what passes through and is not kept: the page brings it back (``AuthorizationRequest.passing``)."""
+    counted_at: str = ""
+    """Where what people at the peer of the page make us keep is counted."""
+
+    def without_passing(self) -> PendingRequest:
+        """The request as it is kept where the page brings its query back: of a size that nobody chooses.
+
+        What was pushed stays whole: no page knows it, and it is small.
+        """
+        if self.pushed_key is not None or self.surface not in FLOW_NAMES:
+            return self
+        return replace(self, request=self.request.without_passing(), passing=self.request.passing)
+
+    def brought_back(self, query: Iterable[tuple[str, str]]) -> PendingRequest | None:
+        """The request with what passes through, out of the page's query; ``None``: not the one that it was shown for."""
+        names = FLOW_NAMES.get(self.surface)
+        if self.passing is None or names is None:
+            return self
+        request = self.request.with_passing(sort_parameters(query, names))
+        return replace(self, request=request) if request.passing == self.passing else None
 
 
 _KEPT: Final = TypeAdapter(PendingRequest)

@@ -6,15 +6,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from services.auth_api.authorize.pending_requests import LIFETIME_MS, PendingRequest, store_pending
+from services.auth_api.authorize.pending_requests import (
+    FLOW_NAMES,
+    LIFETIME_MS,
+    PendingRequest,
+    store_pending,
+)
 from services.auth_api.authorize.pushed_requests import find_pushed
-from services.auth_api.authorize_pages import UNKNOWN_CLIENT, broken_link
+from services.auth_api.authorize_pages import UNKNOWN_CLIENT, broken_link, too_many_requests
 from services.auth_api.clients.model import Client
 from services.auth_api.device_flow.device_codes import WaitingDevice, look_up
 from services.auth_api.grants.store import count_people, find_grant
 from services.auth_api.oauth.authorization_request import (
-    AUTHORIZE,
-    REQUEST_AUTH,
     AuthorizationParameters,
     AuthorizationRequest,
     Target,
@@ -26,6 +29,7 @@ from services.auth_api.oauth.authorization_request import (
     target_of,
 )
 from services.auth_api.oauth.errors import OAuthError
+from services.auth_api.rate_limit import Throttled
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.authorization import (
@@ -38,7 +42,6 @@ from shared.contracts.authorization import (
 from shared.contracts.sessions import SessionUser
 from shared.web.redirects import append_parameters
 
-_NAMES: Final = {"authorize": AUTHORIZE, "request_auth": REQUEST_AUTH}
 _STEPS: Final[dict[Flow, str]] = {
     "authorize": "authorize",
     "request_auth": "authorize",
@@ -115,7 +118,7 @@ async def _prepare(
 async def _validated_query(
     resources: Resources, command: PrepareAuthorization, *, signed_in: bool
 ) -> ValidatedRequest:
-    parameters = sort_parameters(command.query, _NAMES[command.surface])
+    parameters = sort_parameters(command.query, FLOW_NAMES[command.surface])
     pushed_key = None
     try:
         client_id = client_id_of(parameters)
@@ -203,6 +206,16 @@ def _error_redirect(
     return _NoConsentPage(PreparedAuthorization(outcome="redirect", location=location))
 
 
+async def _counted(resources: Resources, command: PrepareAuthorization, user: SessionUser) -> str:
+    """Counts one more consent page that is kept for a person; where those at the same peer are counted."""
+    counted_at = resources.limiter.people_behind(command.peer)
+    try:
+        await resources.limiter.take_of_person(user.user_id, counted_at)
+    except Throttled as error:
+        raise _error_page(too_many_requests(error.retry_after)) from None
+    return counted_at
+
+
 async def _consent_page(
     resources: Resources,
     command: PrepareAuthorization,
@@ -211,6 +224,7 @@ async def _consent_page(
     session: str,
 ) -> PreparedAuthorization:
     client, request, device = validated.client, validated.request, validated.device
+    counted_at = await _counted(resources, command, user)
     begun_on = await resources.codes.now_after_revocations(user.user_id, client.client_id)
     grant, people = await asyncio.gather(
         find_grant(resources, user.user_id, client.client_id), count_people(resources, client.client_id)
@@ -224,8 +238,10 @@ async def _consent_page(
         expires_on=resources.clock.now() + LIFETIME_MS,
         device_digest=None if device is None else device.device_digest,
         pushed_key=validated.pushed_key,
+        counted_at=counted_at,
     )
-    request_id = await store_pending(resources, pending)
+    kept = pending.without_passing() if command.brings_back else pending
+    request_id = await store_pending(resources, kept)
     resources.activity_log.note(
         client.client_id,
         _STEPS[command.surface],

@@ -20,6 +20,7 @@ from services.auth_api.clients.registry import (
     update_client,
 )
 from services.auth_api.db.repository import ClientIdTakenError
+from services.auth_api.rate_limit import Throttled
 from services.auth_api.resources import Resources
 from shared.api_key import mint_client_id
 from shared.contracts.clients import (
@@ -114,4 +115,8 @@ async def _answer(acting: Awaitable[Client | None]) -> ClientAnswer:
         return ClientAnswer(outcome="not_found")
     except TooManyClientsError:
         return ClientAnswer(outcome="limit")
+    except Throttled as error:
+        return ClientAnswer(
+            outcome="invalid", errors=(FieldError(field="name", detail=error.failure.detail),)
+        )
     return ClientAnswer(outcome="done", client=client.to_view() if client else None)

@@ -13,7 +13,7 @@ import orjson
 
 from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.model import OPERATOR, Client, client_of
-from services.auth_api.clients.validation import check_client_fields, tidied
+from services.auth_api.clients.validation import tidied
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
@@ -75,6 +75,7 @@ async def create_client(
         TooManyClientsError: ``CLIENTS_PER_USER`` are registered already.
         ClientIdTakenError: the chosen id exists.
         UnknownAuthorError: the author's account was disabled meanwhile.
+        Throttled: the author registers too many in a short time, deleted ones too.
     """
     client = Client(
         client_id=client_id or mint_client_id(resources.settings.key_prefix),
@@ -83,12 +84,14 @@ async def create_client(
         created_on=resources.clock.now(),
         by_operator=author_id == OPERATOR and not self_registered,
         self_registered=self_registered,
-        **_checked(fields, resources.catalogue).model_dump(),
+        **(await _checked(resources, author_id, fields, resources.catalogue)).model_dump(),
     )
     row = client.model_dump() | {
         "author_id": None if author_id == OPERATOR else author_id,
         "secret_digest": None if fields.public else secret_digest,
     }
+    if author_id != OPERATOR:
+        await resources.limiter.take_of_person(author_id)
     async with resources.database.transaction() as connection:
         if author_id != OPERATOR:
             await _require_room(resources, connection, author_id)
@@ -142,7 +145,9 @@ async def update_client(
         kept = {name: getattr(client, name) for name in ClientFields.model_fields}
         # A permission that left the catalogue must not stand in the way of changing something else.
         known = [*resources.catalogue, *client.requested_permissions]
-        fields = _checked(ClientFields.model_validate({**kept, **changes}), known)
+        fields = await _checked(
+            resources, author_id, ClientFields.model_validate({**kept, **changes}), known, client
+        )
         row = orjson.dumps(fields.model_dump()).decode()
         await connection.execute(resources.database.sql["update_client"], client_id, row)
         changed = await _noted(resources, connection, _actor(author_id), "client.changed", client_id)
@@ -207,16 +212,30 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
             await _note(resources, connection, _actor(author_id), "client.deleted", client_id)
     resources.clients.invalidate(client_id)
     await revoke_grant(resources, revoked)
+    await resources.activity_log.forget(client_id)
     await database.execute("forget_ending_client", client_id, revoked.before)
     return None if row is None else client_of(row)
 
 
-def _checked(fields: ClientFields, permissions: Collection[str]) -> ClientFields:
-    tidy = tidied(fields)
-    errors = check_client_fields(tidy, permissions)
+async def _checked(
+    resources: Resources,
+    author_id: int,
+    fields: ClientFields,
+    permissions: Collection[str],
+    kept: Client | None = None,
+) -> ClientFields:
+    """The fields, tidied. The key file that a client has already is not judged anew: it was good when it was given."""
+    tidy = judged = tidied(fields)
+    if kept is not None and _key_file_of(tidy) == _key_file_of(kept):
+        judged = tidy.model_copy(update={"api_key_format": None, "api_key_filename": None})
+    errors = await resources.field_checker.check(_actor(author_id), judged, permissions)
     if errors:
         raise WrongFieldsError(errors)
     return tidy
+
+
+def _key_file_of(client: ClientFields) -> tuple[str | None, str | None]:
+    return client.api_key_format, client.api_key_filename
 
 
 async def _require_room(resources: Resources, connection: Connection, author_id: int) -> None:

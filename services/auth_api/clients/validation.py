@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from shared.contracts.clients import MOST_NAMED, ClientFields, FieldError
+from shared.host_names import is_host_name
 from shared.key_file import filename_problem, template_problem
 from shared.plain_text import is_plain
 
@@ -24,8 +25,8 @@ CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{3,64}", re.ASCII)
 """An id that an operator may choose."""
 
 _URL_TEXT: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
-_LABEL_TEXT: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
-_LONGEST_HOST: Final = 253
+_MOST_COMPOSED: Final = 4
+"""Characters that composing may make one of (UAX #15): what is longer than so many times a limit is longer anyway."""
 _DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
 Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
@@ -42,11 +43,23 @@ def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> lis
 
 
 def tidied(fields: ClientFields) -> ClientFields:
-    """The fields with the name and description composed, and without white space around them."""
-    texts = {"name": fields.name, "description": fields.description}
-    return fields.model_copy(
-        update={name: text and unicodedata.normalize("NFC", text).strip() for name, text in texts.items()}
-    )
+    """The fields with the name and description composed, and without white space around them.
+
+    What is too long for its field in any case stays decomposed: marks are put in order in time that grows with the
+    square of their number.
+    """
+    texts = {
+        "name": _composed(fields.name, LONGEST_NAME),
+        "description": _composed(fields.description, LONGEST_DESCRIPTION),
+    }
+    return fields.model_copy(update=texts)
+
+
+def _composed(text: str | None, longest: int) -> str | None:
+    bare = text and text.strip()
+    if not bare or len(bare) > _MOST_COMPOSED * longest:
+        return bare
+    return unicodedata.normalize("NFC", bare)
 
 
 def _name(fields: ClientFields, _catalogue: Collection[str]) -> Iterator[FieldError]:
@@ -141,18 +154,9 @@ def _url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
         return "must name a well-formed host and port"
     if "@" in parts.netloc:
         return "must not hold a user name or password"
-    if port == 0 or not (_is_host_name(host) or _literal_address(host)):
+    if port == 0 or not (is_host_name(host) or _literal_address(host)):
         return "must name a well-formed host and port"
     return None
-
-
-def _is_host_name(host: str) -> bool:
-    """Whether this is a name of DNS (RFC 1035 §2.3.4), a final dot included; one pass, whatever it is."""
-    name = host.removesuffix(".")
-    return len(name) <= _LONGEST_HOST and all(
-        _LABEL_TEXT.fullmatch(label) and not label.startswith("-") and not label.endswith("-")
-        for label in name.split(".")
-    )
 
 
 def _address_fault(url: str) -> str | None:

@@ -94,7 +94,7 @@ REDEEM: Final = Script(
 # KEYS: code, command stream [, where the request is remembered]. ARGV: message id, key id, fields of the command.
 RELEASE: Final = Script(
     "code_release",
-    """
+    """#!lua flags=allow-oom
     local code = redis.call('HMGET', KEYS[1], 'state', 'message', 'abandoned')
     if not code[1] then return 0 end
     if code[1] ~= 'spent' or code[2] ~= ARGV[1] then
@@ -131,7 +131,7 @@ NOTE_MISMATCH: Final = Script(
 # KEYS: watermark. ARGV: time, lifetime. Setting it twice to the same time changes nothing.
 REVOKE_BEFORE: Final = Script(
     "revoke_before",
-    """
+    """#!lua flags=allow-oom
     for _, watermark in ipairs(KEYS) do
         local before = math.max(tonumber(ARGV[1]), tonumber(redis.call('GET', watermark) or '0'))
         redis.call('SET', watermark, string.format('%.0f', before), 'PX', ARGV[2])

@@ -201,7 +201,8 @@ class CodeStore:
         of our own is refused there as well.
         """
         clock, redis = self._bus.clock, self._bus.redis
-        await redis.execute("SET", f"{SLOT}:writable", "", "PX", int(GIVING_BACK_SECONDS * 1000))
+        lifetime_ms = int(GIVING_BACK_SECONDS * 1000)
+        await redis.execute_even_if_full("SET", f"{SLOT}:writable", "", "PX", lifetime_ms)
         patient_until = clock.monotonic() + GIVING_BACK_SECONDS
         while True:
             state, until = await redis.execute("HMGET", code_key(digest), "state", "until")

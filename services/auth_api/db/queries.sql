@@ -12,6 +12,10 @@ SELECT user_id, username, password_hash, session_epoch, disabled_on
 FROM users
 WHERE lower(username) = lower($1);
 
+-- name: find_password_hash
+-- What the current password of an account is compared with.
+SELECT password_hash FROM users WHERE user_id = $1 AND disabled_on IS NULL;
+
 -- name: find_user
 -- An account by its id, to check a session or a consent against, with the identity that was linked first.
 SELECT
@@ -83,11 +87,76 @@ ORDER BY u.user_id;
 UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2;
 
 -- name: set_password
--- A new password; every session made before is dead.
-UPDATE users
-SET password_hash = $2, session_epoch = session_epoch + 1
-WHERE lower(username) = lower($1)
-RETURNING user_id, username;
+-- A new password; every session made before is dead, and no link of an operator's leads to another one.
+WITH changed AS (
+    UPDATE users
+    SET password_hash = $2, session_epoch = session_epoch + 1
+    WHERE lower(username) = lower($1)
+    RETURNING user_id, username, session_epoch, disabled_on
+), used AS (
+    DELETE FROM password_resets WHERE user_id IN (SELECT user_id FROM changed)
+)
+SELECT user_id, username, session_epoch, disabled_on FROM changed;
+
+-- name: replace_password
+-- A new password in place of the one that was compared, unless that was changed meanwhile; else as set_password.
+WITH changed AS (
+    UPDATE users
+    SET password_hash = $3, session_epoch = session_epoch + 1
+    WHERE user_id = $1 AND password_hash = $2 AND disabled_on IS NULL
+    RETURNING user_id, username, session_epoch, disabled_on
+), used AS (
+    DELETE FROM password_resets WHERE user_id IN (SELECT user_id FROM changed)
+)
+SELECT user_id, username, session_epoch, disabled_on FROM changed;
+
+-- name: end_sessions
+-- Every session of an account made before is dead, where those of the epoch $2 lived; the number that new ones carry.
+UPDATE users SET session_epoch = session_epoch + 1
+WHERE user_id = $1 AND session_epoch = $2 AND disabled_on IS NULL
+RETURNING session_epoch;
+
+-- name: keep_session_origin
+-- From where a session was begun; of an account's older ones those beyond the newest $6 go.
+WITH gone AS (
+    DELETE FROM session_origins WHERE session_id IN (
+        SELECT session_id FROM session_origins WHERE user_id = $2 ORDER BY begun_on DESC OFFSET $6 - 1
+    )
+)
+INSERT INTO session_origins (session_id, user_id, begun_on, peer, user_agent) VALUES ($1, $2, $3, $4, $5);
+
+-- name: list_session_origins
+-- From where the sessions of an account were begun.
+SELECT session_id, peer, user_agent FROM session_origins WHERE user_id = $1;
+
+-- name: purge_session_origins
+-- Deletes some of those that are older than so many days by the server's clock: no session lives so long.
+DELETE FROM session_origins WHERE session_id = ANY (ARRAY(
+    SELECT session_id FROM session_origins
+    WHERE begun_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: keep_password_reset
+-- An operator's link to set a new password, in place of an older one of the account; its digest alone.
+INSERT INTO password_resets (user_id, token_digest, created_on, expires_on)
+SELECT user_id, $2, $3, $4 FROM users WHERE lower(username) = lower($1)
+ON CONFLICT (user_id) DO UPDATE
+SET token_digest = excluded.token_digest, created_on = excluded.created_on, expires_on = excluded.expires_on
+RETURNING user_id;
+
+-- name: find_password_reset
+-- Whose password a link sets, where it is neither used nor past its time.
+SELECT u.user_id, u.username
+FROM password_resets AS r JOIN users AS u USING (user_id)
+WHERE r.token_digest = $1 AND r.expires_on > $2 AND u.disabled_on IS NULL;
+
+-- name: use_password_reset
+-- Uses up a link: whoever deletes its row may set the password of the account.
+DELETE FROM password_resets AS r USING users AS u
+WHERE u.user_id = r.user_id AND r.token_digest = $1 AND r.expires_on > $2 AND u.disabled_on IS NULL
+RETURNING r.user_id;
 
 -- name: disable_user
 -- Disabled: cannot sign in, and every session is dead. An account disabled before keeps its time.
@@ -230,8 +299,18 @@ SELECT max(granted_on) FROM ended;
 INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, $4);
 
 -- name: insert_audit
--- Who changed what.
-INSERT INTO audit (happened_on, actor, action, subject) VALUES ($1, $2, $3, $4);
+-- Who did what to whom, from where, by which request.
+INSERT INTO audit (happened_on, actor, action, subject, peer, request_id) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: count_audit
+-- The same once more, where it has its line in this hour already.
+UPDATE audit SET times = times + 1 WHERE counted = $1 RETURNING id;
+
+-- name: insert_counted_audit
+-- A line that counts what is the same in this hour.
+INSERT INTO audit (happened_on, actor, action, subject, peer, request_id, detail, counted)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (counted) WHERE counted IS NOT NULL DO UPDATE SET times = audit.times + 1;
 
 -- name: purge_audit
 -- Deletes those of the first lines that are older than so many days by the server's clock; ids come in the order of time.

@@ -11,6 +11,7 @@ import asyncpg
 
 from shared.contracts.base import Event
 from shared.database import Database
+from shared.telemetry.correlation import correlation
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -21,6 +22,10 @@ DIRECTORY: Final = Path(__file__).parent
 QUERIES: Final = DIRECTORY / "queries.sql"
 MIGRATIONS: Final = DIRECTORY / "migrations"
 SCHEMA: Final = "auth"
+OPERATOR: Final = "operator"
+"""Who did it, in the audit, where it was a command of the operator's."""
+COMMAND_LINE: Final = "cli"
+"""From where, in the audit, such a command comes."""
 
 
 class UsernameTakenError(Exception):
@@ -62,7 +67,19 @@ async def write_event(database: Database, connection: Connection, event: Event, 
 
 
 async def write_audit(
-    database: Database, connection: Connection, now: int, actor: str, action: str, subject: str
+    database: Database,
+    connection: Connection,
+    now: int,
+    actor: str,
+    action: str,
+    subject: str,
+    *,
+    peer: str | None = None,
 ) -> None:
-    """Notes in the running transaction who (``user:2``, ``operator``) did what to whom (``client:…``)."""
-    await connection.execute(database.sql["insert_audit"], now, actor, action, subject)
+    """Notes in the running transaction who (``user:2``, ``operator``) did what to whom (``client:…``), and from where.
+
+    What the operator does comes from the command line, and says so. For what strangers can repeat see ``audit``.
+    """
+    peer = COMMAND_LINE if actor == OPERATOR else peer
+    request_id = correlation.get() or None
+    await connection.execute(database.sql["insert_audit"], now, actor, action, subject, peer, request_id)

@@ -29,7 +29,7 @@ from services.auth_api.handlers.documents import ClientDocument, PublicClientDoc
 from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields, ClientTexts, FieldError, OverlapSeconds
-from shared.documents import Body
+from shared.documents import Body, Texts
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, read_json, refused_fields
 from shared.web.failures import Problem
@@ -41,7 +41,7 @@ class _ClientBody(ClientTexts):
     model_config = ConfigDict(strict=True)
 
     redirect_uri: str | None = None
-    redirect_uris: list[str] | None = None
+    redirect_uris: Texts | None = None
 
     def given(self) -> dict[str, Any]:
         """What was given, under the names of ``ClientFields``; null is no value.
@@ -63,7 +63,7 @@ class NewClient(_ClientBody):
     """The body of a registration; the rules of each field are in ``client_fields``."""
 
     name: str
-    requested_permissions: list[str]
+    requested_permissions: Texts
     public: bool = False
 
 

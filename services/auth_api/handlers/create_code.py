@@ -11,7 +11,7 @@ from services.auth_api.handlers.oauth_edge import json_answer, oauth_endpoint
 from services.auth_api.handlers.signed_in import signed_in
 from shared.documents import Body
 from shared.web.body import read_json
-from shared.web.edge import request_id_of
+from shared.web.edge import peer_of, request_id_of
 
 
 class NewCode(Body):
@@ -37,6 +37,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         user,
         {name: value for name, value in given if value},
         body.permissions,
+        peer=peer_of(request, request.app[RESOURCES].settings),
         request_id=request_id_of(request),
     )
     return json_answer(created.model_dump(by_alias=True))

@@ -1,4 +1,4 @@
-"""What the sign-in and sign-up forms are answered where something is wrong: their page again, and never JSON."""
+"""What the forms with a password are answered where something is wrong: their page again, and never JSON."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from services.auth_api.accounts.password_changes import SAME
+from services.auth_api.accounts.password_resets import PAGE as RESET_PAGE
+from services.auth_api.accounts.service import COMMON, IS_THE_NAME
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.credentials import Credentials, typed_in_a_form
 from services.auth_api.handlers.plain_page import plain_page
-from shared.return_to import HOME, sign_target
+from services.auth_api.handlers.sent_forms import SentForm, sent_form
 from shared.web.cookies import keep_typed_username
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
 from shared.web.surfaces import problem_surface
 
-_PAGES: Final[Mapping[str, str]] = {"/api/v1/session": "/login", "/api/v1/users": "/sign-up"}
+_PAGES: Final[Mapping[str, str]] = {
+    "/api/v1/session": "/login",
+    "/api/v1/users": "/sign-up",
+    "/api/v1/account/password": "/account",
+    "/api/v1/account/password-reset": RESET_PAGE,
+}
 _WORDS: Final[Mapping[int, str]] = {
     401: "invalid",
     403: "closed",
+    404: "used",
     409: "taken",
     429: "throttled",
     503: "unavailable",
 }
-_FIELDS: Final = ("username", "password")
+_FIELDS: Final = ("username", "password", "current", "new")
+_REASONS: Final[Mapping[str, str]] = {COMMON: "common", IS_THE_NAME: "is-name", SAME: "same"}
+"""What is wrong with a new password, where that is not its length → the page's word for it."""
 
 
 def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
@@ -36,28 +46,28 @@ def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
     page = _PAGES.get(request.path)
     if page is None or request.method != "POST":
         return problem_surface(request, failure)
-    typed = typed_in_a_form(request)
-    if typed is not None:
-        return _back_to_page(request, page, _words_for(failure), typed)
+    form = sent_form(request)
+    if form is not None:
+        return _back_to_page(request, page, _words_for(failure), form)
     if any("text/html" in accepted for accepted in request.headers.getall("Accept", [])):
+        if failure.status == 401:  # noqa: PLR2004 - the page asks to sign in, and comes back
+            return see_other(page)
         return _page_that_leads_back(request, page, failure)
     return problem_surface(request, failure)
 
 
 def _words_for(failure: Failure) -> Sequence[str]:
-    fields = [name for name in _FIELDS if any(error.field == name for error in failure.errors)]
-    return [_WORDS[failure.status]] if failure.status in _WORDS else fields or ["broken"]
+    if failure.status in _WORDS:
+        return [_WORDS[failure.status]]
+    wrong = {error.field: error.detail for error in failure.errors if error.field in _FIELDS}
+    return [_REASONS.get(wrong[name], name) for name in _FIELDS if name in wrong] or ["broken"]
 
 
 def _back_to_page(
-    request: web.Request, page: str, words: Sequence[str], typed: Credentials
+    request: web.Request, page: str, words: Sequence[str], form: SentForm
 ) -> web.StreamResponse:
-    query = [("error", word) for word in words]
-    settings = request.app[RESOURCES].settings
-    if typed.return_to != HOME:
-        query.append(("continue", sign_target(settings.secrets, typed.return_to)))
-    response = see_other(f"{page}?{urlencode(query)}")
-    keep_typed_username(response, settings, typed.username)
+    response = see_other(f"{page}?{urlencode([*(('error', word) for word in words), *form.query])}")
+    keep_typed_username(response, request.app[RESOURCES].settings, form.username)
     return response
 
 

@@ -18,21 +18,22 @@ from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
     NewKey,
     TooManyKeysError,
+    change_key,
     create_key,
     list_page,
     revoke_key,
     rotate_key,
 )
 from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.resources import Resources
 from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import FieldError, OverlapSeconds
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
-from shared.documents import Body, public_name
+from shared.documents import Body, Texts, public_name
 from shared.plain_text import is_visible
 from shared.web.body import json_response, query_pairs, read_json, read_json_object, refused_fields, validated
+from shared.web.edge import peer_of
 from shared.web.failures import Problem
 
 LONGEST_IDENTIFIER: Final = 80
@@ -49,7 +50,7 @@ class NewPersonalKey(Body):
     """The body that makes a personal key."""
 
     identifier: Identifier
-    permissions: list[str]
+    permissions: Texts
     expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] | None = None
 
 
@@ -64,7 +65,7 @@ class KeyChanges(Body):
 
     identifier: Identifier = ""
     status: Literal["active", "paused"] = "active"
-    permissions: list[str] = Field(default=[])
+    permissions: Texts = Field(default=[])
     expires_on: Annotated[int, Field(ge=0, le=LATEST)] = 0
 
 
@@ -95,9 +96,9 @@ async def create(request: web.Request) -> web.Response:
     given = await read_json_object(request)
     try:
         if "clientID" in given:
-            new, file = await _for_client(resources, user, validated(NewKeyFile, given))
+            new, file = await _for_client(request, user, validated(NewKeyFile, given))
         else:
-            new, file = await _personal(resources, user, validated(NewPersonalKey, given)), None
+            new, file = await _personal(request, user, validated(NewPersonalKey, given)), None
     except TooManyKeysError:
         most = resources.settings.keys_per_user
         raise Problem(409, f"You have {most} keys of your own, the most that one account may have.") from None
@@ -119,7 +120,7 @@ async def change(request: web.Request) -> web.Response:
     if errors:
         raise refused_fields(errors)
     command = ChangeKey.model_validate({"key_id": key_id, "user_id": user.user_id, **given})
-    return json_response(_document(_done(await request.app[RESOURCES].bus.request(command))))
+    return json_response(_document(_done(await change_key(request.app[RESOURCES], command))))
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -144,6 +145,8 @@ async def rotate(request: web.Request) -> web.Response:
     replacements = derive_replacements(
         settings.secret, settings.key_prefix, settings.public_url, key_id, retry or ""
     )
+    people = resources.limiter.people_at(peer_of(request, settings))
+    await resources.limiter.take_of_person(user.user_id, people)
     view = _done(await rotate_key(resources, user.user_id, key_id, body.overlap_seconds, replacements))
     token = next(minted.token for minted in replacements if minted.key_id == view.key_id)
     return json_response(_new_document(NewKey(view, token)), 200, {"Pragma": "no-cache"})
@@ -158,7 +161,8 @@ def _new_document(new: NewKey, file: KeyFile | None = None) -> dict[str, Any]:
     return NewKeyDocument.of(new.view, from_api_client=new.view.client_id, token=new.token, **given)
 
 
-async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKey) -> NewKey:
+async def _personal(request: web.Request, user: SessionUser, body: NewPersonalKey) -> NewKey:
+    resources = request.app[RESOURCES]
     errors = _identifier_errors(body.identifier)
     errors += permission_errors("permissions", body.permissions, resources.catalogue)
     if errors:
@@ -166,14 +170,17 @@ async def _personal(resources: Resources, user: SessionUser, body: NewPersonalKe
     return await create_key(
         resources,
         user,
+        peer=peer_of(request, resources.settings),
         identifier=body.identifier.strip(),
         permissions=tuple(body.permissions),
         expires_in=body.expires_in,
     )
 
 
-async def _for_client(resources: Resources, user: SessionUser, body: NewKeyFile) -> tuple[NewKey, KeyFile]:
-    made = await create_key_file(resources, user, body.client_id)
+async def _for_client(request: web.Request, user: SessionUser, body: NewKeyFile) -> tuple[NewKey, KeyFile]:
+    resources = request.app[RESOURCES]
+    peer = peer_of(request, resources.settings)
+    made = await create_key_file(resources, user, body.client_id, peer=peer)
     if made is None:
         raise Problem(
             404,

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.own_login.service_keys import permissions_of
 from shared.authorization_header import scheme_of
-from shared.web.edge import authorization_of
+from shared.web.edge import authorization_of, peer_of
 from shared.web.failures import Problem
 
 _SCHEME: Final = "bearer"
@@ -19,14 +19,15 @@ async def require_service_key(request: web.Request, permission: str) -> None:
     """Lets a request through whose ``Authorization: Bearer`` holds a live service key with this permission.
 
     Raises:
-        Problem: 401 for no live service key (RFC 6750 §3), 403 for one without the permission.
+        Problem: 429 for a peer that has presented too many wrong ones, 401 for no live service key (RFC 6750 §3), 403 for one without the permission.
         StoreUnavailable: key_issuer does not answer.
     """
     headers = authorization_of(request)
     token = ""
     if len(headers) == 1 and scheme_of(headers[0]) == _SCHEME:
         token = headers[0][len(_SCHEME) :].strip(" ")
-    permissions = await permissions_of(request.app[RESOURCES], token)
+    resources = request.app[RESOURCES]
+    permissions = await permissions_of(resources, token, peer_of(request, resources.settings))
     if permissions is None:
         challenge = 'Bearer error="invalid_token"' if headers else "Bearer"
         raise Problem(

@@ -5,13 +5,20 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.auth_api.accounts.passwords import LONGEST_PASSWORD
-from services.auth_api.accounts.service import Account, password_problem, sign_in, sign_up, username_problem
+from services.auth_api.accounts.service import (
+    Account,
+    new_password_problem,
+    sign_in,
+    sign_up,
+    username_problem,
+)
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.credentials import Credentials, read_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
+from services.auth_api.sessions.account_sessions import keep_origin
 from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.clients import FieldError
 from shared.web.body import json_response, refused_fields
@@ -37,12 +44,16 @@ async def create_user(request: web.Request) -> web.Response:
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
     username, password = credentials.username, credentials.password
-    problems = {"username": username_problem(username), "password": password_problem(password)}
+    peer = peer_of(request, resources.settings)
+    problems = {
+        "username": username_problem(username),
+        "password": await new_password_problem(resources, username, password, peer),
+    }
     errors = [FieldError(field=name, detail=detail) for name, detail in problems.items() if detail]
     if errors:
         raise refused_fields(errors)
     try:
-        account = await sign_up(resources, username, password, peer_of(request, resources.settings))
+        account = await sign_up(resources, username, password, peer)
     except UsernameTakenError:
         taken = FieldError(field="username", detail="is taken")
         raise Problem(409, "This username is taken.", errors=[taken]) from None
@@ -74,7 +85,7 @@ async def delete_session(request: web.Request) -> web.Response:
     if session is None:
         raise not_signed_in(resources.settings)
     require_same_origin(request, resources.settings)
-    await end_session(resources, session)
+    await end_session(resources, session, peer_of(request, resources.settings))
     response = web.Response(status=204, headers={"Cache-Control": "no-store"})
     clear_session_cookie(response, resources.settings)
     return response
@@ -88,13 +99,20 @@ def _refuse_where_no_passwords_are(resources: Resources) -> None:
 async def _answer_with_session(
     request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
 ) -> web.Response:
-    """Signs the person in with a new session; the one that came with the request is dead from here on."""
-    replaced = read_session_cookie(request, resources.settings)
-    session_id = await start_session(resources, account, replaced)
     if credentials.from_form:
         response = see_other(credentials.return_to)
     else:
         response = json_response(UserDocument.of(account), status)
+    return await hand_session(request, resources, account, response)
+
+
+async def hand_session(
+    request: web.Request, resources: Resources, account: Account, response: web.Response
+) -> web.Response:
+    """Signs the person in with a new session; the one that came with the request is dead from here on."""
+    session_id = await start_session(resources, account, read_session_cookie(request, resources.settings))
+    peer, user_agent = peer_of(request, resources.settings), request.headers.get("User-Agent", "")
+    await keep_origin(resources, account, session_id, peer, user_agent)
     set_session_cookie(response, resources.settings, session_id)
     return response
 

@@ -21,7 +21,7 @@ from shared.contracts.sessions import SessionUser, session_digest
 from shared.settings import Settings
 from shared.web.cookies import read_session_cookie, require_same_origin, session_cookie_name
 from shared.web.failures import Problem
-from shared.web.user_header import named_person
+from shared.web.user_header import named_person, session_of
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
@@ -60,6 +60,11 @@ async def _named_user(resources: Resources, person: str, session_id: str | None)
         return None
     active = await find_active_user(resources, account.user_id)
     return None if active is None else active.to_session_user()
+
+
+def presented_session(request: web.Request) -> str:
+    """The digest of the session that a signed-in person's request came with."""
+    return session_of(request, request.app[RESOURCES].settings) or ""
 
 
 def not_signed_in(settings: Settings, detail: str = "Sign in first.") -> Problem:

@@ -10,7 +10,8 @@ import asyncio
 from typing import Final
 
 from services.auth_api.grants.connected_apps import disconnect_app, list_apps, revoke_access
-from services.auth_api.keys.personal_keys import list_keys, revoke_key, rotate_key
+from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key, rotate_key
+from services.auth_api.rate_limit import Throttled
 from services.auth_api.resources import Resources
 from shared.contracts.access import (
     LIVE,
@@ -50,7 +51,10 @@ async def revoke_own_access(resources: Resources, user: SessionUser, command: Re
 async def change_own_key(resources: Resources, user: SessionUser, command: ChangeOwnKey) -> OwnKeyChanged:
     """Turns a key of the person down, or renames it."""
     change = ChangeKey(user_id=user.user_id, **command.model_dump(exclude={"session"}))
-    return OwnKeyChanged(changed=await resources.bus.request(change))
+    try:
+        return OwnKeyChanged(changed=await change_key(resources, change))
+    except Throttled as error:
+        return OwnKeyChanged(changed=_too_many(error))
 
 
 async def revoke_own_key(resources: Resources, user: SessionUser, command: RevokeOwnKey) -> OwnKeyChanged:
@@ -63,8 +67,16 @@ async def rotate_own_key(resources: Resources, user: SessionUser, command: Rotat
     """Puts a key that the page has minted in the place of another one."""
     replacements = (MintedDigests(key_id=command.new_key_id, digest=command.new_digest), *command.later)
     overlap = command.overlap_seconds
+    try:
+        await resources.limiter.take_of_person(user.user_id)
+    except Throttled as error:
+        return OwnKeyChanged(changed=_too_many(error))
     changed = await rotate_key(resources, user.user_id, command.key_id, overlap, replacements)
     return OwnKeyChanged(changed=changed)
+
+
+def _too_many(error: Throttled) -> KeyChanged:
+    return KeyChanged(outcome="conflict", detail=error.failure.detail, retry_after=error.retry_after)
 
 
 def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:

@@ -14,6 +14,7 @@ from services.auth_api.resources import Resources
 from shared.api_key import USER_KEY, MintedKey, mint_key
 from shared.contracts.authorization import MintedDigests
 from shared.contracts.keys import (
+    ChangeKey,
     IssueKey,
     KeyChanged,
     KeyList,
@@ -59,6 +60,7 @@ async def create_key(
     resources: Resources,
     user: SessionUser,
     *,
+    peer: str,
     identifier: str,
     permissions: tuple[str, ...],
     expires_in: int | None,
@@ -68,7 +70,9 @@ async def create_key(
     Raises:
         ConsentWithdrawnError: the account was disabled meanwhile.
         TooManyKeysError: ``KEYS_PER_USER`` are live already.
+        Throttled: the person, or people at this peer, have made too many, live or not.
     """
+    await resources.limiter.take_of_person(user.user_id, resources.limiter.people_at(peer))
     now, settings = resources.clock.now(), resources.settings
     minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
     command = IssueKey(
@@ -98,6 +102,17 @@ async def revoke_key(resources: Resources, user_id: int, key_id: str) -> bool:
     """Revokes a key of this person, dead at every verifier within a second; whether there is such a key."""
     command = RevokeKey(key_id=key_id, user_id=user_id, reason="revoked by its owner")
     return (await resources.bus.request(command)).found > 0
+
+
+async def change_key(resources: Resources, change: ChangeKey) -> KeyChanged:
+    """Renames a key or makes it worth less; only resuming it makes it worth more, and is counted.
+
+    Raises:
+        Throttled: the person has resumed or made too many keys.
+    """
+    if change.status == "active":
+        await resources.limiter.take_of_person(change.user_id)
+    return await resources.bus.request(change)
 
 
 async def rotate_key(

@@ -7,9 +7,11 @@ The order matters: until client and redirect URI are known good, an error is a p
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
+
+import orjson
 
 from services.auth_api.oauth.errors import OAuthError, invalid_request, invalid_scope
 from services.auth_api.oauth.parameters import Parameters, collect
@@ -17,6 +19,7 @@ from services.auth_api.oauth.pkce import check_challenge
 from services.auth_api.oauth.redirect_uri import explain_mismatch, match_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
 from shared.contracts.clients import ClientView
+from shared.secret_tokens import digest_of
 
 ParameterNames = Mapping[str, str]
 """The RFC's name of a parameter → how a flow spells it; what a flow does not spell it does not know."""
@@ -108,6 +111,19 @@ class AuthorizationRequest:
     challenge: str | None = None
     silent: bool = False
     """``prompt=none``: answer without showing a page."""
+
+    @property
+    def passing(self) -> str:
+        """A digest of what only passes through: ``state`` and ``context``."""
+        return digest_of(orjson.dumps([self.state, self.context]).decode())
+
+    def without_passing(self) -> AuthorizationRequest:
+        """The request without what only passes through, and so of a size that its author does not choose."""
+        return replace(self, state=None, context=None)
+
+    def with_passing(self, parameters: AuthorizationParameters) -> AuthorizationRequest:
+        """The request with what passes through as it is in these parameters."""
+        return replace(self, state=parameters.get("state"), context=parameters.get("context"))
 
 
 def sort_parameters(pairs: Iterable[tuple[str, str]], names: ParameterNames) -> AuthorizationParameters:

@@ -13,6 +13,7 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import AUTHORIZATION_CODE, GRANT_TYPES
+from shared.documents import MOST_LISTED, Texts
 
 DEFAULT_METHOD: Final = METHODS[0]
 DEFAULT_NAME: Final = "Unnamed app"
@@ -45,9 +46,9 @@ class ClientMetadata(BaseModel):
     client_uri: str | None = None
     scope: str | None = None
     token_endpoint_auth_method: str | None = None
-    redirect_uris: list[str] | None = None
-    grant_types: list[str] | None = None
-    response_types: list[str] | None = None
+    redirect_uris: Texts | None = None
+    grant_types: Texts | None = None
+    response_types: Texts | None = None
 
 
 def read_registration(document: Mapping[str, Any], catalogue: Sequence[str]) -> Registration:
@@ -103,7 +104,8 @@ def _metadata_of(document: Mapping[str, Any]) -> ClientMetadata:
         return ClientMetadata.model_validate(document)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-    kind = "text" if ClientMetadata.model_fields[name].annotation == str | None else "a list of texts"
+    is_text = ClientMetadata.model_fields[name].annotation == str | None
+    kind = "text" if is_text else f"a list of at most {MOST_LISTED} texts"
     raise _invalid(f"{name} must be {kind}.")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import unquote_plus
 
+from shared.host_names import is_host_name
+
 LONGEST: Final = 2000
 RESERVED_PARAMETERS: Final = frozenset(
     {"code", "state", "iss", "context", "error", "error_description", "error_uri"}
@@ -17,11 +19,8 @@ _NO_URI_CHARACTER: Final = re.compile(r"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY: Final = re.compile(r"[^:/?#]+://([^/?#]*)")
-_WEB: Final = re.compile(r"https?://([^/?#]*)([^?#]*)")
+_WEB: Final = re.compile(r"https?://([^/?#]*)")
 _HOST: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
-_NAME: Final = re.compile(
-    r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?"
-)
 _PRIVATE_SCHEME: Final = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+:/[^?#]*")
 _DOT_SEGMENT: Final = re.compile(r"/(\.|%2[eE]){1,2}(/|$)")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -53,6 +52,8 @@ def match_redirect_uri(registered: Sequence[str], requested: str) -> str | None:
 
 def explain_mismatch(registered: Sequence[str], requested: str) -> str:
     """In what a refused redirect URI differs from the closest registered one, for the client's author."""
+    if len(requested) > LONGEST:
+        return f"redirect_uri differs: it is longer than {LONGEST} characters, and no registered one is"
     for uri in registered:
         for difference, normalise in _DIFFERENCES:
             if normalise(uri) == normalise(requested):
@@ -110,7 +111,7 @@ def _has_plain_host(uri: str) -> str | None:
     host = _HOST.fullmatch(web[1])
     if host is None or int(host["port"] or 0) > _LARGEST_PORT:
         return "must name a host and, if any, a port from 1 to 65535"
-    if not host["host"].startswith("[") and not _NAME.fullmatch(host["host"]):
+    if not host["host"].startswith("[") and not is_host_name(host["host"]):
         return "must name a well-formed host"
     if uri.startswith("http:") and host["host"] not in _LOOPBACK_HOSTS:
         return "may be http only on 127.0.0.1, [::1] or localhost; use https"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.auth_api.rate_limit import SERVICE_PEER
 from services.auth_api.resources import Resources
 from shared.api_key import SERVICE_KEY, parse_key
 from shared.contracts.service_keys import ReadServiceKey
@@ -16,14 +17,19 @@ USERS: Final = "users"
 LONGEST_KEY: Final = 100
 
 
-async def permissions_of(resources: Resources, token: str) -> tuple[str, ...] | None:
+async def permissions_of(resources: Resources, token: str, peer: str) -> tuple[str, ...] | None:
     """What the service key may do; ``None`` where this is no live one.
 
     Raises:
+        Throttled: the peer has presented too many that are not.
         StoreUnavailable: key_issuer does not answer.
     """
     parsed = parse_key(token) if len(token) <= LONGEST_KEY and token.isascii() else None
     if parsed is None or parsed.kind != SERVICE_KEY:
         return None
+    await resources.limiter.check(SERVICE_PEER, peer)
     command = ReadServiceKey(key_id=parsed.key_id, digest=digest_of(token))
-    return (await resources.bus.request(command)).permissions
+    permissions = (await resources.bus.request(command)).permissions
+    if permissions is None:
+        await resources.limiter.note_failure(SERVICE_PEER, peer)
+    return permissions

@@ -16,7 +16,7 @@ from services.consent_ui.forms import (
     read_own_form,
     stale_form,
 )
-from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request, query_of
 from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
@@ -90,6 +90,7 @@ async def _decide(
     label = form.optional("label") if pressed == yes else None
     if label is not None and not is_key_name(label):
         raise Problem(400, f"The name for the key cannot be used. {WRONG_NAME} Nothing was decided yet.")
+    target = _target_of(request, form)
     command = DecideAuthorization(
         request_id=form.one("request_id"),
         session=session_of(request) or "",
@@ -97,14 +98,20 @@ async def _decide(
         code_digest=code_digest,
         key=key,
         label=label,
+        query=() if target is None else query_of(request.app[RESOURCES].settings.secrets, target),
     )
     return await request.app[RESOURCES].bus.request(command, ANSWER_SECONDS)
+
+
+def _target_of(request: web.Request, form: PageForm) -> str | None:
+    """The address of the page that the form is on, as that page has signed it."""
+    return read_target(request.app[RESOURCES].settings.secrets, form.one("return_to"))
 
 
 async def _answer(request: web.Request, form: PageForm, decided: AuthorizationDecided) -> web.Response:
     """The browser's answer to every outcome but a redirect and a new key; never a dead end."""
     resources = request.app[RESOURCES]
-    target = read_target(resources.settings.secrets, form.one("return_to"))
+    target = _target_of(request, form)
     if decided.outcome == "signed_out":
         if target is None:
             raise stale_form()

@@ -120,6 +120,7 @@ async def answer_request(
         session=session_of(request),
         peer=peer_digest(settings.secret, peer_of(request, settings)),
         request_id=request_id_of(request),
+        brings_back=True,
     )
     if len(command.to_wire()) > LARGEST_MESSAGE:
         raise Problem(400, "The link is too long.")

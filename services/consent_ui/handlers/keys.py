@@ -137,11 +137,14 @@ async def change_own_key(
 
     Raises:
         SignInNeeded: the session is over.
-        Problem: 404, the person has no such key.
+        Problem: 404, the person has no such key; 429, they change too many.
     """
     visitor, answer = await ask(request, command)
     if answer.changed is None or answer.changed.outcome == "not_found":
         raise _no_such_key()
+    if answer.changed.retry_after is not None:
+        headers = {"Retry-After": str(answer.changed.retry_after)}
+        raise Problem(429, answer.changed.detail or "", headers=headers)
     return visitor, answer.changed
 
 

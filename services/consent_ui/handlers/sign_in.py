@@ -31,9 +31,17 @@ _ERRORS: Final = {
     "taken": FormError("username", "This username is taken. Choose another one."),
     "username": FormError("username", "A username has 3 to 30 letters, digits, - or _."),
     "password": FormError("password", "A password has 8 to 256 characters."),
+    "common": FormError(
+        "password", "This is one of the most common passwords, which guessers try first. Choose another."
+    ),
+    "is-name": FormError("password", "The password must not be the username."),
     "elsewhere": FormError("", "That form came from another site or address. Here is the right one."),
     "unreadable": FormError("", "We could not read what was sent. Please try again."),
     "broken": FormError("", "Something went wrong on our side. Please try again."),
+}
+_NOTICES: Final = {
+    "password": "Your new password is set. Sign in with it.",
+    "signed-out": "You are signed out.",
 }
 
 
@@ -111,8 +119,8 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         state = await resources.bus.request(ReadSession(session=session))
         if state.user is not None:
             return see_other(target)
-    left = ("done", "signed-out") in query
-    if (way := _only_way(request)) is not None and not errors and not left:
+    notice = _NOTICES.get(dict(query).get("done", "")) if not errors else None
+    if (way := _only_way(request)) is not None and not errors and notice is None:
         return see_other(way if target is None else f"{way}?continue={given}")
     typed = read_typed_username(request, resources.settings)
     view = SignInView(
@@ -121,7 +129,7 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         app_name=None if target is None else await _waiting_app(resources, target),
         username=typed if errors else "",
     )
-    response = resources.pages.respond(template, view, notice="You are signed out." if left else None)
+    response = resources.pages.respond(template, view, notice=notice)
     if typed:
         forget_typed_username(response, resources.settings)
     return response

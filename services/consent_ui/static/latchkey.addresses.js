@@ -32,14 +32,16 @@ function faultOf(uri) {
 function faultOfHost(uri, authority) {
   const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?$/.exec(authority) ?? [];
   if (!host || Number(port ?? 0) > 65535) return "must name a host and, if any, a port from 1 to 65535";
-  const label = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?";
-  if (!host.startsWith("[") && !new RegExp(`^${label}(\\.${label})*\\.?$`).test(host)) {
-    return "must name a well-formed host";
-  }
+  if (!host.startsWith("[") && !isHostName(host.replace(/\.$/, ""))) return "must name a well-formed host";
   if (uri.startsWith("http:") && !["localhost", "127.0.0.1", "[::1]"].includes(host)) {
     return "may be http only on 127.0.0.1, [::1] or localhost; use https";
   }
   return null;
+}
+
+function isHostName(name) {
+  const isLabel = (label) => /^[A-Za-z0-9-]{1,63}$/.test(label) && !label.startsWith("-") && !label.endsWith("-");
+  return name.length <= 253 && name.split(".").every(isLabel);
 }
 
 function faultOfPath(uri) {

@@ -12,9 +12,10 @@ import pytest
 from services.auth_api.accounts.administration import enable_user
 from services.auth_api.accounts.identities import Identity, Introduction, account_of
 from services.auth_api.sessions.service import start_session
+from shared.api_key import SERVICE_KEY, mint_key
 from tests.harness.site import Person, bearer
 from tests.harness.stores import Servers
-from tests.integration.auth_api.conftest import Registry, running_registry
+from tests.integration.auth_api.conftest import Registry, RegistryStarter, running_registry
 from tests.integration.auth_api.test_login_handoff import service_key
 
 PEOPLE = "/api/v1/external-users"
@@ -167,3 +168,19 @@ async def test_two_lists_at_once_end_all(desk: Desk) -> None:
     assert {answer.json()["ended"] for answer in answers} == {40}
     sessions = [await person.http.get("/api/v1/session") for person in people]
     assert {session.status_code for session in sessions} == {401}
+
+
+async def test_whoever_tries_service_keys_is_slowed_down(start_registry: RegistryStarter) -> None:
+    """Each well-formed one asks key_issuer, and so a peer has only so many that are wrong; a right one counts for nothing."""
+    async with start_registry() as registry:
+        settings, right = registry.resources.settings, service_key(registry, "users")
+        wrong = [mint_key(settings.key_prefix, SERVICE_KEY, settings.public_url).token for _ in range(40)]
+        address = f"{PEOPLE}/nobody"
+
+        statuses = [
+            (await registry.site.http.delete(address, headers=bearer(key))).status_code
+            for key in (right, *wrong)
+        ]
+
+    assert statuses[:31] == [404, *[401] * 30]
+    assert set(statuses[-5:]) == {429}

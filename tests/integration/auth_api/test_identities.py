@@ -127,7 +127,12 @@ async def test_a_key_tells_whom_the_site_knows(registry: Registry) -> None:
     user = await read_session(registry.resources, digest_of(session))
     assert user is not None
     made = await create_key(
-        registry.resources, user, identifier="CLI", permissions=("customise_score",), expires_in=None
+        registry.resources,
+        user,
+        identifier="CLI",
+        permissions=("customise_score",),
+        expires_in=None,
+        peer="192.0.2.1",
     )
 
     checked = await registry.issuer.verify(made.token)

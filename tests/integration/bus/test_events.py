@@ -133,6 +133,25 @@ async def test_a_stream_that_nobody_reads_is_kept_short(
         assert await bus.redis.execute("XLEN", EVENTS) == left + 500
 
 
+async def test_of_many_events_only_what_somebody_must_read_stays(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a number, what every group has read goes however young it is; what one has not read stays."""
+    monkeypatch.setattr("shared.bus.janitor.MOST_READ", 100)
+    async with open_bus(valkey) as bus:
+        for group in ("one", "two"):
+            await bus.redis.execute("XGROUP", "CREATE", EVENTS, group, "0", "MKSTREAM")
+        for number in range(500):
+            await tell(bus, str(number))
+        read = ("XREADGROUP", "GROUP", "one", "x", "NOACK", "COUNT", 500, "STREAMS", EVENTS, ">")
+        await bus.redis.execute(*read)
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("XLEN", EVENTS) == 500
+        await bus.redis.execute(*("two" if word == "one" else word for word in read))
+        await Janitor(bus).clean()
+        assert await bus.redis.execute("XLEN", EVENTS) <= 200
+
+
 async def test_what_the_previous_release_told_nobody_leaves_the_memory(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

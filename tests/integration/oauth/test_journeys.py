@@ -60,7 +60,7 @@ async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person
         204, [partial(person.http.delete, f"/api/v1/keys/{key['keyID']}") for key in keys]
     )
 
-    journey.check(services=12, shared=21)
+    journey.check(services=12, shared=22)
 
 
 async def test_a_warm_check_passes_through_few_files(provider: Provider, person: Person) -> None:

@@ -9,6 +9,7 @@ import orjson
 
 from services.consent_ui.error_pages import MessageView
 from services.consent_ui.form_errors import FormError, FormErrors
+from services.consent_ui.handlers.account import AccountView, PasswordResetView
 from services.consent_ui.handlers.consent_request import ConsentView, DeviceView
 from services.consent_ui.handlers.developer import ClientFormView, ClientPageView, ClientSecretView
 from services.consent_ui.handlers.keys import KeyPageView, NewKeyView
@@ -18,7 +19,7 @@ from shared.contracts.access import Access, ConnectedApp
 from shared.contracts.authorization import ConsentRequest
 from shared.contracts.clients import OVERLAP_USED, Attempt, ClientFields, ClientList, ClientView
 from shared.contracts.keys import KeyView
-from shared.contracts.sessions import SessionUser
+from shared.contracts.sessions import SessionUser, SessionView
 from shared.permissions import Permission
 
 EVIL: Final = "</title></textarea>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
@@ -115,7 +116,13 @@ _API: Final = {
     "components": {"schemas": {EVIL.rpartition("/")[2]: _SCHEMA}},
 }
 
+_SESSION: Final = SessionView(
+    session_id=EVIL, created_on=1, last_seen_on=1, peer=NAME, user_agent=NAME, current=False
+)
+_HERE: Final = _SESSION.model_copy(update={"current": True, "peer": None, "user_agent": None})
+
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
+    "account.html": (AccountView((_HERE, _SESSION), _ERRORS), AccountView((_HERE,))),
     "api.html": (ApiView(_API),),
     "client.html": (
         ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
@@ -139,6 +146,7 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "key_revoke.html": (KeyPageView(_KEY, NAME), KeyPageView(_ENDED, None)),
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"), MessageView(EVIL, (EVIL, EVIL), EVIL, "/", "warn", EVIL)),
     "new_key.html": (NewKeyView(EVIL, _KEY, NAME, EVIL, EVIL, EVIL), NewKeyView(EVIL, _KEY, None, EVIL)),
+    "reset_password.html": (PasswordResetView(EVIL, EVIL, _ERRORS), PasswordResetView(None, EVIL)),
     "revoke_all.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED, _KEY)), Access()),
     "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL), SignInView(None, FormErrors())),
     "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL),),

@@ -104,6 +104,8 @@ FORBIDDEN = [
     ("https://client.example:65536/cb", "port"),
     ("https://client..example/cb", "well-formed"),
     ("https://-client.example/cb", "well-formed"),
+    ("https://" + "a" * 64 + ".example/cb", "well-formed"),
+    ("https://" + "a." * 124 + "example/cb", "well-formed"),
     ("https://client.example/a/../b", "path segment"),
     ("https://client.example/a/%2E%2e/b", "path segment"),
     ("https://client.example/" + "a" * 2000, "longer"),
@@ -239,5 +241,6 @@ def test_a_mismatch_is_explained_to_the_author() -> None:
         "https://client.example/%63b": "percent-encoding",
         "https://client.example:8443/cb": "the port",
     }
+    explained["https://client.example/cb" + "%" * 16_000] = "longer than 2000 characters"
     for requested, difference in explained.items():
         assert difference in explain_mismatch([REGISTERED], requested)

@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 import tomllib
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -16,6 +17,8 @@ from shared.key_file import (
     safe_ascii,
     template_problem,
 )
+from shared.key_file_formats import LONGEST_LINE, MOST_BRACKETS, MOST_DOTS, MOST_LINES
+from tests.harness.growth import grows_too_fast
 
 KEY = "lku_000000_" + "k" * 16 + "_" + "s" * 49
 
@@ -101,12 +104,111 @@ def test_hostile_documents_are_looked_at_without_harm(filename: str, template: s
     assert problem is None or isinstance(problem, str)
 
 
-def test_yaml_nested_deeper_than_anybody_writes_is_refused_unparsed() -> None:
-    """The parser's time grows with the square of its open brackets; a hundred of them are none to speak of."""
-    deepest = "[" * 100 + '"%%API_KEY%%"' + "]" * 100
-    assert template_problem(deepest, "a.yaml") is None
-    assert template_problem(f"[{deepest}]", "a.yaml") == "is nested too deeply for YAML"
-    assert template_problem("[]," * 200 + "\nk: %%API_KEY%%", "a.yml") != "is nested too deeply for YAML"
+HOLDING = {
+    "json": '{"k": "%%API_KEY%%", "x": {} }',
+    "toml": 'k = "%%API_KEY%%"\n{}\n',
+    "yaml": "k: %%API_KEY%%\n{}\n",
+    "ini": "[s]\nk = %%API_KEY%%\n{}\n",
+}
+"""A file of each format that holds the key, with a place for more."""
+
+
+def file_of(suffix: str, more: str) -> str:
+    """A template of this format with ``more`` in it."""
+    return HOLDING[suffix].replace("{}", more)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "shape", "largest"),
+    [
+        ("ini", lambda n: "z" + " " * n + "y", 9_900),
+        ("ini", lambda n: "z" + " " * n + "y", 900),
+        ("ini", lambda n: ("z" + " " * 900 + "y\n") * (n // 902), 9_900),
+        ("ini", lambda n: "z" + " \N{IDEOGRAPHIC SPACE}" * (n // 4) + "=y", 3_000),
+        ("ini", lambda n: "".join(f"z{i}=1\n" for i in range(n)), 990),
+        ("toml", lambda n: "a." * (n // 2) + "a = 1", 9_900),
+        ("toml", lambda n: "[" + "a." * (n // 2) + "a]", 9_900),
+        ("toml", lambda n: "x = {" + "a." * (n // 2) + "a = 1}", 9_900),
+        ("toml", lambda n: "".join(f"b{i}." + "a." * 45 + "a = 1\n" for i in range(n // 100)), 9_900),
+        ("toml", lambda n: "x = [\n" + '"",\n' * (n // 4) + "]", 3_900),
+        ("toml", lambda n: "x = " + "[" * 90 + '"",\n' * (n // 4) + "]" * 90, 3_600),
+        ("json", lambda n: "[" * (n // 10) + '"",' * (n // 4) + '""' + "]" * (n // 10), 9_900),
+        ("json", lambda n: "[" * 90 + '"",' * (n // 4) + '""' + "]" * 90, 9_900),
+        ("yaml", lambda n: "? " * (n // 2) + "a", 9_900),
+        ("yaml", lambda n: "x: " + "[" * (n // 2) + "]" * (n // 2), 9_900),
+        ("yaml", lambda n: ("- " * 400 + "a\n") * (n // 802), 9_900),
+        ("yaml", lambda n: "".join(" " * i + "a:\n" for i in range(int((2 * n) ** 0.5) - 5)), 9_900),
+    ],
+)
+def test_a_template_is_judged_in_time_that_grows_with_its_size(
+    suffix: str, shape: Callable[[int], str], largest: int
+) -> None:
+    """None of the parsers is linear in everything; what they are given is so bounded that they are."""
+    assert (
+        grows_too_fast(
+            lambda size: file_of(suffix, shape(size)),
+            lambda template: template_problem(template, f"a.{suffix}"),
+            largest,
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize("suffix", ["toml", "yaml", "ini"])
+def test_a_file_that_is_read_has_so_many_lines_and_no_more(suffix: str) -> None:
+    """The refusal says how many; a file of no format that we read may have as many as it likes."""
+    own = file_of(suffix, "").count("\n")
+    assert template_problem(file_of(suffix, "\n" * (MOST_LINES - own - 1)), f"a.{suffix}") is None
+    long = file_of(suffix, "\n" * MOST_LINES)
+    refusal = template_problem(long, f"a.{suffix}")
+    assert refusal is not None
+    assert refusal.startswith(f"must have at most {MOST_LINES} lines")
+    assert template_problem(long, "a.txt") is None
+
+
+def test_a_json_file_may_have_a_thousand_lines() -> None:
+    """White space between its tokens, as printers write it."""
+    lines = '{"k": "%%API_KEY%%", "x": [' + "1,\n" * (MOST_LINES - 1) + "1]}"
+    assert template_problem(lines, "a.json") is None
+    assert (
+        template_problem(f"{lines}\n\n", "a.json")
+        == f"must have at most {MOST_LINES} lines to be checked as JSON"
+    )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "line"),
+    [("toml", "x = '{}'"), ("yaml", "x: '{}'"), ("ini", "x = {}")],
+)
+def test_its_lines_have_so_many_characters_and_no_more(suffix: str, line: str) -> None:
+    """But for JSON, which programs write on one line."""
+    room = LONGEST_LINE - len(line) + 2
+    assert template_problem(file_of(suffix, line.format("a" * room)), f"a.{suffix}") is None
+    refusal = template_problem(file_of(suffix, line.format("a" * (room + 1))), f"a.{suffix}")
+    assert refusal == (
+        f"must have at most {MOST_LINES} lines of at most {LONGEST_LINE} characters to be checked as {suffix.upper()}"
+    )
+    assert template_problem('{"k": "%%API_KEY%%", "x": "' + "a" * 9_000 + '"}', "a.json") is None
+
+
+@pytest.mark.parametrize("suffix", ["json", "toml", "yaml"])
+def test_a_file_nested_deeper_than_anybody_writes_is_refused_unread(suffix: str) -> None:
+    """A hundred open brackets are read, one more is not; none that are closed again count."""
+    nested = "[" * (MOST_BRACKETS - 1) + "]" * (MOST_BRACKETS - 1)
+    value = {"json": f'{{"k": "%%API_KEY%%", "x": {nested}}}', "toml": file_of("toml", f"x = [{nested}]")}
+    deepest = value.get(suffix, file_of("yaml", f"x: [{nested}]"))
+    assert template_problem(deepest, f"a.{suffix}") is None
+    refusal = template_problem(deepest.replace("[]", "[[]]"), f"a.{suffix}")
+    assert refusal == f"is nested too deeply for {suffix.upper()}"
+    assert template_problem("[]," * 200 + "\nk: %%API_KEY%%", "a.yml") != "is nested too deeply for YML"
+
+
+@pytest.mark.parametrize("around", ["{} = 1", "[{}]", "[[{}]]", "x = {{ {} = 1 }}"])
+def test_a_dotted_name_of_toml_has_so_many_tables_and_no_more(around: str) -> None:
+    """Each dot opens one, and its parser walks through all of them for each."""
+    assert template_problem(file_of("toml", around.format("a." * MOST_DOTS + "a")), "a.toml") is None
+    refusal = template_problem(file_of("toml", around.format("a." * MOST_DOTS + "a.a")), "a.toml")
+    assert refusal == "is nested too deeply for TOML"
 
 
 def test_ac_44_the_file_parses_back_to_exactly_the_key() -> None:

@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from shared.settings import load_settings
-from shared.web.edge import peer_of
+from shared.web.edge import _counted, peer_of
 
 SETTINGS = {
     "LATCHKEY_PUBLIC_URL": "https://keys.example",
@@ -48,6 +48,14 @@ def test_a_hop_may_carry_brackets_and_a_port(forwarded: str, counted: str) -> No
 def test_a_hop_that_names_no_address_counts_as_the_socket(forwarded: str) -> None:
     """Not as one peer with all others of its kind."""
     assert peer(forwarded) == "192.0.2.1"
+
+
+def test_a_hop_as_long_as_a_header_is_not_remembered() -> None:
+    """It names no address, and thousands of them would stay in memory."""
+    kept = _counted.cache_info().currsize
+    for length in (65, 1_000, 16_000):
+        assert peer("1" * length) == "192.0.2.1"
+    assert _counted.cache_info().currsize <= kept + 1  # the socket's
 
 
 def test_without_trusted_proxies_the_header_says_nothing() -> None:

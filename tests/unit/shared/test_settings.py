@@ -52,6 +52,9 @@ def test_numbers_are_plain_ascii_digits(text: str) -> None:
         "https://u@a.example",
         "https://",
         "https://a?b",
+        "https://a..example",
+        "https://" + "a" * 64 + ".example",
+        "https://" + "a." * 124 + "example",
     ],
 )
 def test_a_public_url_is_an_origin(url: str) -> None:
