@@ -17,7 +17,7 @@ from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.web.body import LARGEST_BODY
 from shared.web.edge import make_application
-from shared.web.health import METRICS, READINESS, Check, add_health
+from shared.web.health import METRICS, READINESS, HealthCheck, add_health
 
 SERVICES: Final = ("auth_api", "consent_ui", "key_issuer")
 
@@ -90,7 +90,7 @@ def _operations(services: Mapping[str, web.Application]) -> web.Application:
     return operations
 
 
-def _named(checks: Mapping[str, Mapping[str, Check]]) -> dict[str, Check]:
+def _named(checks: Mapping[str, Mapping[str, HealthCheck]]) -> dict[str, HealthCheck]:
     return {
         f"{service}.{dependency}": check
         for service, its_checks in checks.items()

@@ -82,7 +82,7 @@ def arm(
 
 
 ARMED = VARIABLE in os.environ
-"""Where a moment comes thousands of times a second, it is asked first."""
+"""Asked before every moment: what no test has armed costs no call, and none reads of it who follows a request."""
 _points: Mapping[str, Failpoint] | None = None
 
 

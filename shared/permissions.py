@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-Access = Literal["read", "change", "delete"]
+KindOfAccess = Literal["read", "change", "delete"]
 Catalogue = Mapping[str, "Permission"]
 
 _SAMPLE: Final = Path(__file__).with_name("permissions.toml")
@@ -29,7 +29,7 @@ class Permission:
     name: str
     title: str
     sentence: str
-    access: Access
+    access: KindOfAccess
 
 
 def load_permissions(path: Path | None = None) -> Catalogue:
@@ -55,6 +55,8 @@ def _permission(source: Path, name: str, table: Any) -> Permission:
         )
     if not isinstance(table, dict) or set(table) != {"title", "sentence", "access"}:
         raise CatalogueError(f"{source}: [{name}] needs exactly title, sentence and access")
-    if table["access"] not in get_args(Access) or not all(isinstance(text, str) for text in table.values()):
+    if table["access"] not in get_args(KindOfAccess) or not all(
+        isinstance(text, str) for text in table.values()
+    ):
         raise CatalogueError(f"{source}: [{name}] access is one of read, change, delete; the rest is text")
     return Permission(name, table["title"], table["sentence"], table["access"])

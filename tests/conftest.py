@@ -19,8 +19,6 @@ from shared.telemetry.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
 from tests.harness.distribution import ByFile, long_first
-from tests.harness.processes import RunningServices, running_services
-from tests.harness.routing import routed_site
 from tests.harness.site import Site
 from tests.harness.stack import Stack, running_stack
 from tests.harness.stores import Servers, Stores, forget_run, fresh_stores, servers_of_run
@@ -164,17 +162,3 @@ def run_directory() -> Path:
 def folder(run_directory: Path) -> Path:
     """A new folder of the test's own, where `up` and `backends` may keep their data."""
     return new_folder(run_directory)
-
-
-@pytest.fixture(scope="module")
-def processes(run_directory: Path) -> Iterator[RunningServices]:
-    """The three services as real processes on servers of their own, for the tests of a module together."""
-    with running_services(new_folder(run_directory)) as services:
-        yield services
-
-
-@pytest.fixture(scope="module")
-async def processes_site(processes: RunningServices) -> AsyncIterator[Site]:
-    """Those processes as people and programs see them, behind a proxy that routes by path."""
-    async with routed_site(processes.public_url, processes.urls) as site:
-        yield site

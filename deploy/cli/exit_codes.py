@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -10,10 +11,13 @@ FAILED: Final = 1
 BAD_CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h
 
 
-def run(command: click.Command) -> int:
-    """Runs the command line; failures that we know are one line on stderr, bugs are a trace."""
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; failures that we know are one line on stderr, bugs are a trace.
+
+    ``arguments`` are those of the process where none are given.
+    """
     try:
-        code = command.main(prog_name="latchkey", standalone_mode=False)
+        code = command.main(arguments, prog_name="latchkey", standalone_mode=False)
     except click.Abort:
         click.echo("Stopped.", err=True)
         return FAILED

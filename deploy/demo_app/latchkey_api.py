@@ -22,7 +22,7 @@ class LatchkeyRefused(Exception):  # noqa: N818 - it says what is the case
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ClientCredentials:
     """The client as it was registered."""
 
     client_id: str
@@ -66,7 +66,7 @@ class Verdict:
 class LatchkeyApi:
     """The calls of one client. Every one raises ``LatchkeyUnavailable`` where Latchkey cannot answer."""
 
-    def __init__(self, http: ClientSession, api_url: str, credentials: Credentials) -> None:
+    def __init__(self, http: ClientSession, api_url: str, credentials: ClientCredentials) -> None:
         """``api_url`` is where Latchkey answers, without a trailing slash."""
         self._http = http
         self._api_url = api_url

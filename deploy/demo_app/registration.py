@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from aiohttp import ClientError, ClientSession, CookieJar
 
 from deploy.demo_app.author_login import SiteLogin
-from deploy.demo_app.latchkey_api import TIMEOUT, Credentials, LatchkeyRefused, LatchkeyUnavailable
+from deploy.demo_app.latchkey_api import TIMEOUT, ClientCredentials, LatchkeyRefused, LatchkeyUnavailable
 
 CLIENT_NAME: Final = "Epic Games"
 PERMISSIONS: Final = ("customise_score",)
@@ -32,9 +32,9 @@ class Registration:
     client_secret: str
 
     @property
-    def credentials(self) -> Credentials:
+    def credentials(self) -> ClientCredentials:
         """What the exchange needs."""
-        return Credentials(self.client_id, self.client_secret)
+        return ClientCredentials(self.client_id, self.client_secret)
 
 
 async def issuer_of(api_url: str) -> str:

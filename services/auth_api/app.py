@@ -30,7 +30,11 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
     application = make_application(
-        resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT, patient=routes.PATIENT, tracer=tracer
+        resources.metrics,
+        error_renderers=routes.ERROR_RENDERERS,
+        hot=routes.HOT,
+        patient=routes.PATIENT,
+        tracer=tracer,
     )
     application[RESOURCES] = resources
     routes.add_routes(application)

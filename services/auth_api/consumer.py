@@ -17,7 +17,7 @@ from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
-from shared.bus import Consumer, Delivery, Handler, handler
+from shared.bus import Consumer, Delivery, MessageHandler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
     ReadAccess,
@@ -128,7 +128,7 @@ def make_consumers(resources: Resources) -> tuple[Consumer, Consumer]:
     )
 
 
-def _for_pages(resources: Resources) -> list[Handler]:
+def _for_pages(resources: Resources) -> list[MessageHandler]:
     """Nothing in here is done for a person but by the digest of their session."""
     functions: list[tuple[type[Command[Any]], Callable[..., Awaitable[Message]]]] = [
         *((command, partial(use_case, resources)) for command, use_case in USE_CASES),
@@ -141,7 +141,7 @@ def _for_pages(resources: Resources) -> list[Handler]:
     return [handler(command, function, sender="consent_ui") for command, function in functions]
 
 
-def _for_issuer(resources: Resources) -> list[Handler]:
+def _for_issuer(resources: Resources) -> list[MessageHandler]:
     return [handler(AuthenticateClient, partial(authenticate_digest, resources), sender="key_issuer")]
 
 

@@ -25,19 +25,19 @@ from services.auth_api.handlers import (
     session,
     token,
 )
-from services.auth_api.handlers.form_failures import form_failure
-from services.auth_api.handlers.oauth_edge import token_failure
+from services.auth_api.handlers.form_failures import render_form_error
+from services.auth_api.handlers.oauth_edge import render_token_error
 from shared.web.cross_origin import add_preflights
-from shared.web.surfaces import Surface, oauth_surface
+from shared.web.error_renderers import ErrorRenderer, render_oauth_error
 
-SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
-    ("/api/v1/oauth/token", token_failure),
-    ("/api/v1/oauth/", oauth_surface),
-    ("/.well-known/oauth-authorization-server", oauth_surface),
-    ("/api/v1/openapi.json", oauth_surface),
-    ("/api/v1/session", form_failure),
-    ("/api/v1/users", form_failure),
-    ("/api/v1/account/", form_failure),
+ERROR_RENDERERS: Final[tuple[tuple[str, ErrorRenderer], ...]] = (
+    ("/api/v1/oauth/token", render_token_error),
+    ("/api/v1/oauth/", render_oauth_error),
+    ("/.well-known/oauth-authorization-server", render_oauth_error),
+    ("/api/v1/openapi.json", render_oauth_error),
+    ("/api/v1/session", render_form_error),
+    ("/api/v1/users", render_form_error),
+    ("/api/v1/account/", render_form_error),
 )
 """Path prefixes whose errors are not, or not only, RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})

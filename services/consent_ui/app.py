@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from services.consent_ui.error_pages import page_surface
+from services.consent_ui.error_pages import page_renderer
 from services.consent_ui.pages import add_security_headers
 from services.consent_ui.resources import RESOURCES, SERVICE, make_resources
 from services.consent_ui.routes import add_routes
@@ -25,7 +25,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
     application = make_application(
-        resources.metrics, default_surface=page_surface(resources.pages), tracer=tracer
+        resources.metrics, default_renderer=page_renderer(resources.pages), tracer=tracer
     )
     application.middlewares.append(sign_in_first)
     application[RESOURCES] = resources

@@ -9,10 +9,12 @@ from shared.contracts.authorization import CARRIED, REQUEST_URI, Flow
 from shared.secret_tokens import digest_of
 from shared.user_code import normalise_user_code, user_code_digests
 
-Pairs = tuple[tuple[str, str], ...]
+AuthorizationQuery = tuple[tuple[str, str], ...]
 
 
-def without_secrets(secrets: Sequence[bytes], flow: Flow, pairs: Iterable[tuple[str, str]]) -> Pairs:
+def without_secrets(
+    secrets: Sequence[bytes], flow: Flow, pairs: Iterable[tuple[str, str]]
+) -> AuthorizationQuery:
     """The pairs that mean something in this flow, as ``PrepareAuthorization.query`` has them.
 
     ``secrets`` are the site's, newest first.

@@ -11,8 +11,8 @@ from aiohttp import web
 from services.consent_ui.pages import Pages
 from shared.contracts.authorization import ErrorPage
 from shared.web.edge import request_id_of
+from shared.web.error_renderers import ErrorRenderer
 from shared.web.failures import Failure
-from shared.web.surfaces import Surface
 
 HOME: Final = ("Go to the start page", "/")
 _WORDS: Final[Mapping[int, tuple[str, str]]] = {
@@ -48,15 +48,15 @@ class MessageView:
     """Under which the logs know the request; with errors."""
 
 
-def page_surface(pages: Pages) -> Surface:
+def page_renderer(pages: Pages) -> ErrorRenderer:
     """Renders the failures of every path as a page."""
 
-    def surface(request: web.Request, failure: Failure) -> web.StreamResponse:
+    def render(request: web.Request, failure: Failure) -> web.StreamResponse:
         return pages.respond(
             "message.html", _view(request, failure, pages), status=failure.status, headers=failure.headers
         )
 
-    return surface
+    return render
 
 
 def refusal_page(request: web.Request, pages: Pages, refusal: ErrorPage) -> web.Response:

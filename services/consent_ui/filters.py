@@ -13,12 +13,12 @@ from services.consent_ui.user_agents import browser_name
 from shared.api_key import masked
 from shared.clock import Clock
 from shared.contracts.keys import KeyView
-from shared.permissions import Access, Catalogue, Permission
+from shared.permissions import Catalogue, KindOfAccess, Permission
 from shared.settings import Settings
 
 STALE_MS: Final = 90 * 86_400_000
 """A key that was not used for longer than this had better be taken back."""
-_GROUPS: Final[tuple[tuple[Access, str], ...]] = (
+_GROUPS: Final[tuple[tuple[KindOfAccess, str], ...]] = (
     ("read", "See"),
     ("change", "Add and change"),
     ("delete", "Delete for good"),
@@ -28,7 +28,7 @@ _GROUPS: Final[tuple[tuple[Access, str], ...]] = (
 class PermissionGroup(NamedTuple):
     """The permissions of one kind of access."""
 
-    access: Access
+    access: KindOfAccess
     title: str
     lines: tuple[Permission, ...]
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from shared.contracts.clients import ClientFields, FieldError
+from shared.contracts.clients import ClientFields
+from shared.contracts.field_errors import FieldError
 from shared.documents import public_name
 
 

@@ -37,7 +37,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     """The service; it starts without its stores and waits for them."""
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
-    application = make_application(resources.metrics, surfaces=routes.SURFACES, hot=routes.HOT, tracer=tracer)
+    application = make_application(
+        resources.metrics, error_renderers=routes.ERROR_RENDERERS, hot=routes.HOT, tracer=tracer
+    )
     application[RESOURCES] = resources
     routes.add_routes(application)
     add_health(

@@ -10,7 +10,7 @@ from asyncpg import Record
 
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import ROTATED, NewKey, shown_status, view_of
+from services.key_issuer.records import ROTATED, NewKeyRow, shown_status, view_of
 from shared.contracts.keys import ChangeKey, IssueKey, KeyChanged, KeyView, RotateKey
 
 LONGEST_OVERLAP: Final = 7 * 24 * 3600
@@ -143,7 +143,7 @@ async def _rotate(
             ), []
     fresh = _successor(row, command)
     peppers = issuer.peppers
-    await rows.insert_keys([NewKey(fresh, peppers.seal(fresh.digest))], peppers.current, now)
+    await rows.insert_keys([NewKeyRow(fresh, peppers.seal(fresh.digest))], peppers.current, now)
     view = old.model_copy(
         update={"key_id": fresh.key_id, "created_on": now, "last_used_on": None, "used_permissions": ()}
     )

@@ -22,7 +22,7 @@ from services.key_issuer.records import (
     OWN_KEYS,
     REPLAYED,
     SUPERSEDED,
-    NewKey,
+    NewKeyRow,
 )
 from shared.contracts.keys import IssueKey, IssueKeyReply, KeyView
 from shared.database import WARM_CONNECTIONS
@@ -36,7 +36,7 @@ class NotIssuedError(Exception):
     """PostgreSQL refuses this key, and the message is only the name of the reason: the command is tried again later."""
 
 
-Outcome = IssueKeyReply | NotIssuedError
+IssueOutcome = IssueKeyReply | NotIssuedError
 _Judged = tuple[rules.Verdict, rules.Candidate]
 
 _ISSUED: Final = IssueKeyReply(outcome="issued")
@@ -51,12 +51,12 @@ _MADE: Final[Mapping[rules.Verdict, str | None]] = {"make": None, "replace": Non
 """Verdicts that make a row, and why it is dead from the start if it is."""
 
 
-async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[Outcome]:
+async def issue_keys(issuer: Issuer, commands: Sequence[IssueKey]) -> list[IssueOutcome]:
     """Makes the keys of a batch; one outcome for each command, in their order.
 
     A command that cannot be carried out spoils no other: then each is tried alone.
     """
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, IssueOutcome] = {}
     waiting: Sequence[int] = range(len(commands))
     while waiting:
         first, waiting = first_of_each(commands, waiting)
@@ -79,7 +79,7 @@ async def warm_up(issuer: Issuer) -> None:
         )
 
 
-async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence[Outcome]:
+async def _issue_round(issuer: Issuer, commands: Sequence[IssueKey]) -> Sequence[IssueOutcome]:
     try:
         replies = await _issue_unknown(issuer, commands)
         if replies is None:
@@ -162,11 +162,11 @@ def _other(candidate: rules.Candidate) -> str:
     return candidate.facts.key_id or ""
 
 
-def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKey]:
+def _new_keys(issuer: Issuer, made: Sequence[tuple[IssueKey, str | None]]) -> list[NewKeyRow]:
     """The rows of keys that are made together, each with the reason for which it is born dead, if any."""
     surplus = surplus_at_birth([command for command, end in made if end is None])
     return [
-        NewKey(command, issuer.peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
+        NewKeyRow(command, issuer.peppers.seal(command.digest), EVICTED if command.key_id in surplus else end)
         for command, end in made
     ]
 

@@ -18,7 +18,7 @@ INTROSPECT: Final = "introspect"
 SERVICE_PERMISSIONS: Final = (INTROSPECT, "sign-in", "users")
 """What one of the site's own servers can be allowed: to look keys up, to say who somebody is, to end people."""
 
-Document = dict[str, Any]
+KeyReport = dict[str, Any]
 """What is printed: public names and plain values."""
 
 _FIELDS: Final = {
@@ -46,7 +46,7 @@ _FIELDS: Final = {
 
 async def search_keys(
     database: Database, clock: Clock, *, username: str | None, client_id: str | None, ended: bool, limit: int
-) -> list[Document]:
+) -> list[KeyReport]:
     """People's keys, newest first; ended ones where wanted."""
     rows = await database.fetch("search_keys", username, client_id, ended, limit)
     return [_document(row, clock.now()) for row in rows]
@@ -86,13 +86,13 @@ async def keep_service_key(
     )
 
 
-async def list_service_keys(database: Database, clock: Clock, *, ended: bool, limit: int) -> list[Document]:
+async def list_service_keys(database: Database, clock: Clock, *, ended: bool, limit: int) -> list[KeyReport]:
     """Service keys, newest first; ended ones where wanted."""
     rows = await database.fetch("list_service_keys", limit)
     return [_document(row, clock.now()) for row in rows if ended or row["ended_on"] is None]
 
 
-async def describe_key(database: Database, clock: Clock, key_id: str) -> Document | None:
+async def describe_key(database: Database, clock: Clock, key_id: str) -> KeyReport | None:
     """Everything that is known of one key, with its history; ``None`` for an unknown id."""
     row = await database.fetchrow("describe_key", key_id)
     if row is None:
@@ -107,7 +107,7 @@ async def describe_key(database: Database, clock: Clock, key_id: str) -> Documen
     }
 
 
-def _document(row: Record, now: int) -> Document:
+def _document(row: Record, now: int) -> KeyReport:
     """One of either kind; a service's key has no expiry, and no status but that it has ended or not."""
     known = dict(row)
     status = known.get("status", "revoked" if known["ended_on"] else "active")

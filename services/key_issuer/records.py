@@ -66,7 +66,7 @@ NOTHING_KNOWN: Final = IssueFacts()
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKeyRow:
     """A row to be made: the command, its digest under the pepper, and why it is dead already if it is."""
 
     command: IssueKey

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from services.key_issuer.handlers import introspect, report_leak, status, users_me, verify
 from shared.web.cross_origin import add_preflights
-from shared.web.surfaces import Surface, oauth_surface, seed_surface
+from shared.web.error_renderers import ErrorRenderer, render_oauth_error, render_seed_error
 
 VERIFY: Final = "/api/v1/verify"
 STATUS: Final = "/api/v1/status"
@@ -25,10 +25,10 @@ CHECK_METHODS: Final = (
     hdrs.METH_OPTIONS,
 )
 """Envoy's ``ext_authz`` asks with the method of the request that it protects; the answer is the same for all (and for HEAD)."""
-SURFACES: Final[tuple[tuple[str, Surface], ...]] = (
-    (INTROSPECT, oauth_surface),
-    (STATUS, seed_surface),
-    (USERS_ME, seed_surface),
+ERROR_RENDERERS: Final[tuple[tuple[str, ErrorRenderer], ...]] = (
+    (INTROSPECT, render_oauth_error),
+    (STATUS, render_seed_error),
+    (USERS_ME, render_seed_error),
 )
 """Path prefixes whose errors are not plain RFC 9457 problems."""
 HOT: Final = frozenset({VERIFY, INTROSPECT})

@@ -78,7 +78,7 @@ LiveRecord = LiveKey | LiveServiceKey
 
 
 @dataclass(slots=True)
-class Entry:
+class CachedKey:
     """What a key was found to be, until when; ``record`` is ``None`` for one that is not live."""
 
     key_id: str
@@ -108,8 +108,8 @@ class KeyCache:
     ) -> None:
         """It is deaf until ``hear`` is called."""
         self._monotonic = monotonic
-        self._live: dict[bytes, Entry] = {}
-        self._unknown: dict[bytes, Entry] = {}
+        self._live: dict[bytes, CachedKey] = {}
+        self._unknown: dict[bytes, CachedKey] = {}
         self._live_entries = live_entries
         self._unknown_entries = unknown_entries
         self._digests: dict[str, set[bytes]] = {}
@@ -134,7 +134,7 @@ class KeyCache:
         self.last_heard_at = self._monotonic()
         self.invalidate(key_ids)
 
-    def find(self, digest: bytes) -> Entry | None:
+    def find(self, digest: bytes) -> CachedKey | None:
         """The entry of this key if it may be believed now."""
         entry = self._live.get(digest) or self._unknown.get(digest)
         if entry is None or entry.version < self._distrusted:
@@ -168,7 +168,7 @@ class KeyCache:
         )
         while entries and (len(entries) >= most or next(iter(entries.values())).deadline <= now):
             self._drop(next(iter(entries)))
-        entries[digest] = Entry(key_id, record, read.version, read.taken_at + life)
+        entries[digest] = CachedKey(key_id, record, read.version, read.taken_at + life)
         self._digests.setdefault(key_id, set()).add(digest)
         return True
 

@@ -6,7 +6,7 @@ The relay is imported from its module: it alone brings PostgreSQL along, which n
 from shared.bus.bus import Bus
 from shared.bus.consumer import Consumer, EventConsumer
 from shared.bus.envelope import MessageTooLarge
-from shared.bus.handlers import Delivery, Handler, handler
+from shared.bus.handlers import Delivery, MessageHandler, handler
 from shared.bus.janitor import Janitor
 from shared.bus.requests import PreparedRequest, RemoteFailure
 from shared.bus.stream_tail import StreamTail
@@ -23,8 +23,8 @@ __all__ = [
     "Consumer",
     "Delivery",
     "EventConsumer",
-    "Handler",
     "Janitor",
+    "MessageHandler",
     "MessageTooLarge",
     "PreparedRequest",
     "RemoteFailure",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from shared.bus.envelope import Envelope
-from shared.bus.handlers import Handler
+from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
 from shared.contracts.base import Message
@@ -32,7 +32,7 @@ class Entry:
     id: bytes
     envelope: Envelope
     message: Message
-    handler: Handler
+    handler: MessageHandler
     attempt: int
 
 

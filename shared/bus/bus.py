@@ -13,13 +13,13 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from shared.bus import names
-from shared.bus.envelope import Envelope, Field, MessageIds
+from shared.bus.envelope import Envelope, MessageIds, WireField
 from shared.bus.metrics import BusMetrics
 from shared.bus.requests import PendingRequests, PreparedRequest, ReplyTail
 from shared.clock import Clock, SystemClock
 from shared.contracts.base import Command, Message
 from shared.errors import BusUnavailable, StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.redis.checks import ServerChecks
 from shared.redis.client import CoalescingRedis, RedisTime
 from shared.redis.connection import Argument
@@ -142,7 +142,8 @@ class Bus:
                 raise BusUnavailable("down") from error
             raise
         sending.add_done_callback(prepared.sent)
-        await failpoint("bus.after_request_before_reply")
+        if ARMED:
+            await failpoint("bus.after_request_before_reply")
         return await prepared.reply()
 
     def prepare(self, command: Command[ReplyT], timeout: float = REQUEST_SECONDS) -> PreparedRequest[ReplyT]:
@@ -194,13 +195,13 @@ class Bus:
             if sending is not None:
                 sending.end(failure)
 
-    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[Field]]:
+    def compose(self, command: Command[Any], expires_in: float | None = None) -> tuple[str, list[WireField]]:
         """A command that nobody waits for, whose XADD is done by the caller: its stream, and the entry's fields."""
         message_id = self.ids.new(self.clock.now())
         return names.commands(command.queue), self._fields(command, message_id, expires_in, "", None)
 
     async def _append(
-        self, command: Command[Any], stream: str, fields: Sequence[Field]
+        self, command: Command[Any], stream: str, fields: Sequence[WireField]
     ) -> asyncio.Future[Any]:
         """Sends the XADD; what takes something back, and what that needs, is appended to a full Redis too."""
         words: tuple[Argument, ...] = ("XADD", stream, "*", *fields)
@@ -215,7 +216,7 @@ class Bus:
         expires_in: float | None,
         reply_to: str,
         sending: Sending | None,
-    ) -> list[Field]:
+    ) -> list[WireField]:
         """The envelope of a command, as the fields of a stream's entry."""
         now = self.time.now()
         traceparent, tracestate = trace.get() if sending is None else sending.carrier

@@ -12,7 +12,7 @@ from shared.bus import names
 from shared.bus.acknowledger import Acknowledger
 from shared.bus.bus import Bus
 from shared.bus.dispatch import Dispatcher
-from shared.bus.handlers import Handler
+from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter, GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
@@ -41,7 +41,7 @@ class Consumer:
         self,
         bus: Bus,
         queue: str,
-        handlers: Sequence[Handler],
+        handlers: Sequence[MessageHandler],
         *,
         batch: int = BATCH,
         slots: int = SLOTS,
@@ -146,7 +146,7 @@ class EventConsumer(Consumer):
     What fails is tried again in here, its entry kept by heartbeats; a process that dies meanwhile leaves it to another.
     """
 
-    def __init__(self, bus: Bus, stream: str, group: str, handlers: Sequence[Handler]) -> None:
+    def __init__(self, bus: Bus, stream: str, group: str, handlers: Sequence[MessageHandler]) -> None:
         """``stream`` is the event stream's name, ``group`` the consuming service's."""
         keys = StreamKeys(names.event_stream(stream), group, names.event_dead(stream), None)
         super().__init__(bus, group, handlers, keys=keys)

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from shared.bus import names
 from shared.bus.acknowledger import Acknowledger, Entry
 from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
-from shared.bus.handlers import Delivery, Handler
+from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
-from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, Outcome, answer_and_finish
+from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
 from shared.contracts.base import Message
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
@@ -40,7 +40,7 @@ class Dispatcher:
         self,
         bus: Bus,
         keys: StreamKeys,
-        handlers: Sequence[Handler],
+        handlers: Sequence[MessageHandler],
         limiter: ConcurrencyLimiter,
         acknowledger: Acknowledger,
     ) -> None:
@@ -48,7 +48,7 @@ class Dispatcher:
         self._bus = bus
         self._keys = keys
         self._stream = keys.stream
-        self._handlers: Mapping[str, Handler] = {each.message.type: each for each in handlers}
+        self._handlers: Mapping[str, MessageHandler] = {each.message.type: each for each in handlers}
         senders = {each.sender for each in handlers}
         self._answered: tuple[str, ...] = tuple(names.replies_begin(sender) for sender in senders)
         """What the name of a stream begins with that may be answered in: with our rights, an answer could go anywhere."""
@@ -294,7 +294,7 @@ class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, 
         if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
             return  # another member works on it now, and will say how it ends
         word = self._word or f"{FAILED}: {self._reason}"
-        outcomes: list[Outcome] = [] if envelope is None else [(envelope, None, word)]
+        outcomes: list[MessageOutcome] = [] if envelope is None else [(envelope, None, word)]
         await answer_and_finish(bus.redis, keys, [self._id], outcomes, source=bus.source, now=bus.time.now())
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 MAJOR: Final = "1"
 LARGEST_BODY: Final = 64 * 1024
 
-Field = str | bytes
+WireField = str | bytes
 RawEntry = Sequence[Any]
 """Id and flat fields of an entry; ``None`` for the fields of one that was deleted while pending."""
 
@@ -42,11 +42,11 @@ class Envelope(NamedTuple):
     attached: bytes = b""
     """Further fields of the body, put beside it by the script that appended the message."""
 
-    def to_fields(self) -> list[Field]:
+    def to_fields(self) -> list[WireField]:
         """Name, value, name, value … for XADD. Raises ``MessageTooLarge``."""
         if len(self.body) > LARGEST_BODY:
             raise MessageTooLarge(f"{self.type}: {len(self.body)} bytes")
-        fields: list[Field] = ["v", MAJOR, "id", self.id, "t", self.type, "src", self.source]
+        fields: list[WireField] = ["v", MAJOR, "id", self.id, "t", self.type, "src", self.source]
         fields += ["ts", str(self.created_on)]
         if self.expires_on:
             fields += ["exp", str(self.expires_on)]

@@ -24,7 +24,7 @@ class Delivery(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class MessageHandler:
     """A function for one type of message; see ``handler``."""
 
     message: type[Command[Any] | Event]
@@ -41,7 +41,7 @@ def handler(
     *,
     batch: bool = False,
     sender: str = "",
-) -> Handler:
+) -> MessageHandler:
     """Names the function for a type of message.
 
     Single: ``function(message)`` or ``function(message, delivery)`` → the reply (nothing for an event). Batch: the same
@@ -51,4 +51,4 @@ def handler(
     ``sender``: only what this service says is handled, and answered in its own streams alone.
     """
     takes_delivery = len(signature(function).parameters) > 1
-    return Handler(message, function, batch, takes_delivery, sender)
+    return MessageHandler(message, function, batch, takes_delivery, sender)

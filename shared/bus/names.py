@@ -40,6 +40,7 @@ def dead(queue: str) -> str:
     return f"lk:{{{queue}:0}}:dead"
 
 
+@cache
 def event_stream(name: str) -> str:
     """A stream of events or a broadcast."""
     return f"lk:{{{name}}}"

@@ -22,7 +22,7 @@ from shared.bus.envelope import Envelope, format_uuid7
 from shared.contracts.base import Event
 from shared.database import Database
 from shared.errors import StoreUnavailable
-from shared.failpoints import failpoint
+from shared.failpoints import ARMED, failpoint
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 from shared.redis.full import FULL
@@ -141,7 +141,8 @@ class OutboxRelay:
                 self._bus.metrics.outbox_lag.set(0)
                 return 0
             await self._append_all([self._append(row) for row in rows])
-            await failpoint("outbox.after_publish_before_mark")
+            if ARMED:
+                await failpoint("outbox.after_publish_before_mark")
             await connection.execute(_MARK, [row["id"] for row in rows])
         self._bus.metrics.outbox_lag.set(max(0, self._bus.clock.now() - rows[0]["created_on"]) / 1000)
         for row in rows:

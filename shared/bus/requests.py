@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.envelope import Envelope, Field
+from shared.bus.envelope import Envelope, WireField
 from shared.bus.metrics import BusMetrics
 from shared.bus.names import StreamKeys
 from shared.contracts.base import Command, Message
@@ -68,7 +68,7 @@ class PreparedRequest(Generic[ReplyT]):
     """
 
     stream: str
-    fields: list[Field]
+    fields: list[WireField]
     """Name, value, name, value …"""
     message_id: str
     command: Command[ReplyT]
@@ -188,7 +188,7 @@ class PendingRequests:
             future.exception()  # it may be that nobody awaits it any more, which is no mistake
 
 
-Outcome = tuple[Envelope, bytes | None, str]
+MessageOutcome = tuple[Envelope, bytes | None, str]
 """Of a message: the reply's body, or the word for why there is none."""
 
 
@@ -196,7 +196,7 @@ async def answer_and_finish(
     redis: CoalescingRedis,
     keys: StreamKeys,
     ids: Sequence[bytes],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[MessageOutcome],
     *,
     source: str,
     now: int,

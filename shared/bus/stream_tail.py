@@ -66,8 +66,10 @@ class StreamTail(Generic[EventT]):
         try:
             while True:
                 try:
-                    await self._read(await link.ready())
-                    backoff.reset()
+                    connection = await link.ready()
+                    while connection.is_open:
+                        await self._read(connection)
+                        backoff.reset()
                 except (StoreUnavailable, CommandError) as error:
                     if self._cursor is not None:
                         _log.warning("tail_interrupted", stream=self._stream, reason=str(error))

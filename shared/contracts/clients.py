@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from shared.contracts.base import Command, Message
+from shared.contracts.field_errors import FieldError
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 
@@ -15,17 +16,6 @@ OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 
 OverlapSeconds = Annotated[int, Field(ge=0, le=604_800)]
 """How long an old secret or key works beside its replacement: at most a week."""
-
-
-MOST_NAMED: Final = 10
-"""How many fields one refusal names: no answer is a multiple of what was sent."""
-
-
-class FieldError(Message):
-    """What is wrong with one field, in words its owner can act on."""
-
-    field: str
-    detail: str
 
 
 class ClientTexts(Message):

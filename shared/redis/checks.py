@@ -26,13 +26,10 @@ class ServerChecks:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self.version = ""
+        self.run_id = ""
+        """Changes whenever one of the servers was started anew."""
         self._run_ids: dict[str, str] = {}
         self._warned = False
-
-    @property
-    def run_id(self) -> str:
-        """Changes whenever one of the servers was started anew."""
-        return " ".join(sorted(self._run_ids.values()))
 
     def answered(self, server: str, replies: list[Any]) -> None:
         """Reads the answers of a server, named so that its next answers replace these.
@@ -45,6 +42,7 @@ class ServerChecks:
             return  # this user has no right to ask
         facts = {name: value for section in told for name, value in section.items()}
         self._run_ids[server] = facts.get("run_id", "")
+        self.run_id = " ".join(sorted(self._run_ids.values()))
         self.version = facts.get("valkey_version") or facts.get("redis_version", "")
         # Valkey also tells which version of Redis it is compatible with, under the old name.
         if _numbers(facts.get("redis_version", "")) < OLDEST:

@@ -106,7 +106,7 @@ class CoalescingRedis:
             StoreUnavailable: there is no connection; nothing was sent.
         """
         if self._only is not None:
-            return (await self._only.ready()).send(command)
+            return (await self.connection_for(None)).send(command)
         return asyncio.ensure_future(self.execute(*command))
 
     async def execute_many(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
@@ -116,8 +116,7 @@ class CoalescingRedis:
             StoreUnavailable: as ``execute``; any of the commands may have been carried out.
         """
         if self._only is not None:
-            connection = await self._only.ready()
-            sinks = connection.send_all(commands)
+            sinks = (await self.connection_for(None)).send_all(commands)
         else:
             sinks = [asyncio.ensure_future(self.execute(*command)) for command in commands]
         outcomes: list[Any] = []

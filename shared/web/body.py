@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.contracts.clients import MOST_NAMED, FieldError
+from shared.contracts.field_errors import MOST_NAMED, FieldError
 from shared.web.failures import Problem
 
 LARGEST_BODY: Final = 64 * 1024

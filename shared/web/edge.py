@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from time import perf_counter
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
 from shared.errors import StoreUnavailable
@@ -22,8 +22,8 @@ from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
 from shared.web.body import LARGEST_BODY
 from shared.web.cross_origin import CROSS_ORIGIN, OPEN
+from shared.web.error_renderers import ErrorRenderer, render_problem
 from shared.web.failures import Failure, Problem
-from shared.web.surfaces import Surface, problem_surface
 
 DEADLINE_SECONDS: Final = 3.6
 """Every answer, also a refusal for a store that hangs, is out within 4 s."""
@@ -45,14 +45,12 @@ _LONGEST_NODE: Final = 64
 """In characters; longer ones name no address, and are not remembered either."""
 _log = structlog.get_logger("latchkey.http")
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 def make_application(
     metrics: Metrics,
     *,
-    surfaces: Sequence[tuple[str, Surface]] = (),
-    default_surface: Surface = problem_surface,
+    error_renderers: Sequence[tuple[str, ErrorRenderer]] = (),
+    default_renderer: ErrorRenderer = render_problem,
     hot: frozenset[str] = frozenset(),
     patient: frozenset[str] = frozenset(),
     tracer: Tracer = NO_TRACES,
@@ -60,8 +58,8 @@ def make_application(
     """An application with the edge in front of its routes.
 
     Args:
-        surfaces: path prefixes and the shape in which their errors are told; the first that fits counts.
-        default_surface: for all other paths.
+        error_renderers: path prefixes and the shape in which their errors are told; the first that fits counts.
+        default_renderer: for all other paths.
         hot: route templates whose requests are counted but not logged, and whose handlers bound their own waiting.
         patient: those whose handlers wait for somebody else's server, and bound that themselves.
         tracer: is told of each request but those of ``QUIET_ROUTES``.
@@ -81,7 +79,7 @@ def make_application(
                     response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the one place where every error ends
             failure = failure_of(error, request_id)
-            response = _surface_for(request.path, surfaces, default_surface)(request, failure)
+            response = _renderer_for(request.path, error_renderers, default_renderer)(request, failure)
         headers = response.headers
         headers.extend(COMMON_HEADERS)
         headers[REQUEST_ID] = request_id
@@ -189,8 +187,10 @@ def _http_failure(error: web.HTTPException) -> Failure:
     return Failure(error.status, detail, headers=headers)
 
 
-def _surface_for(path: str, surfaces: Sequence[tuple[str, Surface]], default: Surface) -> Surface:
-    return next((surface for prefix, surface in surfaces if path.startswith(prefix)), default)
+def _renderer_for(
+    path: str, error_renderers: Sequence[tuple[str, ErrorRenderer]], default: ErrorRenderer
+) -> ErrorRenderer:
+    return next((render for prefix, render in error_renderers if path.startswith(prefix)), default)
 
 
 def authorization_of(request: web.BaseRequest) -> Sequence[str]:

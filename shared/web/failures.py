@@ -9,7 +9,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from shared.contracts.clients import MOST_NAMED, FieldError
+from shared.contracts.field_errors import MOST_NAMED, FieldError
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -31,7 +31,7 @@ class Failure:
 
 
 class Problem(Exception):  # noqa: N818 - named as RFC 9457 does
-    """Raised by a handler or use case to refuse a request; the edge turns it into the surface's shape."""
+    """Raised by a handler or use case to refuse a request; the edge renders it for the path."""
 
     def __init__(
         self,

@@ -14,13 +14,13 @@ from shared.errors import StoreUnavailable
 from shared.telemetry.metrics import Metrics
 from shared.web.body import json_response
 
-Check = Callable[[], Awaitable[None]]
+HealthCheck = Callable[[], Awaitable[None]]
 """Returns when the dependency works; raises ``StoreUnavailable`` with the reason when it does not."""
 
 CHECK_SECONDS: Final = 3.0
 OK: Final = "ok"
 _RETRY: Final = {"Retry-After": "1"}
-_NO_SIGNALS: Final[Mapping[str, Check]] = MappingProxyType({})
+_NO_SIGNALS: Final[Mapping[str, HealthCheck]] = MappingProxyType({})
 
 
 class Report(NamedTuple):
@@ -42,7 +42,9 @@ class Readiness:
     without it is, the rest is 503 with ``Retry-After``, and no outage takes all replicas out of a load balancer.
     """
 
-    def __init__(self, stores: Mapping[str, Check], signals: Mapping[str, Check], degraded: Gauge) -> None:
+    def __init__(
+        self, stores: Mapping[str, HealthCheck], signals: Mapping[str, HealthCheck], degraded: Gauge
+    ) -> None:
         """Both by name; ``degraded`` is labelled by it."""
         self.stores = stores
         self.signals = signals
@@ -75,8 +77,8 @@ EXPOSITION: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("exposition"
 def add_health(
     application: web.Application,
     metrics: Metrics,
-    stores: Mapping[str, Check],
-    signals: Mapping[str, Check] = _NO_SIGNALS,
+    stores: Mapping[str, HealthCheck],
+    signals: Mapping[str, HealthCheck] = _NO_SIGNALS,
 ) -> None:
     """Adds the three endpoints. ``signals`` are dependencies that a process need not have reached to be ready."""
     degraded = metrics.gauge(
@@ -106,7 +108,7 @@ def add_health(
     application.router.add_get("/metrics", exposition)
 
 
-async def _outcome(check: Check) -> str:
+async def _outcome(check: HealthCheck) -> str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()

@@ -19,6 +19,7 @@ from tests.harness.collector import Collector, SeenSpan, collecting
 from tests.harness.processes import REPOSITORY, RunningServices, running_services
 from tests.harness.routing import routed_site
 from tests.harness.site import Client, Site, bearer
+from tests.harness.stores import Servers, fresh_stores
 
 TOKEN = "POST /api/v1/oauth/token"
 
@@ -31,11 +32,15 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-async def traced(collector: Collector, run_directory: Path) -> AsyncIterator[RunningServices]:
+async def traced(
+    servers: Servers, collector: Collector, run_directory: Path
+) -> AsyncIterator[RunningServices]:
     """The three services, each a process, told of the collector as an operator tells them."""
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    with running_services(new_folder(run_directory), environ=environ) as services:
-        yield services
+    folder = new_folder(run_directory)
+    async with fresh_stores(servers) as stores:
+        with running_services(folder, environ=environ, stores=stores.environment()) as services:
+            yield services
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.harness.processes import (
     running_services,
     starting,
 )
+from tests.harness.stores import Servers, fresh_stores
 from tests.harness.workers import said, supervised, workers_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -40,11 +41,14 @@ PATIENCE_SECONDS: Final = 60.0
 
 
 @pytest.fixture(scope="module")
-def services(run_directory: Path) -> Iterator[RunningServices]:
+async def services(servers: Servers, run_directory: Path) -> AsyncIterator[RunningServices]:
     """Each service with two workers."""
-    url = f"http://127.0.0.1:{free_port()}"
-    with running_services(new_folder(run_directory), public_url=url, workers=WORKERS) as services:
-        yield services
+    url, folder = f"http://127.0.0.1:{free_port()}", new_folder(run_directory)
+    async with fresh_stores(servers) as stores:
+        with running_services(
+            folder, public_url=url, workers=WORKERS, stores=stores.environment()
+        ) as services:
+            yield services
 
 
 @contextmanager

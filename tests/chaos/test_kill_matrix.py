@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from shared.secret_tokens import digest_of
+from tests.chaos.conftest import one_key_in_the_end, respawn_issuer
 from tests.chaos.scene import (
     COMMANDS,
     Consented,
@@ -24,60 +22,15 @@ from tests.chaos.scene import (
     attempt,
     eventually,
     is_unavailable,
-    playing,
     timed,
     until,
 )
-from tests.harness.backends import new_folder
-from tests.harness.site import Person, bearer
+from tests.harness.site import Person
 from tests.integration.consent_ui.visits import CONSENT_LINK, press, query_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 FILE_LINK: Final = "/client-file-flow/"
-PAUSES: Final = "key_issuer.issue.committed=pause:0.5"
-SERVICES: Final = ("auth-api-1", "auth-api-2", "key-issuer-1", "consent-ui-1")
-
-
-@pytest.fixture(scope="module")
-async def shared_scene(run_directory: Path) -> AsyncIterator[Scene]:
-    """The processes of this module; whatever was done to them, in the end nothing waits anywhere."""
-    async with playing(new_folder(run_directory), *SERVICES, THROTTLE="off", CODE_TTL_SECONDS="600") as scene:
-        await scene.linger_before_commit()
-        scene.cluster.failpoints["key-issuer-1"] = PAUSES
-        respawn_issuer(scene)
-        await scene.cluster.ready("key-issuer-1")
-        yield scene
-        await scene.settled()
-
-
-@pytest.fixture
-async def scene(shared_scene: Scene) -> Scene:
-    """All of it well again after the test before."""
-    shared_scene.cluster.mend()
-    await shared_scene.cluster.all_ready()
-    return shared_scene
-
-
-def respawn_issuer(scene: Scene) -> None:
-    """Kill -9 and a new process."""
-    scene.cluster.kill("key-issuer-1")
-    scene.cluster.spawn_service("key-issuer-1")
-
-
-async def one_key_in_the_end(scene: Scene, given: Consented, first: httpx.Response | None) -> None:
-    """Whatever the first try came to, the client ends up with one live key, or with a dead code and none."""
-    answer = first
-    if answer is None or answer.status_code == 503:
-        answer = await eventually(lambda: scene.exchange(scene.two, given))
-    live = await scene.live_keys(given.person)
-    if answer.status_code == 200:
-        assert live == [answer.json()["keyID"]]
-        token = answer.json()["access_token"]
-        assert (await eventually(lambda: scene.two.verify(token))).status_code == 200
-    else:
-        assert answer.json()["error"] == "invalid_grant", answer.text
-        assert live == []
 
 
 @pytest.mark.parametrize("victim", ["key-issuer-1", "postgres", "valkey"])
@@ -277,96 +230,3 @@ async def _leaves(asking: object, scene: Scene, given: Consented) -> None:
     await until(lambda: scene.has_row(given.person))
     task.cancel()
     await asyncio.wait({task})
-
-
-async def test_s9_auth_api_dies_during_a_revocation(scene: Scene) -> None:
-    """The retry is answered as if it were the first; the key is dead and told of once."""
-    given = await scene.consented()
-    key = (await scene.exchange(scene.one, given)).json()
-    pids = scene.cluster.stall("key-issuer-1")
-    path = f"/api/v1/keys/{key['keyID']}"
-    revoking = asyncio.create_task(attempt(given.person.http.delete(path)))
-    await until(scene.has_backlog)
-    scene.cluster.kill("auth-api-1")
-    assert await revoking is None
-    scene.cluster.go_on(pids)
-    scene.cluster.spawn_service("auth-api-1")
-    assert (await eventually(lambda: given.person.http.delete(path))).status_code == 204
-    refused = await eventually(
-        lambda: scene.one.http.get("/api/v1/verify", headers=bearer(key["access_token"]))
-    )
-    assert refused.status_code == 401
-    audited = await scene.sql("SELECT FROM keys.audit WHERE key_id = $1 AND event = 'revoked'", key["keyID"])
-    assert len(audited) == 1
-
-
-async def test_s9_postgres_dies_during_a_revocation(scene: Scene) -> None:
-    """Never 204 for what was not written down; a 204 is never undone by the crash."""
-    given = await scene.consented()
-    key = (await scene.exchange(scene.one, given)).json()
-    path = f"/api/v1/keys/{key['keyID']}"
-    revoking = asyncio.create_task(attempt(given.person.http.delete(path)))
-    await asyncio.sleep(0)
-    scene.cluster.kill("postgres")
-    answer = await revoking
-    assert answer is not None
-    assert answer.status_code in (204, 503), answer.text
-    if answer.status_code == 503:
-        answer = await eventually(lambda: given.person.http.delete(path))
-        assert answer.status_code == 204
-    refused = await eventually(lambda: scene.two.verify(key["access_token"]))
-    assert refused.status_code == 401
-
-
-async def test_s11_a_restart_under_load_loses_nobody(scene: Scene) -> None:
-    """SIGTERM to auth_api and to key_issuer with twenty exchanges under way: what was begun is answered."""
-    everybody = [await scene.consented() for _ in range(3)]
-    codes = [
-        Consented(each.person, each.client, await each.person.create_code(each.client))
-        for each in everybody
-        for _ in range(6)
-    ]
-    pids = scene.cluster.stall("key-issuer-1")
-    exchanges = [asyncio.create_task(attempt(scene.exchange(scene.one, each))) for each in codes]
-    await until(lambda: scene.has_backlog(len(codes)))
-    scene.cluster.go_on(pids)
-    scene.cluster.terminate("auth-api-1")
-    scene.cluster.terminate("key-issuer-1")
-    answers = await asyncio.gather(*exchanges)
-    assert [answer for answer in answers if answer is None] == []
-    assert {answer.status_code for answer in answers if answer is not None} <= {200, 503}
-    assert 200 in {answer.status_code for answer in answers if answer is not None}
-    for name in ("auth-api-1", "key-issuer-1"):
-        await until(lambda name=name: _has_ended(scene, name))  # type: ignore[misc]
-    scene.cluster.spawn_service("auth-api-1")
-    scene.cluster.spawn_service("key-issuer-1")
-    for given, answer in zip(codes, answers, strict=True):
-        if answer is not None and answer.status_code == 503:
-            retried = await eventually(lambda given=given: scene.exchange(scene.two, given))  # type: ignore[misc]
-            assert retried.status_code == 200, retried.text
-
-
-async def _has_ended(scene: Scene, name: str) -> bool:
-    return scene.cluster.has_ended(name)
-
-
-async def test_s11_stores_that_take_no_writes(scene: Scene) -> None:
-    """A full Redis, a read-only PostgreSQL: 503 in time, the code stays good, and all is well without a restart."""
-    given = await scene.consented()
-    async with scene.redis() as redis:
-        await redis.config_set("maxmemory", "1")
-        is_unavailable(*await timed(scene.exchange(scene.one, given)))
-        await redis.config_set("maxmemory", "0")
-    (database,) = await scene.sql("SELECT current_database() AS name")
-    await _make_read_only(scene, database["name"], "on")
-    is_unavailable(*await timed(scene.exchange(scene.one, given)))
-    await _make_read_only(scene, database["name"], "off")
-    await one_key_in_the_end(scene, given, None)
-
-
-async def _make_read_only(scene: Scene, database: str, value: str) -> None:
-    await scene.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = {value}")
-    await scene.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
-    )

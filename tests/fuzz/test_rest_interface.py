@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import re
 import subprocess
@@ -12,11 +13,10 @@ from typing import Final
 
 import pytest
 
+from tests.harness.kept import KEPT
 from tests.harness.people import Account
 from tests.harness.processes import REPOSITORY, running_up
 
-ENVIRONMENT: Final = REPOSITORY / ".venv-fuzz"
-"""Of its own: the fuzzer pins libraries that the services must not."""
 LOCK: Final = REPOSITORY / "requirements" / "fuzz.lock"
 SESSION: Final = "/api/v1/session"
 CHECKS: Final = (
@@ -32,16 +32,20 @@ CHECKS: Final = (
 
 @pytest.fixture(scope="session")
 def fuzzer() -> Path:
-    """The fuzzer's program, in an environment made from its lock."""
-    stamp = ENVIRONMENT / "lock.sha256"
-    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
-        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        # Most of what it installs is never imported, so it is not compiled beforehand.
-        subprocess.run([*pip, "--no-compile", "--require-hashes", "-r", str(LOCK)], check=True)
-        stamp.write_text(wanted)
-    return ENVIRONMENT / "bin" / "st"
+    """The fuzzer's program, in an environment made from its lock: it pins libraries that the services must not."""
+    made_from = f"{sys.version} {sys.base_prefix} {LOCK.read_text(encoding='utf-8')}"
+    environment = KEPT / f"fuzzer-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+    ready = environment / "ready"
+    environment.mkdir(parents=True, exist_ok=True)
+    with (environment.parent / f"{environment.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another clone may be making it
+        if not ready.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
+            pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+            # Most of what it installs is never imported, so it is not compiled beforehand.
+            subprocess.run([*pip, "--no-compile", "--require-hashes", "-r", str(LOCK)], check=True)
+            ready.touch()
+    return environment / "bin" / "st"
 
 
 @pytest.mark.slow

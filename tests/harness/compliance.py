@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _Matrix:
-    """Gathers clause → worst outcome and the tests that prove it."""
+    """Gathers clause → worst outcome and the tests that prove it, as `./latchkey test` takes them."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -52,7 +52,7 @@ class _Matrix:
         for name, value in report.user_properties:
             if name == "spec" and isinstance(value, list):
                 clause = (str(value[0]), str(value[1]), str(value[2]))
-                self._tests[clause].add(report.nodeid.split("::")[-1].split("[")[0])
+                self._tests[clause].add(report.nodeid.split("[")[0])
                 before = self._outcomes.get(clause, "passed")
                 self._outcomes[clause] = min(before, report.outcome, key=_ORDER.__getitem__)
 

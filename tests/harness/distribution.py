@@ -20,19 +20,20 @@ _LONGEST: Final = (
     "tests/acceptance/test_workers.py",
     "tests/chaos/",
     "tests/containers/",
-    "tests/integration/test_wire_of_services.py",
-    "tests/integration/test_backup.py",
+    "tests/integration/oauth/test_lost_answers.py",
     "tests/integration/bus/test_sentinels.py",
     "tests/integration/test_wire.py",
     "tests/integration/oauth/test_outages.py",
     "tests/acceptance/test_demo.py",
+    "tests/integration/test_wire_of_services.py",
     "tests/integration/test_embedded.py",
     "tests/integration/auth_api/test_outages.py",
     "tests/integration/test_up.py",
     "tests/integration/key_issuer/test_outages.py",
     "tests/integration/bus/test_processes.py",
-    "tests/integration/key_issuer/test_command_line.py",
+    "tests/integration/key_issuer/test_unheard_revocations.py",
     "tests/integration/key_issuer/test_crashes.py",
+    "tests/integration/test_backup.py",
 )
 """What takes more than twenty seconds of one process, as measured, the longest first: begun last, it would end alone."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ import httpx
 from tests.harness.processes import REPOSITORY
 
 MEASURED: Final = 5
+AFTERWARDS: Final = frozenset({"outbox relay", "revocation tail"})
+"""Tasks of a service that carry on with what a request did while it is answered already: no answer waits for them."""
+HOUSEKEEPING: Final = frozenset({"delayed", "recovery", "suspects", "janitor", "purge", "time"})
+"""The last words of the names of tasks that run now and then, whatever is asked."""
 
 Ask = Callable[[], Awaitable[httpx.Response]]
 
@@ -24,6 +29,8 @@ class Journey:
 
     services: tuple[str, ...]
     shared: tuple[str, ...]
+    afterwards: tuple[str, ...] = ()
+    """Files that tasks of ``AFTERWARDS`` alone passed through meanwhile."""
 
     def check(self, services: int, shared: int) -> None:
         """Fails with the lists where there are more than so many files."""
@@ -34,24 +41,35 @@ class Journey:
         assert len(self.shared) <= shared, "\n".join((counted, *self.services, *self.shared))
 
 
-async def shortest_journey(status: int, asks: Sequence[Ask]) -> Journey:
-    """The journey through the fewest files among the last requests, each of which is answered with ``status``.
+async def journey_of(status: int, asks: Sequence[Ask]) -> Journey:
+    """The files that every one of the last requests passed through, each of which is answered with ``status``.
 
-    The first ones warm up. The services run in this process, and so does their housekeeping: several requests are
-    measured, so that one falls between two of its turns.
+    The first ones warm up. The services run in this process, and so does their housekeeping, which is left out by its name
+    or falls into some of the requests only.
     """
     for ask in asks[:-MEASURED]:
         assert (await ask()).status_code == status
-    journeys = [await _journey(status, ask) for ask in asks[-MEASURED:]]
-    return min(journeys, key=lambda journey: len(journey.services) + len(journey.shared))
+    measured = [await _files_of(status, ask) for ask in asks[-MEASURED:]]
+    seen = frozenset.intersection(*(awaited for awaited, _ in measured))
+    afterwards = frozenset.intersection(*(later for _, later in measured)) - seen
+    return Journey(
+        _below("services", seen),
+        _below("shared", seen),
+        (*_below("services", afterwards), *_below("shared", afterwards)),
+    )
 
 
-async def _journey(status: int, ask: Ask) -> Journey:
+async def _files_of(status: int, ask: Ask) -> tuple[frozenset[str], frozenset[str]]:
+    """Where functions were called until the answer was there: by what it waits for, and by what carries on with it."""
     seen: set[str] = set()
+    afterwards: set[str] = set()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":
-            seen.add(frame.f_code.co_filename)
+            task = asyncio.current_task()
+            name = "" if task is None else task.get_name()
+            if name.rpartition(" ")[2] not in HOUSEKEEPING:
+                (afterwards if name in AFTERWARDS else seen).add(frame.f_code.co_filename)
 
     sys.setprofile(note)
     try:
@@ -59,9 +77,9 @@ async def _journey(status: int, ask: Ask) -> Journey:
     finally:
         sys.setprofile(None)
     assert answer.status_code == status, answer.text
-    return Journey(_below("services", seen), _below("shared", seen))
+    return frozenset(seen), frozenset(afterwards)
 
 
-def _below(folder: str, names: set[str]) -> tuple[str, ...]:
+def _below(folder: str, names: frozenset[str]) -> tuple[str, ...]:
     root = f"{REPOSITORY}/{folder}/"
     return tuple(sorted(str(Path(name).relative_to(REPOSITORY)) for name in names if name.startswith(root)))

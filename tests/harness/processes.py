@@ -149,17 +149,21 @@ def running_services(
     environ: Mapping[str, str] | None = None,
     public_url: str | None = None,
     workers: int = 1,
+    stores: Mapping[str, str] | None = None,
 ) -> Iterator[RunningServices]:
-    """`backends`, `migrate`, and one `serve` per service, each on a free port."""
-    data_dir = str(folder / "data")
+    """One `serve` per service, each on a free port: on `backends` of their own, with `migrate`, or on ``stores``.
+
+    ``stores`` is the configuration for stores that are there and migrated (``Stores.environment``), which saves the start
+    of two servers.
+    """
     with ExitStack() as stack:
-        backends = stack.enter_context(starting("backends", "--data-dir", data_dir, folder=folder))
-        said = f"PostgreSQL and Valkey are ready in {data_dir}"
-        backends.wait_until(lambda: said in backends.output(), said)
-        printed = dict(line.split("=", 1) for line in command("env", "--data-dir", data_dir).splitlines())
+        backends, printed = None, stores
+        if printed is None:
+            backends, printed = stack.enter_context(_own_backends(folder))
         urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
-        ours = printed | {"LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"]} | dict(environ or {})
-        command("migrate", environ=ours)
+        ours = {**printed, "LATCHKEY_PUBLIC_URL": public_url or urls["auth-api"], **(environ or {})}
+        if stores is None:
+            command("migrate", environ=ours)
         processes = {}
         for name, url in urls.items():
             arguments = ("serve", name, "--port", url.rpartition(":")[2], "--workers", str(workers))
@@ -167,6 +171,17 @@ def running_services(
         for name, process in processes.items():
             process.wait_until(lambda url=urls[name]: is_well(url), "it was ready")  # type: ignore[misc]
         yield RunningServices(ours["LATCHKEY_PUBLIC_URL"], ours, urls, processes, backends)
+
+
+@contextmanager
+def _own_backends(folder: Path) -> Iterator[tuple[RunningProcess, dict[str, str]]]:
+    """Servers of its own, and what `env` prints of them."""
+    data_dir = str(folder / "data")
+    with starting("backends", "--data-dir", data_dir, folder=folder) as backends:
+        said = f"PostgreSQL and Valkey are ready in {data_dir}"
+        backends.wait_until(lambda: said in backends.output(), said)
+        printed = command("env", "--data-dir", data_dir).splitlines()
+        yield backends, dict(line.split("=", 1) for line in printed)
 
 
 def is_ready(url: str) -> bool:

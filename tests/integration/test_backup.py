@@ -23,6 +23,7 @@ from deploy.embedded import throwaway_postgres
 from deploy.embedded.account import account_for, programs_for
 from deploy.embedded.data_directory import Memory
 from shared.settings import Settings, load_settings
+from tests.harness.command_line import Ended, run_latchkey
 from tests.harness.processes import REPOSITORY, clean_environ
 from tests.harness.stack import serving_stack
 from tests.harness.stores import Servers, Stores, fresh_database, fresh_key_space
@@ -97,6 +98,14 @@ async def run(
     """The command, as an operator runs it."""
     ended = await asyncio.to_thread(_run, arguments, url, stdin)
     assert ended.returncode == code, ended.stderr.decode()
+    return ended
+
+
+async def ended(*arguments: str, url: str = "", stdin: bytes = b"", code: int = 0) -> Ended:
+    """The same in this process, which is quicker."""
+    environ = {"LATCHKEY_DATABASE_URL": url} if url else {}
+    ended = await run_latchkey(*arguments, environ=environ, stdin=stdin)
+    assert ended.code == code, ended.stderr.decode()
     return ended
 
 
@@ -201,32 +210,32 @@ async def test_rows_are_never_overwritten(servers: Servers, stores: Stores, tmp_
     )
     await connection.close()
     path = tmp_path / "latchkey.backup"
-    await run("backup", str(path), url=stores.database_url)
+    await ended("backup", str(path), url=stores.database_url)
     assert path.stat().st_mode & 0o777 == 0o600
-    refused = await run("restore", str(path), url=stores.database_url, code=1)
+    refused = await ended("restore", str(path), url=stores.database_url, code=1)
     assert b"auth.users holds rows" in refused.stderr
     assert await count(stores.database_url, "auth.users") == 1
     kept = path.read_bytes()
-    refused = await run("backup", str(path), url=stores.database_url, code=1)
+    refused = await ended("backup", str(path), url=stores.database_url, code=1)
     assert b"not overwritten" in refused.stderr
     assert path.read_bytes() == kept
     assert names_in(tmp_path) == ["latchkey.backup"]
-    verified = await run("restore", "--verify", str(path))
+    verified = await ended("restore", "--verify", str(path))
     assert b"auth.users  1\n" in verified.stdout
     path.write_bytes(kept[:-20])
-    assert b"Error" in (await run("restore", "--verify", str(path), code=1)).stderr
+    assert b"Error" in (await ended("restore", "--verify", str(path), code=1)).stderr
 
 
 async def test_commands_end_as_all_do(servers: Servers, tmp_path: Path) -> None:
     """2 for wrong usage, 78 without a configuration, 1 for a file or database that is not there."""
-    await run("restore", code=2)
-    await run("backup", code=78)
-    await run("restore", "-", code=78)
-    assert b"No such file" in (await run("restore", "--verify", str(tmp_path / "none"), code=1)).stderr
+    await ended("restore", code=2)
+    await ended("backup", code=78)
+    await ended("restore", "-", code=78)
+    assert b"No such file" in (await ended("restore", "--verify", str(tmp_path / "none"), code=1)).stderr
     nowhere = "postgresql://nobody:none@127.0.0.1:1/none"
-    assert b"Traceback" not in (await run("backup", url=nowhere, code=1)).stderr
+    assert b"Traceback" not in (await ended("backup", url=nowhere, code=1)).stderr
     async with fresh_database(servers, migrated=False) as url:
-        assert b"nothing to back up" in (await run("backup", url=url, code=1)).stderr
+        assert b"nothing to back up" in (await ended("backup", url=url, code=1)).stderr
 
 
 async def test_the_roles_of_a_deployment_suffice(servers: Servers) -> None:

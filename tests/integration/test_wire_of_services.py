@@ -1,4 +1,7 @@
-"""Abuse case 59 at each service's own port: what a proxy in front would mostly keep away, by raw sockets."""
+"""Abuse case 59 at a service's own port: what a proxy in front would mostly keep away, by raw sockets.
+
+All of it at auth_api, which reads bodies; the others run the same server, and are asked one thing of each kind.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import gzip
 import socket
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +18,7 @@ import pytest
 
 from tests.harness.backends import new_folder
 from tests.harness.processes import running_services
+from tests.harness.stores import Servers, fresh_stores
 from tests.integration.test_wire import (
     DROPPED_SECONDS,
     answer_to,
@@ -25,13 +29,10 @@ from tests.integration.test_wire import (
     until_closed,
 )
 
-PATHS: Final = {"auth-api": b"/api/v1/oauth/token", "consent-ui": b"/login", "key-issuer": b"/api/v1/verify"}
-READ: Final = {
-    "auth-api": b"/api/v1/openapi.json",
-    "consent-ui": b"/login",
-    "key-issuer": b"/api/v1/status?echo=" + b"a" * 900,
-}
-"""What each has to give that is long, or nearly."""
+SERVICE: Final = "auth-api"
+PATHS: Final = {SERVICE: b"/api/v1/oauth/token", "consent-ui": b"/login", "key-issuer": b"/api/v1/verify"}
+READ: Final = b"/api/v1/openapi.json"
+"""What it has to give that is long."""
 FORM: Final = b"Content-Type: application/x-www-form-urlencoded\r\n"
 SWITCH: Final = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
@@ -40,16 +41,17 @@ SLOW_READERS: Final = 20
 
 
 @pytest.fixture(scope="module")
-def urls(run_directory: Path) -> Iterator[Mapping[str, str]]:
+async def urls(servers: Servers, run_directory: Path) -> AsyncIterator[Mapping[str, str]]:
     """Each service in a process of its own, as deployed, without a proxy in front."""
-    with running_services(new_folder(run_directory)) as services:
-        yield services.urls
+    async with fresh_stores(servers) as stores:
+        with running_services(new_folder(run_directory), stores=stores.environment()) as services:
+            yield services.urls
 
 
-@pytest.fixture(params=PATHS)
-def service(request: pytest.FixtureRequest) -> str:
-    """The name of one service after the other."""
-    return str(request.param)
+@pytest.fixture
+def service() -> str:
+    """Where all of it is tried."""
+    return SERVICE
 
 
 def head(path: bytes, *headers: bytes, method: bytes = b"GET", version: bytes = b"HTTP/1.1") -> bytes:
@@ -163,18 +165,18 @@ async def test_ac_10_a_body_that_is_not_in_its_coding_is_refused(
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
-async def test_ac_59_a_bomb_does_not_go_off(urls: Mapping[str, str], coding: bytes) -> None:
+async def test_ac_59_a_bomb_does_not_go_off(urls: Mapping[str, str], service: str, coding: bytes) -> None:
     """50 MB in 50 kB: 413 before they are there, and others do not wait."""
     pack = gzip.compress if coding == b"gzip" else zlib.compress
     bomb = await asyncio.to_thread(pack, b"a=b&" * 12_500_000)
     sent = head(
-        PATHS["auth-api"],
+        PATHS[service],
         FORM.strip(),
         b"Content-Encoding: " + coding,
         b"Content-Length: %d" % len(bomb),
         method=b"POST",
     )
-    answers = await asyncio.gather(*(answer_to(urls["auth-api"], sent, bomb) for _ in range(10)))
+    answers = await asyncio.gather(*(answer_to(urls[service], sent, bomb) for _ in range(10)))
     assert {status_of(answer) for answer in answers} <= {400, 413}
 
 
@@ -237,7 +239,7 @@ async def test_ac_59_slow_readers_are_dropped_while_others_are_served(
 ) -> None:
     """Who asks for much and takes nothing of it loses the connection, and nobody else waits."""
     url = urls[service]
-    ask = b"GET " + READ[service] + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    ask = b"GET " + READ + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     opened = [await _deaf(url, ask * 200) for _ in range(SLOW_READERS)]
     try:
         assert await served_meanwhile(url, "/livez") < 1
@@ -263,6 +265,36 @@ async def test_ac_59_half_a_request_and_a_farewell_end_the_connection(
             writer.write(sent)
             writer.write_eof()
             assert status_of(await until_closed(reader, 5)) in (0, *range(400, 500))
+
+
+@pytest.mark.parametrize("other", [name for name in PATHS if name != SERVICE])
+async def test_ac_59_the_other_services_run_the_same_server(urls: Mapping[str, str], other: str) -> None:
+    """One of each kind of the above."""
+    path = PATHS[other]
+    post = head(path, FORM.strip(), b"Transfer-Encoding: gzip, chunked", method=b"POST")
+    for expected, sent in (
+        ((417,), head(path, b"Expect: 200-ok")),
+        ((400,), head(path, version=b"HTTP/2.0")),
+        ((400,), post + b"3\r\na=b\r\n0\r\n\r\n"),
+        ((200, 400, 401, 405), head(b"http://xn--a" + path)),
+        (
+            range(200, 500),
+            head(path, b"Content-Encoding: gzip", b"Content-Length: 7", method=b"POST") + b"garbage",
+        ),
+        ((404, 405), head(path, method=b"TRACE")),
+        ((400, 405), head(path, method=b"A" * 20_000)),
+        (range(200, 500), head(b"/\xff")),
+        (range(200, 500), head(path + b"?permission=%00")),
+    ):
+        answer = await answer_to(urls[other], sent)
+        assert status_of(answer) in expected, (sent[:200], answer[:300])
+        assert_guarded(answer, sent)
+    sent = head(path, FORM.strip(), b"Content-Length: 3", b"Expect: 100-Continue", method=b"POST")
+    assert statuses_of(await answer_to(urls[other], sent, b"a=b"))[0] == 100
+    async with connected(urls[other]) as (reader, writer):
+        writer.write(b"GET /")
+        writer.write_eof()
+        assert status_of(await until_closed(reader, 5)) in (0, *range(400, 500))
 
 
 async def _deaf(url: str, sent: bytes) -> socket.socket:

@@ -10,10 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tests.harness.processes import REPOSITORY
+from tests.harness.kept import KEPT
 
-BUILT: Final = REPOSITORY / "build" / "interop"
-"""Kept between runs, in a folder named for the sources; not under version control."""
+BUILT: Final = KEPT / "interop"
+"""In a folder named for the sources and the steps."""
 BUILD_SECONDS: Final = 600
 
 Command = Sequence[str]
@@ -38,7 +38,7 @@ def made(sources: Path, steps: Sequence[Command]) -> Path:
     """The folder with a copy of the sources in which all steps went well, made now if there is none."""
     files = sorted(path for path in sources.rglob("*") if path.is_file())
     named = (str(path.relative_to(sources.parent)).encode() + path.read_bytes() for path in files)
-    digest = sha256(b"".join(named)).hexdigest()
+    digest = sha256(b"".join([*named, repr(steps).encode()])).hexdigest()
     folder = BUILT / f"{sources.name}-{digest[:12]}"
     if folder.exists():
         return folder

@@ -19,6 +19,7 @@ from tests.weakened.mutations import (
 from tests.weakened.weakening import Weakening, weaken
 
 _REDEEMING: Final = "oauth/test_abuse_redeeming.py"
+_REQUESTS: Final = "oauth/test_abuse_token_requests.py"
 _CLIENTS: Final = "oauth/test_abuse_clients.py"
 _ENDPOINT: Final = "oauth/test_authorization_endpoint.py"
 _REQUEST: Final = "oauth/test_authorization_request.py"
@@ -117,25 +118,25 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
     weaken(
         9,
         "of a repeated parameter the last one counts",
-        (_REDEEMING, "oauth/test_parameters.py"),
+        (_REQUESTS, "oauth/test_parameters.py"),
         without_call("collect", "append"),
     ),
     weaken(
         9,
         "secrets and codes may be in the query string too",
-        _REDEEMING,
+        _REQUESTS,
         without_call("read_parameters", "_refuse_query"),
     ),
     weaken(
         10,
         "a body of any media type is read as a form",
-        _REDEEMING,
+        _REQUESTS,
         never("require_media_type", "allowed", "not in"),
     ),
     weaken(
         10,
         "JSON that is nested too deeply is nobody's error",
-        (_BODIES, _REDEEMING),
+        (_BODIES, _REQUESTS),
         uncaught("parse_json_object", "RecursionError"),
         picking="ac_10 and json",
     ),
@@ -148,7 +149,7 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
     weaken(
         11,
         "an unknown grant is taken for the code grant",
-        (_REDEEMING, "oauth/test_token.py"),
+        (_REQUESTS, "oauth/test_token.py"),
         never("read_token_request", "GRANT_TYPES"),
     ),
     weaken(12, "the halves of Basic are not form-decoded", _BASIC, before("_half", "return _1.decode()")),
@@ -159,8 +160,8 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         13,
         "of two identities or secrets the first one counts",
         _BASIC,
-        never("read_credentials@_read_basic", "basic_secret", "body_secret"),
-        never("read_credentials@_read_basic", "body_id", "basic_id"),
+        never("read_client_credentials@_read_basic", "basic_secret", "body_secret"),
+        never("read_client_credentials@_read_basic", "body_id", "basic_id"),
     ),
     weaken(
         14,

@@ -6,7 +6,7 @@ Everything here raises ``StoreUnavailable`` where the client or the count of its
 from __future__ import annotations
 
 from services.auth_api.clients.model import Client
-from services.auth_api.oauth.client_authentication import Credentials, check_secret_use
+from services.auth_api.oauth.client_authentication import ClientCredentials, check_secret_use
 from services.auth_api.oauth.errors import OAuthError, invalid_client
 from services.auth_api.rate_limit import CLIENT_PEER, Throttled
 from services.auth_api.resources import Resources
@@ -18,7 +18,7 @@ _NO_CLIENT = digest_of("no client")
 
 async def authenticate_client(
     resources: Resources,
-    credentials: Credentials,
+    credentials: ClientCredentials,
     *,
     peer: str,
     step: str,
@@ -98,7 +98,7 @@ def limit_key(client_id: str, peer: str) -> str:
     return f"{peer} {client_id}"
 
 
-def _proven(resources: Resources, client: Client | None, credentials: Credentials) -> Client:
+def _proven(resources: Resources, client: Client | None, credentials: ClientCredentials) -> Client:
     right = _matches(resources, client, digest_of(credentials.secret or ""))
     if client is None:
         raise invalid_client("unknown client")

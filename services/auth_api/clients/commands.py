@@ -31,7 +31,6 @@ from shared.contracts.clients import (
     ClientTexts,
     CreateClient,
     DeleteClient,
-    FieldError,
     ListAttempts,
     ListOwnClients,
     ReadClientName,
@@ -39,6 +38,7 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
+from shared.contracts.field_errors import FieldError
 from shared.contracts.sessions import SessionUser
 from shared.secret_tokens import keyed_digest
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from services.auth_api.clients.validation import check_client_fields
-from shared.contracts.clients import ClientFields, FieldError
+from shared.contracts.clients import ClientFields
+from shared.contracts.field_errors import FieldError
 from shared.errors import StoreUnavailable
 from shared.fair_executor import FairExecutor, LineFullError
 

@@ -18,8 +18,9 @@ from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
 from shared.api_key import mint_client_id
-from shared.contracts.clients import Attempt, ClientFields, FieldError
+from shared.contracts.clients import Attempt, ClientFields
 from shared.contracts.events import GrantRevoked
+from shared.contracts.field_errors import FieldError
 
 if TYPE_CHECKING:
     from asyncpg import Record

@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.auth_api.oauth.redirect_uri import fault_of_redirect_uri
-from shared.contracts.clients import MOST_NAMED, ClientFields, FieldError
+from shared.contracts.clients import ClientFields
+from shared.contracts.field_errors import MOST_NAMED, FieldError
 from shared.host_names import is_host_name
 from shared.key_file import filename_problem, template_problem
 from shared.plain_text import is_plain
@@ -29,7 +30,7 @@ _MOST_COMPOSED: Final = 4
 """Characters that composing may make one of (UAX #15): what is longer than so many times a limit is longer anyway."""
 _DECEIVES: Final = "must not hold control, invisible or direction-turning characters"
 
-Check = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
+FieldCheck = Callable[[ClientFields, Collection[str]], Iterator[FieldError]]
 
 
 def check_client_fields(fields: ClientFields, catalogue: Collection[str]) -> list[FieldError]:
@@ -195,7 +196,7 @@ def _is_translated(address: Address) -> bool:
     return address.ipv4_mapped is not None or any(address in network for network in _TRANSLATED)
 
 
-_CHECKS: Final[tuple[Check, ...]] = (
+_CHECKS: Final[tuple[FieldCheck, ...]] = (
     _name,
     _redirect_uris,
     _requested_permissions,

@@ -19,19 +19,28 @@ _NOW: Final = """
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
+# Whether one of three watermarks ends what began then: all up to a watermark is revoked, its own millisecond too.
+_WITHDRAWN: Final = """
+    local function withdrawn(watermarks, began)
+        for _, revoked_before in ipairs(watermarks) do
+            if revoked_before and tonumber(revoked_before) >= tonumber(began) then return true end
+        end
+        return false
+    end
+"""
+
 # KEYS: code, three watermarks [, decision, code given before].
 # ARGV: lifetime, tombstone, when the request was shown, decision seen, new decision, its lifetime, fields of the code.
 STORE: Final = Script(
     "code_store",
     _NOW
+    + _WITHDRAWN
     + """
     if KEYS[5] then
         if (redis.call('GET', KEYS[5]) or '') ~= ARGV[4] then return 'decided' end
         if ARGV[4] ~= '' and redis.call('HGET', KEYS[6], 'state') == 'spent' then return 'spent' end
     end
-    for _, revoked_before in ipairs(redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])) do
-        if revoked_before and tonumber(revoked_before) >= tonumber(ARGV[3]) then return 'withdrawn' end
-    end
+    if withdrawn(redis.call('MGET', KEYS[2], KEYS[3], KEYS[4]), ARGV[3]) then return 'withdrawn' end
     if KEYS[6] and KEYS[6] ~= KEYS[1] and redis.call('EXISTS', KEYS[6]) == 1 then
         redis.call('HSET', KEYS[6], 'state', 'replaced')
     end
@@ -52,6 +61,7 @@ STORE: Final = Script(
 REDEEM: Final = Script(
     "code_redeem",
     _NOW
+    + _WITHDRAWN
     + """
     local count, fixed = tonumber(ARGV[8]), 6
     local names = {'record', 'expires_on', 'consented_on', 'by_user', 'by_client', 'by_grant'}
@@ -72,9 +82,7 @@ REDEEM: Final = Script(
     end
     if ARGV[4] == '' then
         if tonumber(code[2]) <= now then return refused('expired') end
-        for i = 2, 4 do
-            if marks[i] and tonumber(marks[i]) >= tonumber(code[3]) then return refused('withdrawn') end
-        end
+        if withdrawn({marks[2], marks[3], marks[4]}, code[3]) then return refused('withdrawn') end
     end
     if tonumber(ARGV[1]) < now then return {'late'} end
 
@@ -168,6 +176,7 @@ DEVICE_LOOK_UP: Final = Script(
 DEVICE_DECIDE: Final = Script(
     "device_decide",
     _NOW
+    + _WITHDRAWN
     + """
     local code = redis.call('HMGET', KEYS[1], 'state', 'expires_on', 'decided', 'decided_by')
     if not code[1] or tonumber(code[2]) <= now then return 'gone' end
@@ -175,9 +184,7 @@ DEVICE_DECIDE: Final = Script(
         if code[3] == ARGV[1] and code[4] == ARGV[3] then return 'done' end
         return 'decided'
     end
-    for _, revoked_before in ipairs(redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])) do
-        if revoked_before and tonumber(revoked_before) >= tonumber(ARGV[2]) then return 'withdrawn' end
-    end
+    if withdrawn(redis.call('MGET', KEYS[2], KEYS[3], KEYS[4]), ARGV[2]) then return 'withdrawn' end
     redis.call('HSET', KEYS[1], 'state', ARGV[1], 'decided', ARGV[1], 'decided_by', ARGV[3], unpack(ARGV, 4))
     return 'done'
     """,

@@ -46,7 +46,7 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class RedeemAttempt:
     """One try to redeem a code; what is needed to give the code back."""
 
     code_digest: str
@@ -149,7 +149,7 @@ class CodeStore:
 
     async def redeem(
         self,
-        attempt: Attempt,
+        attempt: RedeemAttempt,
         expected: Mapping[str, str],
         *,
         failures_key: str,
@@ -212,7 +212,7 @@ class CodeStore:
                 return False
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def release(self, attempt: Attempt) -> bool:
+    async def release(self, attempt: RedeemAttempt) -> bool:
         """Gives the code back if ``attempt`` has spent it, and lets key_issuer know that its key is abandoned.
 
         An attempt that has not arrived yet can spend nothing any more. Whether the code was given back.

@@ -67,9 +67,14 @@ SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
 SELECT issuer, subject, linked_on FROM external_identities WHERE user_id = $1 ORDER BY number;
 
 -- name: end_sessions_of_identity
--- Every session of an identity's account that was made before is dead.
-UPDATE users SET session_epoch = session_epoch + 1
-WHERE user_id = (SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2);
+-- Every session of an identity's account that was made before is dead, as the provider said at a time.
+WITH ended AS (
+    UPDATE users SET session_epoch = session_epoch + 1
+    WHERE user_id = (SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2)
+    RETURNING user_id
+)
+INSERT INTO audit (happened_on, actor, action, subject)
+SELECT $3, 'provider', 'sessions.ended', 'user:' || user_id FROM ended;
 
 -- name: introduce_user
 -- What whoever signed a person in says of them now.

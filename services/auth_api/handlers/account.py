@@ -12,12 +12,13 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.sent_forms import SentForm, form_fields, note_form, read_json_or_pairs
 from services.auth_api.handlers.session import hand_session
 from services.auth_api.handlers.signed_in import presented_session, signed_in
+from services.auth_api.resources import Resources
 from services.auth_api.sessions.account_sessions import (
     end_other_sessions,
     end_own_session,
     list_sessions,
 )
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import refuse_foreign_origin
@@ -44,8 +45,8 @@ class PasswordReset(Body):
 
 async def change(request: web.Request) -> web.Response:
     """POST password: 204 and a new session cookie, all other sessions are over; 400 names the field that is wrong."""
+    resources = _where_passwords_are(request)
     user = await signed_in(request)
-    resources = request.app[RESOURCES]
     body = await read_json_or_pairs(request, PasswordChange)
     from_form = isinstance(body, list)
     if isinstance(body, list):
@@ -61,12 +62,13 @@ async def change(request: web.Request) -> web.Response:
     except UnfitPasswordError as unfit:
         raise _wrong("new", str(unfit)) from None
     response = see_other("/account?done=password") if from_form else _done()
-    return await hand_session(request, resources, account, response)
+    await hand_session(request, response, account)
+    return response
 
 
 async def reset(request: web.Request) -> web.Response:
     """POST password-reset: 204, every session is over; 400 for a password that cannot be one, 404 for a used link."""
-    resources = request.app[RESOURCES]
+    resources = _where_passwords_are(request)
     refuse_foreign_origin(request, resources.settings)
     body = await read_json_or_pairs(request, PasswordReset)
     from_form = isinstance(body, list)
@@ -107,6 +109,13 @@ async def end_one(request: web.Request) -> web.Response:
     if not await end_own_session(resources, user.user_id, request.match_info["sessionID"], peer):
         raise Problem(404, "You have no session with this id.")
     return _done()
+
+
+def _where_passwords_are(request: web.Request) -> Resources:
+    resources = request.app[RESOURCES]
+    if not resources.settings.local_accounts:
+        raise Problem(404, "There are no passwords here.")
+    return resources
 
 
 def _done() -> web.Response:

@@ -8,10 +8,18 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 from aiohttp import web
 
+from services.auth_api.audit import ANONYMOUS, UNKNOWN, RepeatedAct, count_act, own_act
 from services.auth_api.authorize.prepare import denied_location
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.plain_page import plain_page
-from services.auth_api.own_login.arrival import ArrivalProblem, NotArrivedError, RefusedElsewhereError
+from services.auth_api.handlers.session import hand_session
+from services.auth_api.own_login.arrival import (
+    ArrivalProblem,
+    Arrived,
+    NotArrivedError,
+    RefusedElsewhereError,
+)
+from services.auth_api.own_login.oidc_logout import remember_session
 from shared.contracts.authorization import Flow, PrepareAuthorization
 from shared.return_to import HOME, sign_target
 from shared.web.edge import peer_of, request_id_of
@@ -31,6 +39,28 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
 }
 
 _log = structlog.get_logger("latchkey.own_login")
+
+
+async def signed_in_elsewhere(request: web.Request, arrived: Arrived, issuer: str) -> web.Response:
+    """303 to where the person was going, with a session of theirs."""
+    response = see_other(arrived.target)
+    if arrived.account is None:
+        return response
+    resources = request.app[RESOURCES]
+    peer = peer_of(request, resources.settings)
+    await count_act(resources, own_act(arrived.account.user_id, "session.started", peer))
+    digest = await hand_session(request, response, arrived.account)
+    if arrived.provider_session is not None:
+        await remember_session(resources, issuer, arrived.provider_session, digest)
+    return response
+
+
+async def not_signed_in(request: web.Request, cause: str, detail: str) -> web.Response:
+    """403 with what happened, and a link that begins anew; the audit knows the cause."""
+    resources = request.app[RESOURCES]
+    peer = peer_of(request, resources.settings)
+    await count_act(resources, RepeatedAct(ANONYMOUS, "session.refused", UNKNOWN, peer, cause))
+    return way_on(request, 403, detail, None, title="You were not signed in")
 
 
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
@@ -56,7 +86,7 @@ async def refused_elsewhere(request: web.Request, error: RefusedElsewhereError) 
         location = await denied_location(resources, command, "The site's login refused the person.")
     if location is not None:
         return see_other(location)
-    return way_on(request, 403, error.words, None, title="You were not signed in")
+    return await not_signed_in(request, "refused elsewhere", error.words)
 
 
 def way_on(

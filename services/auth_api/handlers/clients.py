@@ -28,7 +28,8 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import ClientDocument, PublicClientDocument
 from services.auth_api.handlers.signed_in import signed_in
 from shared.api_key import mint_client_secret
-from shared.contracts.clients import ClientFields, ClientTexts, FieldError, OverlapSeconds
+from shared.contracts.clients import ClientFields, ClientTexts, OverlapSeconds
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body, Texts
 from shared.secret_tokens import digest_of
 from shared.web.body import json_response, read_json, refused_fields

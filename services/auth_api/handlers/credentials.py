@@ -11,7 +11,7 @@ from services.auth_api.accounts.passwords import LONGEST_PASSWORD
 from services.auth_api.accounts.service import typed_username
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.sent_forms import SentForm, form_fields, note_form, read_json_or_pairs
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body
 from shared.return_to import HOME, read_target, sign_target
 from shared.web.body import refused_fields
@@ -31,7 +31,7 @@ class _CredentialsForm(CredentialsBody):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class PersonCredentials:
     """What a person typed."""
 
     username: str
@@ -42,7 +42,7 @@ class Credentials:
     """The path of ours on which a form goes on: what the pages signed, the home page for everything else."""
 
 
-async def read_credentials(request: web.Request) -> Credentials:
+async def read_person_credentials(request: web.Request) -> PersonCredentials:
     """The username and password of the body.
 
     Raises:
@@ -57,8 +57,8 @@ async def read_credentials(request: web.Request) -> Credentials:
         query = [] if return_to == HOME else [("continue", sign_target(secrets, return_to))]
         username = typed_username(given.username)
         note_form(request, SentForm(query, username))
-        return Credentials(username, given.password, from_form=True, return_to=return_to)
+        return PersonCredentials(username, given.password, from_form=True, return_to=return_to)
     if len(body.password) > LONGEST_PASSWORD:
         detail = f"must be at most {LONGEST_PASSWORD} characters long"
         raise refused_fields([FieldError(field="password", detail=detail)])
-    return Credentials(typed_username(body.username), body.password, from_form=False)
+    return PersonCredentials(typed_username(body.username), body.password, from_form=False)

@@ -19,7 +19,7 @@ from services.auth_api.handlers.oauth_edge import (
     refusals_noted,
 )
 from services.auth_api.oauth.authorization_request import check_permissions
-from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.device import KNOWN
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.scope import narrow, parse_scope
@@ -43,7 +43,7 @@ async def start(request: web.Request) -> web.StreamResponse:
 
 
 async def _client(request: web.Request, parameters: Parameters) -> Client:
-    credentials = read_credentials(authorization_of(request), parameters)
+    credentials = read_client_credentials(authorization_of(request), parameters)
     if credentials.secret is not None:
         return await authenticated_client(request, parameters, _STEP)
     resources = request.app[RESOURCES]

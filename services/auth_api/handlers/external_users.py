@@ -12,7 +12,7 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.service_caller import require_service_key
 from services.auth_api.own_login.endings import MOST_IDS, Ended, end_external_people
 from services.auth_api.own_login.service_keys import USERS
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body, Document
 from shared.errors import StoreUnavailable
 from shared.web.body import json_response, query_pairs, read_json, refused_fields

@@ -15,9 +15,9 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.handlers.sent_forms import SentForm, sent_form
 from shared.web.cookies import keep_typed_username
+from shared.web.error_renderers import render_problem
 from shared.web.failures import Failure
 from shared.web.redirects import see_other
-from shared.web.surfaces import problem_surface
 
 _PAGES: Final[Mapping[str, str]] = {
     "/api/v1/session": "/login",
@@ -38,14 +38,14 @@ _REASONS: Final[Mapping[str, str]] = {COMMON: "common", IS_THE_NAME: "is-name", 
 """What is wrong with a new password, where that is not its length → the page's word for it."""
 
 
-def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
+def render_form_error(request: web.Request, failure: Failure) -> web.StreamResponse:
     """A program receives the problem; a form of ours is answered 303 to its page, which says in words what is wrong.
 
     A form that could not be read, or that another site's page sent, keeps its status; it is a page that leads there.
     """
     page = _PAGES.get(request.path)
     if page is None or request.method != "POST":
-        return problem_surface(request, failure)
+        return render_problem(request, failure)
     form = sent_form(request)
     if form is not None:
         return _back_to_page(request, page, _words_for(failure), form)
@@ -53,7 +53,7 @@ def form_failure(request: web.Request, failure: Failure) -> web.StreamResponse:
         if failure.status == 401:  # noqa: PLR2004 - the page asks to sign in, and comes back
             return see_other(page)
         return _page_that_leads_back(request, page, failure)
-    return problem_surface(request, failure)
+    return render_problem(request, failure)
 
 
 def _words_for(failure: Failure) -> Sequence[str]:

@@ -6,9 +6,16 @@ from typing import Final
 
 from aiohttp import web
 
-from services.auth_api.accounts.identities import AccountDisabledError
+from services.auth_api.accounts.identities import SITE, AccountDisabledError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.arrivals import DISABLED, TOO_LONG, not_arrived, refused_elsewhere, way_on
+from services.auth_api.handlers.arrivals import (
+    DISABLED,
+    TOO_LONG,
+    not_arrived,
+    not_signed_in,
+    refused_elsewhere,
+    signed_in_elsewhere,
+)
 from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.own_login.arrival import NotArrivedError, RefusedElsewhereError
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
@@ -21,7 +28,6 @@ from shared.web.cookies import (
     read_cookie,
     read_session_cookie,
     set_cookie,
-    set_session_cookie,
 )
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
@@ -59,13 +65,10 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     except NotArrivedError as error:
         return not_arrived(request, error)
     except AccountDisabledError:
-        return way_on(request, 403, DISABLED, None)
+        return await not_signed_in(request, "account disabled", DISABLED)
     except RefusedElsewhereError as error:
         return await refused_elsewhere(request, error)
-    response = see_other(arrived.target)
-    if arrived.session is not None:
-        set_session_cookie(response, settings, arrived.session)
-    return response
+    return await signed_in_elsewhere(request, arrived, SITE)
 
 
 def _where_there_is_one(request: web.Request) -> Resources:

@@ -11,12 +11,13 @@ from services.auth_api.accounts.identities import (
     Introduction,
     account_of,
 )
+from services.auth_api.audit import count_act, own_act
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.arrivals import DISABLED, way_on
-from services.auth_api.sessions.service import start_session
+from services.auth_api.handlers.arrivals import DISABLED, not_signed_in
+from services.auth_api.handlers.session import hand_session
 from shared.return_to import HOME, read_target
 from shared.web.body import query_pairs
-from shared.web.cookies import read_session_cookie, set_session_cookie
+from shared.web.edge import peer_of
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 from shared.web.user_header import named_person
@@ -32,10 +33,9 @@ async def sign_in_by_header(request: web.Request) -> web.Response:
     try:
         account = await account_of(resources, Identity(SITE, person), Introduction(person))
     except AccountDisabledError:
-        return way_on(request, 403, DISABLED, None)
-    replaced = read_session_cookie(request, settings)
-    session_id = await start_session(resources, account, replaced, person)
+        return await not_signed_in(request, "account disabled", DISABLED)
+    await count_act(resources, own_act(account.user_id, "session.started", peer_of(request, settings)))
     given = dict(query_pairs(request)).get("continue", "")
     response = see_other(read_target(settings.secrets, given) or HOME)
-    set_session_cookie(response, settings, session_id)
+    await hand_session(request, response, account, person)
     return response

@@ -27,7 +27,8 @@ from services.auth_api.keys.personal_keys import (
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.api_key import KID_LENGTH, derive_replacements
-from shared.contracts.clients import FieldError, OverlapSeconds
+from shared.contracts.clients import OverlapSeconds
+from shared.contracts.field_errors import FieldError
 from shared.contracts.keys import ChangeKey, KeyChanged, KeyView
 from shared.contracts.sessions import SessionUser
 from shared.documents import Body, Texts, public_name

@@ -12,7 +12,7 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.service_caller import require_service_key
 from services.auth_api.own_login.handoff import answer, read
 from services.auth_api.own_login.service_keys import SIGN_IN
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.documents import Body, Document
 from shared.web.body import json_response, read_json, refused_fields
 from shared.web.failures import Problem

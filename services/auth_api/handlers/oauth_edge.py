@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Final
@@ -10,11 +10,12 @@ from typing import Final
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from services.auth_api.clients.authentication import authenticate_client
 from services.auth_api.clients.model import Client
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.oauth.client_authentication import CHALLENGE, read_credentials
+from services.auth_api.oauth.client_authentication import CHALLENGE, read_client_credentials
 from services.auth_api.oauth.errors import OAuthError, invalid_request
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token import enveloped_error
@@ -29,8 +30,8 @@ from shared.web.body import (
     require_media_type,
 )
 from shared.web.edge import authorization_of, peer_of, request_id_of
+from shared.web.error_renderers import oauth_error_body, render_oauth_error
 from shared.web.failures import Failure, Problem
-from shared.web.surfaces import oauth_error_body, oauth_surface
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1: what holds a key, or might have, is cached nowhere on the way."""
@@ -39,8 +40,6 @@ _PROVEN: Final = web.RequestKey("proven", bool)
 """Whether the client has shown its secret."""
 
 _log = structlog.get_logger("latchkey.oauth")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def oauth_endpoint(handler: Handler) -> Handler:
@@ -64,9 +63,9 @@ def problem_of(error: OAuthError) -> Problem:
     return Problem(error.status, error.description, code=error.code, headers=headers)
 
 
-def token_failure(request: web.Request, failure: Failure) -> web.Response:
+def render_token_error(request: web.Request, failure: Failure) -> web.Response:
     """RFC 6749 §5.2 JSON, never cached; with the envelope's members where a JSON body was sent."""
-    response = oauth_surface(request, failure)
+    response = render_oauth_error(request, failure)
     if is_json(request):
         response.body = orjson.dumps(enveloped_error(oauth_error_body(failure)))
     return response
@@ -117,7 +116,7 @@ async def authenticated_client(
         StoreUnavailable: the client cannot be read.
     """
     resources = request.app[RESOURCES]
-    credentials = read_credentials(authorization_of(request), parameters)
+    credentials = read_client_credentials(authorization_of(request), parameters)
     client = await authenticate_client(
         resources,
         credentials,

@@ -9,7 +9,15 @@ from aiohttp import web
 
 from services.auth_api.accounts.identities import AccountDisabledError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.arrivals import DISABLED, TOO_LONG, not_arrived, refused_elsewhere, way_on
+from services.auth_api.handlers.arrivals import (
+    DISABLED,
+    TOO_LONG,
+    not_arrived,
+    not_signed_in,
+    refused_elsewhere,
+    signed_in_elsewhere,
+    way_on,
+)
 from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.own_login.arrival import NotArrivedError, RefusedElsewhereError
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
@@ -25,7 +33,6 @@ from shared.web.cookies import (
     read_cookie,
     read_session_cookie,
     set_cookie,
-    set_session_cookie,
 )
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
@@ -65,30 +72,27 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     """
     resources, provider = _where_there_is_one(request)
     settings = resources.settings
-    pairs = query_pairs(request)
-    if len({name for name, _ in pairs}) < len(pairs):  # RFC 6749 §3.1
-        return not_arrived(request, NotArrivedError("not_ours"))
     try:
         arrived = await arrive(
             resources,
             provider,
-            dict(pairs),
+            _once_each(request),
             cookie=read_cookie(request, cookie_name(settings, _NOUN)),
             session_id=read_session_cookie(request, settings),
         )
     except NotArrivedError as error:
         return not_arrived(request, error)
-    except (NotBelievedError, AccountDisabledError) as error:
-        believed = isinstance(error, AccountDisabledError)
-        return way_on(request, 403, DISABLED if believed else _NOT_BELIEVED, None)
+    except AccountDisabledError:
+        refused = "account disabled", DISABLED
+    except NotBelievedError:
+        refused = "provider not believed", _NOT_BELIEVED
     except RefusedElsewhereError as error:
         return await refused_elsewhere(request, error)
     except ProviderUnavailable as error:
         return _trouble(request, error, None)
-    response = see_other(arrived.target)
-    if arrived.session is not None:
-        set_session_cookie(response, settings, arrived.session)
-    return response
+    else:
+        return await signed_in_elsewhere(request, arrived, provider.issuer)
+    return await not_signed_in(request, *refused)
 
 
 async def backchannel_logout(request: web.Request) -> web.Response:
@@ -105,6 +109,14 @@ async def backchannel_logout(request: web.Request) -> web.Response:
             400, f"The logout_token is not to be believed: {error}.", code="invalid_request"
         ) from None
     return web.Response(headers={"Cache-Control": "no-store"})
+
+
+def _once_each(request: web.Request) -> dict[str, str]:
+    """The parameters of the answer, none of them sent twice (RFC 6749 §3.1)."""
+    pairs = query_pairs(request)
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise NotArrivedError("not_ours")
+    return dict(pairs)
 
 
 def _where_there_is_one(request: web.Request) -> tuple[Resources, OidcProvider]:

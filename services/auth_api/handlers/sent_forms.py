@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.web.body import (
     FORM,
     JSON,

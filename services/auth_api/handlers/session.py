@@ -14,13 +14,14 @@ from services.auth_api.accounts.service import (
 )
 from services.auth_api.db.repository import UsernameTakenError
 from services.auth_api.handlers.application import RESOURCES
-from services.auth_api.handlers.credentials import Credentials, read_credentials
+from services.auth_api.handlers.credentials import PersonCredentials, read_person_credentials
 from services.auth_api.handlers.documents import UserDocument
 from services.auth_api.handlers.signed_in import not_signed_in, signed_in
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.account_sessions import keep_origin
 from services.auth_api.sessions.service import end_session, start_session
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
+from shared.contracts.sessions import session_digest
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import (
     clear_session_cookie,
@@ -40,7 +41,7 @@ async def create_user(request: web.Request) -> web.Response:
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
     _refuse_where_no_passwords_are(resources)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     if resources.settings.sign_up == "closed":
         raise Problem(403, "Signing up is closed here; ask the operator for an account.")
     username, password = credentials.username, credentials.password
@@ -57,7 +58,7 @@ async def create_user(request: web.Request) -> web.Response:
     except UsernameTakenError:
         taken = FieldError(field="username", detail="is taken")
         raise Problem(409, "This username is taken.", errors=[taken]) from None
-    return await _answer_with_session(request, resources, account, credentials, status=201)
+    return await _answer_with_session(request, account, credentials, status=201)
 
 
 async def create_session(request: web.Request) -> web.Response:
@@ -65,11 +66,11 @@ async def create_session(request: web.Request) -> web.Response:
     resources = request.app[RESOURCES]
     refuse_foreign_origin(request, resources.settings)
     _refuse_where_no_passwords_are(resources)
-    credentials = await read_credentials(request)
+    credentials = await read_person_credentials(request)
     account = await _signed_in_account(request, resources, credentials)
     if account is None:
         raise not_signed_in(resources.settings, "Wrong username or password.")
-    return await _answer_with_session(request, resources, account, credentials, status=200)
+    return await _answer_with_session(request, account, credentials, status=200)
 
 
 async def read_session(request: web.Request) -> web.Response:
@@ -97,28 +98,35 @@ def _refuse_where_no_passwords_are(resources: Resources) -> None:
 
 
 async def _answer_with_session(
-    request: web.Request, resources: Resources, account: Account, credentials: Credentials, *, status: int
+    request: web.Request, account: Account, credentials: PersonCredentials, *, status: int
 ) -> web.Response:
     if credentials.from_form:
         response = see_other(credentials.return_to)
     else:
         response = json_response(UserDocument.of(account), status)
-    return await hand_session(request, resources, account, response)
-
-
-async def hand_session(
-    request: web.Request, resources: Resources, account: Account, response: web.Response
-) -> web.Response:
-    """Signs the person in with a new session; the one that came with the request is dead from here on."""
-    session_id = await start_session(resources, account, read_session_cookie(request, resources.settings))
-    peer, user_agent = peer_of(request, resources.settings), request.headers.get("User-Agent", "")
-    await keep_origin(resources, account, session_id, peer, user_agent)
-    set_session_cookie(response, resources.settings, session_id)
+    await hand_session(request, response, account)
     return response
 
 
+async def hand_session(
+    request: web.Request, response: web.Response, account: Account, person: str | None = None
+) -> str:
+    """Signs the person in with a new session, whose digest it returns; the one that came with the request is dead.
+
+    ``person`` is whom the site's proxy names, if the session lives only while it does.
+    """
+    resources = request.app[RESOURCES]
+    settings = resources.settings
+    session_id = await start_session(resources, account, read_session_cookie(request, settings), person)
+    digest = session_digest(session_id, person)
+    peer, user_agent = peer_of(request, settings), request.headers.get("User-Agent", "")
+    await keep_origin(resources, account, digest, peer, user_agent)
+    set_session_cookie(response, settings, session_id)
+    return digest
+
+
 async def _signed_in_account(
-    request: web.Request, resources: Resources, credentials: Credentials
+    request: web.Request, resources: Resources, credentials: PersonCredentials
 ) -> Account | None:
     if len(credentials.password) > LONGEST_PASSWORD:
         return None  # a form's; no account has such a password

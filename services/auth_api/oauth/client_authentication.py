@@ -17,14 +17,14 @@ METHODS: Final = ("client_secret_basic", "client_secret_post", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ClientCredentials:
     """What a request says of its client; nothing is proven yet. ``secret`` is ``None`` where none was sent."""
 
     client_id: str
     secret: str | None = field(repr=False)
 
 
-def read_credentials(authorization: Sequence[str], parameters: Parameters) -> Credentials:
+def read_client_credentials(authorization: Sequence[str], parameters: Parameters) -> ClientCredentials:
     """The client and its secret from the ``Authorization`` headers and the body.
 
     Raises:
@@ -39,7 +39,7 @@ def read_credentials(authorization: Sequence[str], parameters: Parameters) -> Cr
             raise OAuthError(
                 error.code, "Client authentication failed: client_id is missing.", cause=error.cause
             )
-        return Credentials(body_id, body_secret)
+        return ClientCredentials(body_id, body_secret)
     basic_id, basic_secret = basic
     if basic_secret is not None and body_secret is not None:
         raise invalid_request(
@@ -51,7 +51,7 @@ def read_credentials(authorization: Sequence[str], parameters: Parameters) -> Cr
             "client_id differs between the Authorization header and the body.",
             cause="client_id of HTTP Basic differs from client_id in the body",
         )
-    return Credentials(basic_id, basic_secret or body_secret)
+    return ClientCredentials(basic_id, basic_secret or body_secret)
 
 
 def check_secret_use(*, public: bool, secret: str | None) -> None:

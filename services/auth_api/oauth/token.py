@@ -11,6 +11,7 @@ from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.pkce import check_verifier_syntax
 from shared.api_key import MintedKey
 from shared.secret_tokens import digest_of
+from shared.seed_envelope import failed, succeeded
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -91,19 +92,16 @@ def token_response(
 
 def enveloped(response: dict[str, Any]) -> dict[str, Any]:
     """The answer to a JSON request: the same members, and the key document where the seed's integrators read it."""
-    return response | {
-        "success": True,
-        "description": GRANTED,
-        "body": {
-            "userID": response["userID"],
-            "token": response["access_token"],
-            "identifier": response["identifier"],
-            "permissions": response["permissions"],
-            "fromAPIClient": response["fromAPIClient"],
-        },
+    key = {
+        "userID": response["userID"],
+        "token": response["access_token"],
+        "identifier": response["identifier"],
+        "permissions": response["permissions"],
+        "fromAPIClient": response["fromAPIClient"],
     }
+    return response | succeeded(GRANTED, key)
 
 
 def enveloped_error(error: dict[str, Any]) -> dict[str, Any]:
     """The error answer to a JSON request: the RFC's members and the envelope's."""
-    return error | {"success": False, "description": error["error_description"]}
+    return error | failed(error["error_description"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.auth_api.accounts.service import Account
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.sessions import session_digest
@@ -22,10 +23,13 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Back in the browser that began. ``session`` is a new session's id; ``None`` where the one there is stays."""
+    """Back in the browser that began."""
 
     target: str
-    session: str | None = None
+    account: Account | None = None
+    """Who is to be signed in; ``None`` where the session that is there stays."""
+    provider_session: str | None = None
+    """What the provider calls its own session (``sid``)."""
 
 
 class NotArrivedError(Exception):

@@ -17,7 +17,6 @@ from typing import Any, Final
 import orjson
 
 from services.auth_api.accounts.identities import SITE, Identity, Introduction, account_of
-from services.auth_api.accounts.service import Account
 from services.auth_api.clients.model import Client
 from services.auth_api.own_login.arrival import (
     Arrived,
@@ -36,7 +35,6 @@ from services.auth_api.own_login.challenge import (
     verifier_of,
 )
 from services.auth_api.resources import Resources
-from services.auth_api.sessions.service import start_session
 from shared.return_to import waiting_client_id
 from shared.secret_tokens import digest_of, random_base62, same_digest
 from shared.web.redirects import append_parameters
@@ -102,7 +100,7 @@ async def answer(resources: Resources, challenge: str, said: dict[str, Any]) -> 
 async def arrive(
     resources: Resources, *, challenge: str, verifier: str, cookie: str, session_id: str | None
 ) -> Arrived:
-    """Signs the person in, in the browser that began; ``session_id`` is what it presents, replaced by a new one.
+    """Who is to be signed in, in the browser that began; ``session_id`` is what it presents now.
 
     A second arrival (Back, reload) goes on where the first one did, for the person who is signed in.
 
@@ -134,22 +132,11 @@ async def arrive(
         )
     introduction = Introduction(known.get("username"), known.get("displayName"), known.get("email"))
     account = await account_of(resources, Identity(SITE, subject), introduction)
-    return await _first_arrival(resources, request, challenge, account, session_id, target)
-
-
-async def _first_arrival(
-    resources: Resources,
-    request: LoginRequest,
-    challenge: str,
-    account: Account,
-    session_id: str | None,
-    target: str,
-) -> Arrived:
     left = max(1, request.expires_on - resources.clock.now())
     first = await resources.bus.redis.execute("SET", _used_key(challenge), "", "NX", "PX", left)
     if first is None:  # two arrivals at once: one of them has the session
         raise NotArrivedError("used", target)
-    return Arrived(target, await start_session(resources, account, session_id))
+    return Arrived(target, account)
 
 
 def _begun_here(request: LoginRequest, under_way: Sequence[UnderWay]) -> str | None:

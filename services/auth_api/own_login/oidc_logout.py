@@ -52,7 +52,8 @@ async def log_out(resources: Resources, provider: OidcProvider, token: str) -> N
         await asyncio.gather(*(end_session(resources, digest.decode()) for digest in digests))
         await redis.execute("DEL", key)
     else:
-        await resources.database.execute("end_sessions_of_identity", provider.issuer, subject)
+        now = resources.clock.now()
+        await resources.database.execute("end_sessions_of_identity", provider.issuer, subject, now)
     # Only now: where something above failed, the provider's next try ends it.
     await redis.execute("SET", known, "", "PX", _REMEMBERED_MS)
 

@@ -25,7 +25,6 @@ from services.auth_api.own_login.arrival import (
 )
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
-from services.auth_api.own_login.oidc_logout import remember_session
 from services.auth_api.own_login.oidc_provider import (
     TOTAL_SECONDS,
     OidcProvider,
@@ -34,7 +33,6 @@ from services.auth_api.own_login.oidc_provider import (
 )
 from services.auth_api.own_login.oidc_tokens import Claims, TokenError, check_id_token
 from services.auth_api.resources import Resources
-from services.auth_api.sessions.service import start_session
 from shared.secret_tokens import digest_of, keyed_digest, random_base62, same_digest
 from shared.web.redirects import append_parameters
 
@@ -105,7 +103,7 @@ async def arrive(
     cookie: str,
     session_id: str | None,
 ) -> Arrived:
-    """Signs the person in whom the provider sends back; ``session_id`` is replaced by a new session.
+    """Who is to be signed in of those whom the provider sends back; ``session_id`` is what the browser presents now.
 
     A second arrival goes on for the person who is signed in, and its code is not sent to the provider again.
 
@@ -138,28 +136,20 @@ async def arrive(
                 target=sign_in.target,
             )
         claims = await _proven_claims(resources, provider, code, sign_in)
-    return await _signed_in(resources, provider.issuer, claims, session_id, sign_in.target)
+    introduction = Introduction(
+        _text(claims.get(resources.settings.oidc_username_claim)),
+        _text(claims.get("name")),
+        _text(claims.get("email")),
+    )
+    account = await account_of(resources, Identity(provider.issuer, claims["sub"]), introduction)
+    sid = claims.get("sid")
+    return Arrived(sign_in.target, account, sid if isinstance(sid, str) else None)
 
 
 async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:
     """Whether this sign-in's code was not sent to the provider before."""
     key = f"lk:oidc-used:{digest_of(sign_in.state)}"
     return await resources.bus.redis.execute("SET", key, "", "NX", "PX", left_ms) is not None
-
-
-async def _signed_in(
-    resources: Resources, issuer: str, claims: Mapping[str, Any], session_id: str | None, target: str
-) -> Arrived:
-    introduction = Introduction(
-        _text(claims.get(resources.settings.oidc_username_claim)),
-        _text(claims.get("name")),
-        _text(claims.get("email")),
-    )
-    account = await account_of(resources, Identity(issuer, claims["sub"]), introduction)
-    session = await start_session(resources, account, session_id)
-    if isinstance(claims.get("sid"), str):
-        await remember_session(resources, issuer, claims["sid"], digest_of(session))
-    return Arrived(target, session)
 
 
 async def _proven_claims(

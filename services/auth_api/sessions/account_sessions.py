@@ -16,7 +16,7 @@ from services.auth_api.audit import count_act, count_act_within, own_act
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import IDLE_SECONDS, LIFETIME_SECONDS, MOST_SESSIONS
 from shared.contracts.sessions import SessionUser, SessionView
-from shared.secret_tokens import digest_of, keyed_digest
+from shared.secret_tokens import keyed_digest
 
 SESSION_DAYS: Final = LIFETIME_SECONDS // 86_400
 LONGEST_AGENT: Final = 120
@@ -25,11 +25,11 @@ _ID_LENGTH: Final = 32
 
 
 async def keep_origin(
-    resources: Resources, account: Account, session_id: str, peer: str, user_agent: str
+    resources: Resources, account: Account, session: str, peer: str, user_agent: str
 ) -> None:
-    """Keeps for the person's list from where a new session (its cookie's value) was begun, in the browser's own words."""
+    """Keeps for the person's list from where a new session (its digest) was begun, in the browser's own words."""
     agent = "".join(filter(str.isprintable, user_agent[:LONGEST_AGENT])) or None
-    public, now = public_id(resources, digest_of(session_id)), resources.clock.now()
+    public, now = public_id(resources, session), resources.clock.now()
     await resources.database.execute(
         "keep_session_origin", public, account.user_id, now, peer, agent, MOST_SESSIONS
     )

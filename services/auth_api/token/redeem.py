@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.auth_api.clients.model import Client
-from services.auth_api.codes.store import Attempt, Found, Remembered
+from services.auth_api.codes.store import Found, RedeemAttempt, Remembered
 from services.auth_api.oauth.authorization_code import CodeKind, CodeRecord, unknown_code
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.rate_limit import CLIENT_PEER
@@ -80,7 +80,7 @@ async def redeem(
     """
     seconds = _seconds_for(resources, order.give_up_on)
     prepared = resources.bus.prepare(order.to_command(expected.get("abandoned", "")), seconds)
-    attempt = Attempt(
+    attempt = RedeemAttempt(
         order.code_digest,
         order.key_id,
         prepared.message_id,
@@ -112,7 +112,9 @@ async def redeem(
     raise NotRedeemed(found)
 
 
-async def _give_up(resources: Resources, attempt: Attempt, error: BaseException, over_on: float) -> None:
+async def _give_up(
+    resources: Resources, attempt: RedeemAttempt, error: BaseException, over_on: float
+) -> None:
     """Begins to give the code back, and waits for that a moment where the requester will hear of an outage.
 
     Raises:

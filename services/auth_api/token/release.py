@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from services.auth_api.codes.store import Attempt, CodeStore
+from services.auth_api.codes.store import CodeStore, RedeemAttempt
 from shared.errors import BusUnavailable, StoreUnavailable
 
 RETRY_SECONDS: Final = 0.1
@@ -26,7 +26,7 @@ class CodeReleaser:
         self.running: dict[str, asyncio.Task[None]] = {}
         """By the code's digest."""
 
-    def begin(self, attempt: Attempt) -> asyncio.Task[None]:
+    def begin(self, attempt: RedeemAttempt) -> asyncio.Task[None]:
         """Starts giving a code back. Cancelling whoever waits for the task does not end it."""
         digest = attempt.code_digest
         task = asyncio.create_task(self._until_released(attempt), name=f"release-{attempt.message_id}")
@@ -54,7 +54,7 @@ class CodeReleaser:
             for task in unfinished:
                 task.cancel()
 
-    async def _until_released(self, attempt: Attempt) -> None:
+    async def _until_released(self, attempt: RedeemAttempt) -> None:
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 while True:

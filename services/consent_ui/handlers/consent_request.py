@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from services.consent_ui.authorization_query import Pairs, without_secrets
+from services.consent_ui.authorization_query import AuthorizationQuery, without_secrets
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.pages import Visitor
@@ -183,7 +183,7 @@ def _path_of(target: str) -> str:
     return unquote(target.partition("?")[0])
 
 
-def query_of(secrets: Sequence[bytes], target: str) -> Pairs:
+def query_of(secrets: Sequence[bytes], target: str) -> AuthorizationQuery:
     """What of a page's address auth_api is told; ``secrets`` are the site's, newest first.
 
     Raises:

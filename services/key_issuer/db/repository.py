@@ -18,7 +18,7 @@ from services.key_issuer.records import (
     LIVE_KEYS_PER_GRANT,
     OWN_KEYS,
     IssueFacts,
-    NewKey,
+    NewKeyRow,
 )
 from shared.contracts.events import KeysInvalidated
 from shared.contracts.keys import IssueKey
@@ -106,7 +106,7 @@ class KeyRows:
         )
         return {place - 1: IssueFacts(*facts) for place, *facts in rows}
 
-    async def insert_keys(self, rows: Sequence[NewKey], pepper_version: int, now: int) -> None:
+    async def insert_keys(self, rows: Sequence[NewKeyRow], pepper_version: int, now: int) -> None:
         """Makes the rows; one with an ``end_reason`` is revoked from the start."""
         await self.execute("insert_keys", _as_json(rows), pepper_version, now)
 
@@ -161,7 +161,7 @@ class KeyRows:
 
 
 async def issue_unknown_keys(
-    database: Database, rows: Sequence[NewKey], pepper_version: int, now: int
+    database: Database, rows: Sequence[NewKeyRow], pepper_version: int, now: int
 ) -> list[str] | None:
     """Makes rows in one statement, and ends older keys that must make room for them: the ids of those.
 
@@ -201,12 +201,12 @@ def _by_grant(rows: Sequence[Record]) -> Grants:
     return {(row["user_id"], row["client_id"]): row for row in rows}
 
 
-def _as_json(rows: Sequence[NewKey]) -> str:
+def _as_json(rows: Sequence[NewKeyRow]) -> str:
     """Keys as the type ``new_key`` of the schema reads them."""
     return orjson.dumps([_row_of(row) for row in rows]).decode()
 
 
-def _row_of(row: NewKey) -> dict[str, object]:
+def _row_of(row: NewKeyRow) -> dict[str, object]:
     """One key; digests in hex."""
     command = row.command
     return {

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, presented_token
 from services.key_issuer.resources import RESOURCES
 from services.key_issuer.verification import LiveKey
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
+from shared.seed_envelope import failed, succeeded
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE
 from shared.web.body import (
@@ -52,13 +53,13 @@ async def status(request: web.Request) -> web.Response:
     }
     if echo is not None:
         body["echo"] = echo
-    return json_response({"success": True, "description": "Status check successful.", "body": body})
+    return json_response(succeeded("Status check successful.", body))
 
 
 def refused() -> web.Response:
     """The 401 for anything that is no live key, in the seed's shape."""
     return json_response(
-        {"success": False, "description": "The key is missing or not live."},
+        failed("The key is missing or not live."),
         status=401,
         headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
     )

@@ -7,6 +7,7 @@ from aiohttp import web
 from services.key_issuer.handlers.status import refused
 from services.key_issuer.handlers.verify import presented_token
 from services.key_issuer.resources import RESOURCES
+from shared.seed_envelope import succeeded
 from shared.web.body import json_response
 
 
@@ -19,4 +20,4 @@ async def users_me(request: web.Request) -> web.Response:
         return refused()
     resources.last_use.note(key, resources.clock.now(), frozenset())
     body = {"id": key.user_id, "username": key.username}
-    return json_response({"success": True, "description": "The person whose key this is.", "body": body})
+    return json_response(succeeded("The person whose key this is.", body))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from services.auth_api.codes.store import SLOT, Attempt, CodeStore, Found, Remembered, code_key
+from services.auth_api.codes.store import SLOT, CodeStore, Found, RedeemAttempt, Remembered, code_key
 from services.auth_api.oauth.authorization_code import CodeRecord, Redemption
 from services.auth_api.oauth.pkce import challenge_of
 from services.auth_api.resources import Resources
@@ -53,12 +53,12 @@ class Code:
         )
         assert stored == "stored"
 
-    def attempt(self, message: str = "m1", deadline: int = FAR_DEADLINE, **more: Any) -> Attempt:
+    def attempt(self, message: str = "m1", deadline: int = FAR_DEADLINE, **more: Any) -> RedeemAttempt:
         """One try."""
-        return Attempt(self.digest, "k" * 16, message, deadline, **more)
+        return RedeemAttempt(self.digest, "k" * 16, message, deadline, **more)
 
     async def redeem(
-        self, presented: Redemption = PRESENTED, attempt: Attempt | None = None, /, **expected: str
+        self, presented: Redemption = PRESENTED, attempt: RedeemAttempt | None = None, /, **expected: str
     ) -> Found:
         """Presents it."""
         command = OrderKey(

@@ -81,6 +81,11 @@ async def test_everything_of_a_person_is_dead(desk: Desk) -> None:
         "SELECT end_reason FROM keys.api_keys WHERE user_id = $1 AND client_id IS NULL", person.user_id
     )
     assert row["end_reason"] == "user_ended"
+    lines = await desk.registry.sql(
+        "SELECT actor FROM auth.audit WHERE action = 'user.disabled' AND subject = $1",
+        f"user:{person.user_id}",
+    )
+    assert {line["actor"] for line in lines} == {"service"}
 
 
 async def test_an_account_that_is_opened_again_has_no_key_of_before(desk: Desk) -> None:

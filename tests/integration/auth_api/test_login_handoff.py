@@ -100,6 +100,10 @@ async def test_the_browser_that_began_comes_back_signed_in(desk: Desk) -> None:
     other = await desk.browser()
     await desk.sign_in(other, externalID="u-1")
     assert await who(other) == user_id
+    lines = await desk.registry.sql(
+        "SELECT times FROM auth.audit WHERE action = 'session.started' AND subject = $1", f"user:{user_id}"
+    )
+    assert sum(line["times"] for line in lines) == 2
     third = await desk.browser()
     await desk.sign_in(third, externalID="u-2", username="zoe")
     assert await who(third) not in (None, user_id)

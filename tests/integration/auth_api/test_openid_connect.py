@@ -416,6 +416,8 @@ async def test_the_provider_ends_one_session_or_all(desk: Desk) -> None:
     of_all = await log_out(desk, desk.provider.logout_token())
 
     assert (of_one, of_all) == (200, 200)
+    lines = await desk.registry.sql("SELECT action FROM auth.audit WHERE actor = 'provider'")
+    assert "sessions.ended" in {line["action"] for line in lines}
     assert after_one == [None, True]
     assert await who(two) is None
     assert (await desk.registry.issuer.verify(key)).status_code == 200

@@ -151,3 +151,9 @@ async def works(bus: Bus) -> bool:
     with suppress(BusUnavailable):
         return (await bus.request(Echo(text="ok"), timeout=1)).text == "ok"
     return False
+
+
+async def has_backlog(bus: Bus, entries: int = 1) -> bool:
+    """Whether so many commands wait to be read, at least."""
+    length: int = await bus.redis.execute("XLEN", STREAM)
+    return length >= entries

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
-from functools import partial
 
 from shared.api_key import parse_key
-from tests.harness.processes import REPOSITORY, clean_environ
+from tests.harness.command_line import run_latchkey
 from tests.integration.key_issuer.conftest import Desk, until
 
 
 async def run(desk: Desk, *arguments: str, code: int = 0) -> str:
     """The command's stdout; everything else goes to stderr."""
-    start = partial(
-        subprocess.run,
-        [sys.executable, "-m", "deploy.cli", *arguments],
-        cwd=REPOSITORY,
-        env=clean_environ({**desk.stores.environment(), "LATCHKEY_PUBLIC_URL": "http://latchkey.test"}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    finished = await asyncio.to_thread(start)
-    assert finished.returncode == code, finished.stderr
-    assert (finished.stderr != "") or code == 0
-    return finished.stdout
+    environ = {**desk.stores.environment(), "LATCHKEY_PUBLIC_URL": "http://latchkey.test"}
+    ended = await run_latchkey(*arguments, environ=environ)
+    assert ended.code == code, ended.stderr
+    assert (ended.stderr != b"") or code == 0
+    return ended.stdout.decode()
 
 
 async def test_keys_are_listed_shown_and_revoked(desk: Desk) -> None:

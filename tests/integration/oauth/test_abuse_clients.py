@@ -52,28 +52,12 @@ async def test_ac_12_good_credentials_in_unusual_dress(
 
 
 @pytest.mark.spec("RFC 6749", "5.2", "Malformed credentials are invalid_client, never a server error")
-@pytest.mark.parametrize(
-    "header",
-    [
-        "Basic",
-        "Basic !",
-        "Basic é".encode(),
-        basic(b"foo with %:foo with $"),
-        basic(b"a:b") + "!",
-        basic(b"no colon"),
-        basic(b":"),
-        basic(b"a:\xff"),
-        basic(b"a:%00"),
-        basic(b"\x00:b"),
-        "Bearer x",
-        "Negotiate",
-    ],
-)
+@pytest.mark.parametrize("header", ["Basic é".encode(), basic(b"foo with %:foo with $")])
 @pytest.mark.parametrize("path", PATHS)
 async def test_ac_12_malformed_headers_are_refused(
     provider: Provider, header: str | bytes, path: str
 ) -> None:
-    """With a challenge that says how to do it right."""
+    """With a challenge that says how to do it right; the table of such headers is that of the unit test."""
     refused(await with_header(provider, header, path), "invalid_client", 401)
 
 

@@ -13,7 +13,7 @@ from tests.harness.site import CALLBACK, Client, Person
 from tests.harness.stores import Servers
 from tests.integration.oauth.conftest import Provider, running_provider, serving_provider
 from tests.integration.oauth.consenting import decide, shown
-from tests.integration.oauth.test_device import error, poll, start
+from tests.integration.oauth.devices import error, poll, start
 
 OTHER: Final = "https://other.example.com/back"
 _PERMISSION: Final = '[{}]\ntitle = "Do something"\nsentence = "Do something."\naccess = "change"\n'

@@ -3,50 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-import httpx
 import pytest
 
-from services.auth_api.rate_limit import KEPT_PEER, Throttled
-from services.consent_ui.authorization_query import without_secrets
-from shared.bus import names
-from shared.contracts.authorization import PrepareAuthorization
-from tests.harness.site import Client, Person
+from tests.harness.site import Person
 from tests.integration.oauth.conftest import Provider, ProviderStarter
-from tests.integration.oauth.consenting import decide, prepare, session_of, shown
-
-START = "/api/v1/oauth/device_authorization"
-GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-async def start(provider: Provider, client: Client, **form: str) -> dict[str, Any]:
-    """The codes for a device."""
-    answer = await provider.site.http.post(START, data={"client_id": client.client_id, **form})
-    assert answer.status_code == 200, answer.text
-    document: dict[str, Any] = answer.json()
-    return document
-
-
-async def poll(provider: Provider, client: Client, device_code: str) -> httpx.Response:
-    """One poll."""
-    form = {"grant_type": GRANT, "device_code": device_code}
-    if client.secret is None:
-        form["client_id"] = client.client_id
-    return await provider.site.token(client, **form)
-
-
-async def ready_to_poll(provider: Provider) -> None:
-    """Forgets when devices polled last, as after the interval."""
-    redis = provider.resources.bus.redis
-    for key in await redis.execute("KEYS", "lk:*:code:*"):
-        await redis.execute("HDEL", key, "polled_on")
-
-
-def error(answer: httpx.Response) -> str:
-    """The error of a refused poll."""
-    assert answer.status_code == 400, answer.text
-    return str(answer.json()["error"])
+from tests.integration.oauth.consenting import decide, prepare, shown
+from tests.integration.oauth.devices import GRANT, START, error, poll, ready_to_poll, start
 
 
 @pytest.mark.spec("RFC 8628", "3.2", "verification_uri, verification_uri_complete, expires_in and interval")
@@ -264,93 +227,3 @@ async def test_ac_58_odd_user_codes_are_an_error_page(provider: Provider, person
     assert prepared.refusal.status == 404
     if len(typed) > 1:
         assert typed not in prepared.to_wire().decode()
-
-
-async def test_the_page_of_the_previous_release_is_understood(
-    provider: Provider, author: Person, person: Person
-) -> None:
-    """It sends what was typed, and is told how to show it; it may still run while auth_api is new."""
-    codes = await start(provider, await author.create_client())
-    command = PrepareAuthorization(
-        surface="device",
-        query=(("user_code", codes["user_code"].lower()),),
-        session=session_of(person),
-        peer="192.0.2.1",
-        request_id="request-of-a-test",
-    )
-    bus = provider.pages
-    prepared = bus.prepare(command)
-    await bus.redis.execute("XADD", names.commands("auth_api"), "*", *prepared.fields)
-    shown_by_it = (await prepared.reply()).consent
-    assert shown_by_it is not None
-    assert shown_by_it.user_code == codes["user_code"]
-
-
-async def test_a_code_is_found_while_the_secret_of_the_site_is_exchanged(
-    start_provider: ProviderStarter,
-) -> None:
-    """The page may know another secret first than the auth_api that gave the code."""
-    old, new = "old-secret-0123456789-0123456789-abc", "new-secret-0123456789-0123456789-abc"
-    async with start_provider(SECRET=f"{old},{new}") as provider:
-        person = await provider.site.sign_up()
-        codes = await start(provider, await person.create_client())
-        secrets = [secret.encode() for secret in (new, old)]
-        query = without_secrets(secrets, "device", [("user_code", codes["user_code"])])
-        command = PrepareAuthorization(
-            surface="device", query=query, session=session_of(person), peer="p", request_id="r"
-        )
-        assert (await provider.pages.request(command)).outcome == "consent"
-
-
-@pytest.mark.spec("RFC 8628", "5.2", "Device codes are kept nowhere in clear")
-async def test_no_user_code_or_device_code_lies_in_redis(provider: Provider, author: Person) -> None:
-    """Only digests, and of the short one a keyed digest."""
-    client = await author.create_client()
-    codes = await start(provider, client)
-    redis = provider.resources.bus.redis
-    found = b""
-    for key in await redis.execute("KEYS", "*"):
-        kind = await redis.execute("TYPE", key)
-        if kind in (b"string", b"hash"):
-            value = await redis.execute(*(("GET", key) if kind == b"string" else ("HGETALL", key)))
-            found += key + (value if kind == b"string" else b"".join(value))
-    for secret in (codes["device_code"], codes["user_code"], codes["user_code"].replace("-", "")):
-        assert secret.encode() not in found
-
-
-@pytest.mark.spec("RFC 8628", "3.2", "Device codes are small and limited by peer and by client")
-async def test_device_codes_are_limited_by_peer_and_client(start_provider: ProviderStarter) -> None:
-    """Right requests too, since each is kept; neither another peer nor another client notices, nor who waits already."""
-    async with start_provider(TRUSTED_PROXIES="1") as provider:
-        author = await provider.site.sign_up()
-        client, other = await author.create_client(), await author.create_client()
-
-        async def start_from(peer: str, asking: Client = client) -> httpx.Response:
-            form = {"client_id": asking.client_id}
-            return await provider.site.http.post(START, data=form, headers={"X-Forwarded-For": peer})
-
-        waiting = (await start_from("192.0.2.1")).json()
-        answers: list[httpx.Response] = []
-        while len(answers) < KEPT_PEER.burst + 100:
-            answers += await asyncio.gather(*(start_from("203.0.113.9") for _ in range(50)))
-        given = [answer for answer in answers if answer.status_code == 200]
-        assert KEPT_PEER.burst <= len(given) < len(answers)
-        (refused, *_) = [answer for answer in answers if answer.status_code != 200]
-        assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
-        assert refused.headers["Retry-After"] == "1"
-        assert (await start_from("198.51.100.7")).status_code == 200
-        redis, limiter = provider.resources.bus.redis, provider.resources.limiter
-        codes = await redis.execute("KEYS", "lk:*code*")
-        assert len(codes) == 2 * (len(given) + 2), "a code and the way to it"
-        assert max([await redis.execute("MEMORY", "USAGE", code) for code in codes]) < 4096
-
-        peers = [f"peer {number}" for number in range(10)]
-        used_up = await asyncio.gather(
-            *(limiter.take_keeping("device", client.client_id, peer) for peer in peers * 330),
-            return_exceptions=True,
-        )
-        assert any(isinstance(outcome, Throttled) for outcome in used_up)
-        asked = await asyncio.gather(*(start_from("198.51.100.7") for _ in range(40)))
-        assert 429 in {answer.status_code for answer in asked}
-        assert (await start_from("198.51.100.7", other)).status_code == 200
-        assert error(await poll(provider, client, waiting["device_code"])) == "authorization_pending"

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.auth_api.codes.store import Attempt, code_key
+from services.auth_api.codes.store import RedeemAttempt, code_key
 from services.key_issuer.app import create_app as create_issuer
 from shared.api_key import USER_KEY, mint_key
 from shared.errors import BusUnavailable, StoreUnavailable
@@ -248,11 +248,11 @@ async def _refusing(provider: Provider) -> None:
         assert await provider.live_keys(person.user_id) == 1
 
 
-async def _last_attempt(provider: Provider, code: str) -> Attempt:
+async def _last_attempt(provider: Provider, code: str) -> RedeemAttempt:
     """The attempt that has spent a code."""
     digest = digest_of(code)
     message = await provider.resources.bus.redis.execute("HGET", code_key(digest), "message")
-    return Attempt(digest, "k" * 16, message.decode(), 0)
+    return RedeemAttempt(digest, "k" * 16, message.decode(), 0)
 
 
 async def test_postgres_away_is_503(servers: Servers) -> None:

@@ -10,7 +10,7 @@ from services.consent_ui.display_names import homepage_of
 from services.consent_ui.filters import download_address, permission_groups, rows_of
 from services.consent_ui.form_errors import client_form_errors
 from services.consent_ui.moments import ago, date_field, day_of, end_of_day, minute_of, time_of
-from shared.contracts.clients import FieldError
+from shared.contracts.field_errors import FieldError
 from shared.permissions import load_permissions
 
 NOW = 1_795_456_269_000

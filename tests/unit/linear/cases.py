@@ -21,7 +21,7 @@ from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.handlers import credentials, form_failures, oauth_edge
 from services.auth_api.handlers import keys as keys_handlers
 from services.auth_api.oauth import authorization_request, pkce, scope
-from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
@@ -39,14 +39,15 @@ from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
 from shared.authorization_header import basic_credentials, scheme_of
 from shared.contracts.authorization import PrepareAuthorization
-from shared.contracts.clients import ClientFields, ClientView, FieldError
+from shared.contracts.clients import ClientFields, ClientView
+from shared.contracts.field_errors import FieldError
 from shared.host_names import is_host_name
 from shared.key_file import filename_problem, render_key_file, safe_ascii, template_problem
 from shared.plain_text import is_visible
 from shared.return_to import is_own_target, read_target, sign_target
 from shared.telemetry.spans import SpanTracer
 from shared.user_code import normalise_user_code
-from shared.web import body, connection, cookies, edge, redirects, surfaces
+from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
 from shared.web.server import LARGEST_HEADER
 from tests.unit.linear import own_login
@@ -111,9 +112,9 @@ def sign_in(text: str, media_type: str) -> object:
         "POST", "/api/v1/session", text.encode("utf-8", "replace"), Content_Type=media_type
     )
     try:
-        return finished(credentials.read_credentials(request))
+        return finished(credentials.read_person_credentials(request))
     finally:
-        form_failures.form_failure(request, Failure(401, "No."))
+        form_failures.render_form_error(request, Failure(401, "No."))
 
 
 def _authorize(text: str) -> object:
@@ -236,12 +237,12 @@ CASES: Final[Sequence[Case]] = (
     _header("Content-type of an OAuth endpoint", oauth_edge.is_json),
     _header("Cookie", lambda request: (cookies.read_session_cookie(request, SETTINGS), cookies.read_typed_username(request, SETTINGS)), "", "__Host-latchkey_session=", "__Host-latchkey_typed=", '__Host-latchkey_typed="'),
     _header("Origin", lambda request: (cookies.is_foreign(request, SETTINGS), cookies.is_same_origin(request, SETTINGS))),
-    _header("Authorization", lambda request: [verify.presented_token(request)] + [all_of(scheme_of, basic_credentials, verify.bearer_token, lambda text: read_credentials([text], Parameters({})))(text) for text in edge.authorization_of(request)], "", "Basic ", "Bearer ", _BASIC),
+    _header("Authorization", lambda request: [verify.presented_token(request)] + [all_of(scheme_of, basic_credentials, verify.bearer_token, lambda text: read_client_credentials([text], Parameters({})))(text) for text in edge.authorization_of(request)], "", "Basic ", "Bearer ", _BASIC),
     _header("X-Forwarded-For", forwarded, "", "::", "1.", "["),
     _header("X-Request-ID", edge.begin),
     _header("Expect", connection.refusal_of, "", "100-continue"),
     _header("Transfer-Encoding", connection.refusal_of, "", "chunked,"),
-    Case("Accept", lambda text: form_failures.form_failure(make_request("POST", "/api/v1/session", Accept=text), Failure(403, "No.")), LARGEST_HEADER - 100, ("", "text/html")),
+    Case("Accept", lambda text: form_failures.render_form_error(make_request("POST", "/api/v1/session", Accept=text), Failure(403, "No.")), LARGEST_HEADER - 100, ("", "text/html")),
     _header("Idempotency-Key", lambda request: read_idempotency_key(request.headers.getall("Idempotency-Key")), "", '"'),
     Case("traceparent and tracestate", _trace, LARGEST_HEADER - 100, ("", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "a=b,")),
     Case("a query", lambda text: body.query_pairs(make_request("GET", f"/?{in_a_line(text)}")), _ADDRESS, ("", "a=")),
@@ -255,7 +256,7 @@ CASES: Final[Sequence[Case]] = (
     Case("what a browser says of itself on a page", browser_name, LARGEST_HEADER - 100, ("", "Mozilla/5.0 (", "Firefox/")),
     Case("parameters of a token request", all_of(lambda text: read_token_request(_parameters(text, [*KNOWN])), lambda text: read_token_request(Parameters({"grant_type": "authorization_code", "code": "c", "code_verifier": text}))), body.LARGEST_BODY // 3),
     Case("client credentials in Basic", lambda text: basic_credentials(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
-    Case("client credentials", all_of(lambda text: read_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
+    Case("client credentials", all_of(lambda text: read_client_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
     Case("an authorization request", all_of(_authorize, _check_request), body.LARGEST_BODY // 3, ("", "https://client.example/0")),
     Case("what passes through", _passed_through, body.LARGEST_BODY // 3),
     Case("PKCE", all_of(lambda text: pkce.check_challenge(text, "S256", required=True), lambda text: pkce.check_verifier("c", text)), body.LARGEST_BODY // 3),
@@ -296,7 +297,7 @@ CASES: Final[Sequence[Case]] = (
     Case("permissions to check", _permission_query, _ADDRESS, ("", "a&permission=")),
     Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {})), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
-    Case("what is told of an error", all_of(surfaces.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
+    Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
     *(Case(name, read, longest, heads) for name, read, longest, heads in own_login.TEXTS),
     _header("Authorization of a service", own_login.service_key, "", "Bearer "),
     _header("X-Forwarded-User", own_login.named_person, "", "a"),

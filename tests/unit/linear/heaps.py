@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from services import auth_api
 from services.auth_api.clients.validation import check_client_fields, permission_errors
 from services.auth_api.oauth import authorization_request, client_registration, scope
-from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
 from services.auth_api.oauth.token import KNOWN
 from services.key_issuer.handlers import introspect, verify
@@ -124,6 +124,6 @@ HEAPS: Final[Sequence[Heap]] = (
     Heap("parameters of an introspection", lambda count: [(f"a{n}", "") for n in range(count)], introspect._once_each, body.MOST_PAIRS),
     Heap("hops of a request", lambda count: make_request(X_Forwarded_For=["a, b"] * count), forwarded, 120),
     Heap("lines of cookies", lambda count: make_request(Cookie="; ".join(f"a{n}=b" for n in range(count))), lambda request: cookies.read_session_cookie(request, SETTINGS), 2_000),
-    Heap("credentials, repeated", lambda count: make_request(Authorization=["Basic a"] * count), lambda request: all_of(lambda _: read_credentials(edge.authorization_of(request), Parameters({})))(""), 120),
+    Heap("credentials, repeated", lambda count: make_request(Authorization=["Basic a"] * count), lambda request: all_of(lambda _: read_client_credentials(edge.authorization_of(request), Parameters({})))(""), 120),
 )  # fmt: skip
 """Every list."""

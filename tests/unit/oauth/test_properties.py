@@ -17,7 +17,7 @@ from services.auth_api.oauth.authorization_request import (
     sort_parameters,
     target_of,
 )
-from services.auth_api.oauth.client_authentication import read_credentials
+from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
 from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters, collect, collect_json
@@ -31,8 +31,8 @@ from services.auth_api.oauth.redirect_uri import (
 from services.auth_api.oauth.scope import narrow, parse_scope
 from services.auth_api.oauth.token import KNOWN, read_token_request
 from shared.user_code import format_user_code, normalise_user_code
+from shared.web.error_renderers import description
 from shared.web.redirects import append_parameters
-from shared.web.surfaces import description
 from tests.unit.oauth.test_authorization_request import PERMISSIONS, client_with
 
 REGISTERED = ("https://client.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb")
@@ -93,7 +93,7 @@ def test_form_encoded_credentials_come_back(client_id: str, secret: str) -> None
     """Whatever letters they hold, except controls."""
     pair = f"{quote_plus(client_id, errors='replace')}:{quote_plus(secret, errors='replace')}"
     try:
-        found = read_credentials([f"Basic {b64encode(pair.encode()).decode()}"], Parameters({}))
+        found = read_client_credentials([f"Basic {b64encode(pair.encode()).decode()}"], Parameters({}))
     except OAuthError as error:
         assert error.code == "invalid_client"  # noqa: PT017 - only one of the two outcomes is an error
         assert any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in client_id + secret)
@@ -109,7 +109,7 @@ def test_any_authorization_header_is_credentials_or_a_refusal(
     """Nothing else escapes."""
     body = {name: value for name, value in (("client_id", client_id), ("client_secret", secret)) if value}
     try:
-        assert read_credentials(headers, Parameters(body)).client_id
+        assert read_client_credentials(headers, Parameters(body)).client_id
     except OAuthError as error:
         assert error.code in ("invalid_client", "invalid_request")  # noqa: PT017 - see above
 

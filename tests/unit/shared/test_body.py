@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.web.body import MOST_PAIRS, parse_json_object, parse_pairs, validated
+from shared.web.error_renderers import description
 from shared.web.failures import Problem
-from shared.web.surfaces import description
 
 
 class Body(BaseModel):

@@ -9,20 +9,21 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from shared.seed_envelope import failed
 from shared.web.failures import Failure
 
-Surface = Callable[[web.Request, Failure], web.StreamResponse]
+ErrorRenderer = Callable[[web.Request, Failure], web.StreamResponse]
 """Renders a failure in the shape that the callers of a path expect."""
 
 
-def problem_surface(_request: web.Request, failure: Failure) -> web.Response:
+def render_problem(_request: web.Request, failure: Failure) -> web.Response:
     """RFC 9457 ``application/problem+json``; an OAuth code, where there is one, as extension member ``error``."""
     return _problem(failure, {})
 
 
-def seed_surface(_request: web.Request, failure: Failure) -> web.Response:
+def render_seed_error(_request: web.Request, failure: Failure) -> web.Response:
     """A problem document that also says what integrators of the seed system look for: whether and why not."""
-    return _problem(failure, {"success": False, "description": failure.detail})
+    return _problem(failure, failed(failure.detail))
 
 
 def _problem(failure: Failure, members: Mapping[str, object]) -> web.Response:
@@ -55,7 +56,7 @@ def oauth_error_body(failure: Failure) -> dict[str, object]:
     return {"error": code, "error_description": description(failure.detail)}
 
 
-def oauth_surface(_request: web.Request, failure: Failure) -> web.Response:
+def render_oauth_error(_request: web.Request, failure: Failure) -> web.Response:
     """RFC 6749 §5.2 JSON, never cached."""
     return web.Response(
         body=orjson.dumps(oauth_error_body(failure)),
