@@ -55,12 +55,14 @@ async def signed_in_elsewhere(request: web.Request, arrived: Arrived, issuer: st
     return response
 
 
-async def not_signed_in(request: web.Request, cause: str, detail: str) -> web.Response:
-    """403 with what happened, and a link that begins anew; the audit knows the cause."""
+async def not_signed_in(
+    request: web.Request, cause: str, detail: str, target: str | None = None
+) -> web.Response:
+    """403 with what happened, and a link that begins anew and goes on to ``target``; the audit knows the cause."""
     resources = request.app[RESOURCES]
     peer = peer_of(request, resources.settings)
     await count_act(resources, RepeatedAct(ANONYMOUS, "session.refused", UNKNOWN, peer, cause))
-    return way_on(request, 403, detail, None, title="You were not signed in")
+    return way_on(request, 403, detail, target, title="You were not signed in")
 
 
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
@@ -86,7 +88,7 @@ async def refused_elsewhere(request: web.Request, error: RefusedElsewhereError) 
         location = await denied_location(resources, command, "The site's login refused the person.")
     if location is not None:
         return see_other(location)
-    return await not_signed_in(request, "refused elsewhere", error.words)
+    return await not_signed_in(request, "refused elsewhere", error.words, error.target)
 
 
 def way_on(

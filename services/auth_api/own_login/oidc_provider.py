@@ -34,9 +34,10 @@ class ProviderUnavailable(StoreUnavailable):
 
     retry_after = 5
 
-    def __init__(self, reason: str) -> None:
-        """``reason`` is for the log."""
+    def __init__(self, reason: str, target: str | None = None) -> None:
+        """``reason`` is for the log; ``target`` is where the person wanted to go whose sign-in it stopped."""
         super().__init__("provider", reason)
+        self.target = target
 
 
 class ProviderRefused(Exception):  # noqa: N818 - what the provider answers
@@ -57,6 +58,8 @@ class OidcProvider:
         self._metadata_until = 0.0
         self._keys: list[Jwk] = []
         self._keys_read_at = float("-inf")
+        self._keys_read_anew_at = float("-inf")
+        """For a token with a key that was not known."""
         self._asking: dict[str, asyncio.Task[Any]] = {}
 
     async def metadata(self) -> Metadata:
@@ -83,8 +86,11 @@ class OidcProvider:
         try:
             return verify_signature(token, self._keys)
         except UnknownKeyError:
-            if self._clock.monotonic() < self._keys_read_at + _KEYS_AGAIN_SECONDS:
-                raise
+            # Whoever else comes with the provider's new key waits for the reading that is under way.
+            if "keys" not in self._asking:
+                if self._clock.monotonic() < self._keys_read_anew_at + _KEYS_AGAIN_SECONDS:
+                    raise
+                self._keys_read_anew_at = self._clock.monotonic()
         await self._once("keys", self._read_keys)
         return verify_signature(token, self._keys)
 
@@ -134,7 +140,7 @@ class OidcProvider:
     def forget(self) -> None:
         """Everything is asked again."""
         self._metadata = None
-        self._keys, self._keys_read_at = [], float("-inf")
+        self._keys, self._keys_read_at, self._keys_read_anew_at = [], float("-inf"), float("-inf")
 
     async def close(self) -> None:
         """Ends its connections."""
