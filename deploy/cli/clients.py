@@ -122,8 +122,9 @@ def _document(client: Client) -> dict[str, Any]:
 
 
 def _text_of(path: Path) -> str:
+    """The file's text with its own line ends: programs on Windows may insist on them."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except ValueError:
         raise click.UsageError(f"{path} is no UTF-8 text.") from None
 

@@ -25,7 +25,11 @@ from deploy.cli.quick import (
 
 _ORDINARY: Final = "not chaos and not benchmark"
 _QUICK: Final = f"{_ORDINARY} and not alone and not slow"
-ALONE: Final = ("tests/containers", "tests/integration/oauth/test_cost_of_an_exchange.py")
+ALONE: Final = (
+    "tests/containers",
+    "tests/chaos/test_hostile_client.py",
+    "tests/integration/oauth/test_cost_of_an_exchange.py",
+)
 """Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
 COMPUTING: Final = ALWAYS
 """What only computes, in little time and without stores: run at the lowest priority beside those, which mostly wait."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from services.auth_api.accounts.identities import list_identities
 from services.auth_api.accounts.password_resets import find_reset
 from services.auth_api.authorize.decide import decide_authorization
 from services.auth_api.authorize.prepare import prepare_authorization
@@ -64,10 +65,12 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
 
 async def _list_sessions(resources: Resources, user: SessionUser, command: ListSessions) -> SessionList:
     found = await account_sessions.list_sessions(resources, user.user_id, command.session)
+    logins = await list_identities(resources, user.user_id)
     return SessionList(
+        logins=tuple((login.issuer, login.subject) for login in logins),
         sessions=tuple(
             view.model_copy(update={"peer": account_sessions.network_of(view.peer)}) for view in found
-        )
+        ),
     )
 
 

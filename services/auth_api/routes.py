@@ -42,7 +42,9 @@ ERROR_RENDERERS: Final[tuple[tuple[str, ErrorRenderer], ...]] = (
 """Path prefixes whose errors are not, or not only, RFC 9457 problems; the first that fits counts."""
 HOT: Final = frozenset({"/api/v1/oauth/token"})
 """Counted, but not logged one by one."""
-PATIENT: Final = frozenset({"/login/oidc", "/login/oidc/callback", "/login/oidc/backchannel-logout"})
+PATIENT: Final = frozenset(
+    {"/login/oidc", "/login/oidc/link", "/login/oidc/callback", "/login/oidc/backchannel-logout"}
+)
 """Those that wait for somebody else's server, and bound that themselves."""
 
 
@@ -87,6 +89,8 @@ def add_routes(application: web.Application) -> None:
             web.get("/login/site/header", header_sign_in.sign_in_by_header, allow_head=False),
             web.get("/login/site/callback", handoff.finish_sign_in, allow_head=False),
             web.get("/login/oidc", oidc.begin_sign_in),
+            web.post("/login/oidc/link", oidc.begin_linking),
+            web.post("/login/site/link", handoff.begin_linking),
             web.get("/login/oidc/callback", oidc.finish_sign_in, allow_head=False),
             web.post("/login/oidc/backchannel-logout", oidc.backchannel_logout),
             web.get("/api/v1/login-requests/{challenge}", login_requests.read_login_request),

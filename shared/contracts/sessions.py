@@ -92,6 +92,8 @@ class SessionList(PersonalReply):
     """The sessions of the person, the asking one first, then the newest."""
 
     sessions: tuple[SessionView, ...] = ()
+    logins: tuple[tuple[str, str], ...] = ()
+    """By which logins elsewhere the person comes in: who gives the id, and the id."""
 
 
 class ListSessions(PersonalCommand[SessionList]):

@@ -19,8 +19,12 @@ from shared.contracts.field_errors import MOST_NAMED, FieldError
 from shared.web.failures import Problem
 
 LARGEST_BODY: Final = 64 * 1024
+SMALL_BODY: Final = 4 * 1024
+"""For JSON that is read where keys are checked: reading more of it would make the checks wait."""
 MOST_PAIRS: Final = 200
 DEEPEST_JSON: Final = 20
+BYTES_A_VALUE: Final = 32
+"""A JSON body may hold one value for so many bytes that it may be long: twenty thousand empty lists say nothing."""
 BODY_SECONDS: Final = 3.0
 LONGEST_NAME: Final = 60
 """Of what was sent, so much at most is repeated as the name of a field."""
@@ -35,7 +39,7 @@ Pairs = list[tuple[str, str]]
 
 
 async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
-    """The whole body, at most 64 KiB unless its sender is known and may send more; to be read once.
+    """The whole body, at most ``largest`` bytes; to be read once.
 
     Raises:
         Problem: 413 too large, 408 too slow, 400 broken framing or encoding, or a client that is gone.
@@ -168,10 +172,10 @@ async def read_json_object(request: web.Request, largest: int = LARGEST_BODY) ->
         Problem: 415, 413, 408, or 400 saying what is malformed.
     """
     require_media_type(request, JSON)
-    return parse_json_object(await read_body(request, largest))
+    return parse_json_object(await read_body(request, largest), largest)
 
 
-def parse_json_object(raw: bytes) -> dict[str, Any]:
+def parse_json_object(raw: bytes, largest: int = LARGEST_BODY) -> dict[str, Any]:
     """See ``read_json_object``."""
     try:
         text = raw.decode("utf-8")
@@ -191,6 +195,8 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
         raise Problem(400, f"The body must be a JSON object: {reason}.", code="invalid_request") from None
     if not isinstance(value, dict):
         raise Problem(400, "The body must be a JSON object.", code="invalid_request")
+    if not _holds_few(value, largest // BYTES_A_VALUE):
+        raise Problem(400, "The JSON holds too many values.", code="invalid_request")
     _check_text(value, "", 0)
     return value
 
@@ -260,6 +266,19 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise _MalformedJsonError("NaN and Infinity are no JSON numbers")
+
+
+def _holds_few(value: Any, most: int) -> bool:
+    """Whether this and all that is in it are at most so many values; no more of them are looked at."""
+    waiting, found = [value], 0
+    while waiting:
+        item = waiting.pop()
+        found += 1
+        if isinstance(item, dict | list):
+            if found + len(waiting) + len(item) > most:
+                return False
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return True
 
 
 def _check_text(value: Any, path: str, depth: int) -> None:

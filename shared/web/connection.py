@@ -24,6 +24,9 @@ HEAD_SECONDS: Final = 10.0
 TAKING_SECONDS: Final = 20.0
 """A connection whose client takes nothing of its answer for so long is dropped, also one that is closing already."""
 
+LONGEST_COOKIES: Final = 16 * 1024
+"""In characters, on however many lines: as much as one line may have."""
+
 _SPOKEN: Final = (HttpVersion11, HttpVersion10)
 _HEADERS: Final = {
     "Server": "Latchkey",
@@ -153,6 +156,8 @@ def refusal_of(request: web.BaseRequest) -> Refusal | None:
     # Who goes by the last coding alone may cut the messages elsewhere than the proxy in front (RFC 9112 §6.1).
     if hdrs.TRANSFER_ENCODING in headers and _codings(request) != "chunked":
         return 400, "The one transfer coding understood is chunked."
+    if len(headers.get(hdrs.COOKIE, "")) > LONGEST_COOKIES:
+        return 431, "The cookies are too long."
     return None
 
 

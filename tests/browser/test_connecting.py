@@ -110,7 +110,8 @@ async def test_the_app_may_send_the_person_on(
     """Browsers would apply our policy to the app's own redirects too: callbacks lead on to other hosts and schemes."""
     walker = await new_walker(script=script, ignore_https_errors=True)
     await walker.join()
-    integrator.onward = f"{integrator.other}/home"
+    onward = integrator.http if scheme == "https" else integrator.other
+    integrator.onward = f"{onward}/home"
     client = await walker.own_client(redirectUris=[f"{getattr(integrator, scheme)}/cb"])
     await walker.page.goto(client.consent_link)
     await walker.press("Accept")

@@ -51,9 +51,20 @@ class Walker:
     async def sign_up(self) -> None:
         """Makes an account on the page."""
         await self.page.goto("/sign-up")
+        await self.fill_sign_up()
+        await expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
+
+    async def fill_sign_up(self) -> None:
+        """On the page for a new account, wherever that leads."""
         await self._fill_credentials()
         await self.press("Create account")
-        await expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
+
+    async def new_tab(self) -> Walker:
+        """The same person in another tab of the same browser."""
+        tab = Walker(await self.page.context.new_page(), self.url)
+        tab.username = self.username
+        tab.messages = self.messages
+        return tab
 
     async def join(self) -> None:
         """Makes an account without the page for it, which `sign_up` walks: the cookie is this browser's all the same."""

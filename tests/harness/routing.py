@@ -21,10 +21,10 @@ async def routed_site(public_url: str, urls: Mapping[str, str]) -> AsyncIterator
 class ByPath(httpx.AsyncBaseTransport):
     """Sends each request to the service of its path, and leaves all else of it alone."""
 
-    def __init__(self, urls: Mapping[str, str]) -> None:
-        """`auth-api`, `consent-ui`, `key-issuer` → address."""
+    def __init__(self, urls: Mapping[str, str], *, peer: str | None = None) -> None:
+        """`auth-api`, `consent-ui`, `key-issuer` → address; ``peer`` is the loopback address to come from."""
         self._urls = {name.replace("-", "_"): httpx.URL(url) for name, url in urls.items()}
-        self._inner = httpx.AsyncHTTPTransport(trust_env=False)
+        self._inner = httpx.AsyncHTTPTransport(trust_env=False, local_address=peer)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The service's answer."""

@@ -360,6 +360,8 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ("DELETE", "/api/v1/external-users/{externalID}"): present,
     ("PUT", "/api/v1/login-requests/{challenge}"): present,
     ("POST", "/login/oidc/backchannel-logout"): nothing_more,
+    ("POST", "/login/oidc/link"): nothing_more,
+    ("POST", "/login/site/link"): nothing_more,
     **{(method, "/api/v1/verify"): nothing_more for method in ("POST", "PUT", "PATCH", "DELETE")},
 }
 """For each route that takes a body, and those that keep what comes in a query: the largest thing that gets past its checks."""

@@ -156,6 +156,8 @@ ROUTES: Final = {
     "POST /api/v1/oauth/register": "client.created",
     "PUT /api/v1/login-requests/{challenge}": ELSEWHERE,
     "POST /login/oidc/backchannel-logout": ELSEWHERE,
+    "POST /login/oidc/link": ELSEWHERE,
+    "POST /login/site/link": ELSEWHERE,
     "DELETE /api/v1/external-users/{externalID}": ELSEWHERE,
     "POST /api/v1/external-users/end": ELSEWHERE,
 }

@@ -20,6 +20,7 @@ from services.auth_api import routes as auth_api
 from services.consent_ui import routes as consent_ui
 from services.key_issuer import routes as key_issuer
 from shared.settings import load_settings
+from shared.web.body import SMALL_BODY
 from shared.web.server import serving
 from tests.harness.processes import REPOSITORY
 from tests.harness.site import CALLBACK, PASSWORD, Person, Site
@@ -151,6 +152,20 @@ async def test_ac_60_every_route_is_guarded_when_a_body_is_too_large(site: Site)
     statuses = await ask_all(site, person, headers, b"a" * 70_000)
     assert statuses[413] >= 10
     assert max(statuses) < 500
+
+
+async def test_where_keys_are_checked_no_large_json_is_read(site: Site) -> None:
+    """4 KiB are the most at every path of key_issuer that takes JSON: what is read there makes checks of keys wait."""
+    application = web.Application()
+    key_issuer.add_routes(application)
+    routes = [route for route in application.router.routes() if route.method == "POST"]
+    paths = {route.resource.canonical for route in routes if route.resource is not None}
+    body, headers = b"a" * (SMALL_BODY + 1), {"Content-Type": "application/json"}
+    answers = {path: await site.http.post(path, content=body, headers=headers) for path in sorted(paths)}
+    statuses = {path: answer.status_code for path, answer in answers.items()}
+    assert statuses.pop(key_issuer.VERIFY) == 401  # reads none
+    assert statuses.pop(key_issuer.INTROSPECT) == 415
+    assert set(statuses.values()) == {413}, statuses
 
 
 @pytest.mark.parametrize(

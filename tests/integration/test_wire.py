@@ -85,6 +85,8 @@ def test_ac_59_the_compiled_parser_is_loaded() -> None:
 
 SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
+COOKIES: Final = b"Cookie: " + b"a=0; " * 1_200 + b"a=0\r\n"
+
 
 @pytest.mark.spec(
     "RFC 9112", "6.1", "A message whose framing is ambiguous is refused, and its connection closed"
@@ -109,6 +111,7 @@ SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
         "NUL in a header": b"GET /login HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n" + SMUGGLED,
         "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40 + b"\r\n\r\n",
         "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "long cookies": b"GET /login HTTP/1.1\r\nHost: x\r\n" + COOKIES * 3 + b"\r\n",
         "long header": b"GET /login HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 65_536 + b"\r\n\r\n",
         "long path": b"GET /login?" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     }.items(),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.harness.backends import new_folder
 from tests.harness.people import Account, Person
-from tests.harness.processes import running_up
 from tests.interop.building import CannotBuildError, Command
 from tests.interop.conversation import Players
 from tests.interop.libraries import LIBRARIES, Library
@@ -34,13 +31,6 @@ PAIRS = [
     for library in LIBRARIES
     for case in library.cases
 ]
-
-
-@pytest.fixture(scope="module")
-def latchkey(run_directory: Path) -> Iterator[str]:
-    """A running Latchkey; its address."""
-    with running_up(new_folder(run_directory)) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

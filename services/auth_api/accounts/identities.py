@@ -131,6 +131,33 @@ async def _insert(
     return Account(user_id, username, 0)
 
 
+async def link_identity(resources: Resources, user_id: int, identity: Identity) -> None:
+    """Lets a signed-in person come in by another login as well; again changes nothing.
+
+    Raises:
+        IdentityTakenError: another account has it.
+    """
+    database, now = resources.database, resources.clock.now()
+    try:
+        async with database.transaction() as connection:
+            with named_conflicts():
+                await connection.execute(
+                    database.sql["insert_identity"], identity.issuer, identity.subject, user_id, now
+                )
+            who = f"user:{user_id}"
+            await write_audit(database, connection, now, who, "identity.linked", who)
+    except IdentityTakenError:
+        row = await database.fetchrow("find_user_by_identity", identity.issuer, identity.subject)
+        if row is None or row["user_id"] != user_id:
+            raise
+
+
+async def list_identities(resources: Resources, user_id: int) -> tuple[Identity, ...]:
+    """By which logins elsewhere a person comes in, the first one first."""
+    rows = await resources.database.fetch("list_identities", user_id)
+    return tuple(Identity(row["issuer"], row["subject"]) for row in rows)
+
+
 def made_username(given: str) -> str:
     """A name within the rule for usernames that is like the given one: accents and other characters are left out."""
     plain = unicodedata.normalize("NFKD", given[: 2 * LONGEST_ID]).encode("ascii", "ignore").decode()

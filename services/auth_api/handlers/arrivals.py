@@ -16,15 +16,20 @@ from services.auth_api.handlers.session import hand_session
 from services.auth_api.own_login.arrival import (
     ArrivalProblem,
     Arrived,
+    Begun,
     NotArrivedError,
     RefusedElsewhereError,
 )
+from services.auth_api.own_login.challenge import LIFETIME_SECONDS
 from services.auth_api.own_login.oidc_logout import remember_session
 from shared.contracts.authorization import Flow, PrepareAuthorization
 from shared.return_to import HOME, sign_target
+from shared.web.cookies import set_cookie
 from shared.web.edge import peer_of, request_id_of
 from shared.web.redirects import see_other
 
+LINKED: Final = "/account?done=linked"
+TAKEN: Final = "This login belongs to another account here already. Nobody is ever joined with somebody else."
 TOO_LONG: Final = (
     "The link is too long to be kept while you sign in. Sign in from the start page, then open it again."
 )
@@ -35,6 +40,7 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
     "other_browser": "This sign-in was begun in another browser, or it was begun too long ago.",
     "other_issuer": "This answer did not come from the login that you were sent to.",
     "over": "This sign-in took longer than ten minutes.",
+    "signed_out": "You are signed out, or signed in as somebody else than when you began to link the login.",
     "used": "This sign-in was used already, and you are signed out since, or somebody else is signed in.",
 }
 
@@ -63,6 +69,23 @@ async def not_signed_in(
     peer = peer_of(request, resources.settings)
     await count_act(resources, RepeatedAct(ANONYMOUS, "session.refused", UNKNOWN, peer, cause))
     return way_on(request, 403, detail, target, title="You were not signed in")
+
+
+def to_login(request: web.Request, begun: Begun | None, cookie: str) -> web.Response:
+    """A form of the account's page leads on by a page: no redirect of a form may leave the site, by its own policy."""
+    if begun is None:
+        return plain_page(request, 400, TOO_LONG, "/account", way_on="Your account")
+    detail = "You go on to the login that is to be linked to your account."
+    response = plain_page(
+        request, 200, detail, begun.location, title="One moment", way_on="Go on", at_once=True
+    )
+    set_cookie(response, request.app[RESOURCES].settings, cookie, begun.cookie, LIFETIME_SECONDS)
+    return response
+
+
+def taken(request: web.Request) -> web.Response:
+    """409: the login that was to be linked is somebody else's."""
+    return plain_page(request, 409, TAKEN, "/account", title="That login is taken", way_on="Your account")
 
 
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:

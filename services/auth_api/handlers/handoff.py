@@ -7,16 +7,21 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.accounts.identities import SITE, AccountDisabledError
+from services.auth_api.db.repository import IdentityTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.arrivals import (
     DISABLED,
+    LINKED,
     TOO_LONG,
     not_arrived,
     not_signed_in,
     refused_elsewhere,
     signed_in_elsewhere,
+    taken,
+    to_login,
 )
 from services.auth_api.handlers.plain_page import plain_page
+from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.own_login.arrival import NotArrivedError, RefusedElsewhereError
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
 from services.auth_api.own_login.handoff import arrive, begin
@@ -49,6 +54,15 @@ async def begin_sign_in(request: web.Request) -> web.Response:
     return response
 
 
+async def begin_linking(request: web.Request) -> web.Response:
+    """POST ``/login/site/link``, from the account's page: on to the login, which then belongs to the account as well."""
+    resources = _where_there_is_one(request)
+    user = await signed_in(request)
+    cookie = cookie_name(resources.settings, _NOUN)
+    begun = await begin(resources, LINKED, read_cookie(request, cookie), user.user_id)
+    return to_login(request, begun, cookie)
+
+
 async def finish_sign_in(request: web.Request) -> web.Response:
     """GET ``/login/site/callback``: 303 to where the person was going, signed in; a page with a way on otherwise."""
     resources = _where_there_is_one(request)
@@ -66,6 +80,8 @@ async def finish_sign_in(request: web.Request) -> web.Response:
         return not_arrived(request, error)
     except AccountDisabledError:
         return await not_signed_in(request, "account disabled", DISABLED)
+    except IdentityTakenError:
+        return taken(request)
     except RefusedElsewhereError as error:
         return await refused_elsewhere(request, error)
     return await signed_in_elsewhere(request, arrived, SITE)

@@ -8,17 +8,22 @@ import structlog
 from aiohttp import web
 
 from services.auth_api.accounts.identities import AccountDisabledError
+from services.auth_api.db.repository import IdentityTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.arrivals import (
     DISABLED,
+    LINKED,
     TOO_LONG,
     not_arrived,
     not_signed_in,
     refused_elsewhere,
     signed_in_elsewhere,
+    taken,
+    to_login,
     way_on,
 )
 from services.auth_api.handlers.plain_page import plain_page
+from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.own_login.arrival import NotArrivedError, RefusedElsewhereError
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
 from services.auth_api.own_login.oidc_logout import log_out
@@ -65,6 +70,18 @@ async def begin_sign_in(request: web.Request) -> web.Response:
     return response
 
 
+async def begin_linking(request: web.Request) -> web.Response:
+    """POST ``/login/oidc/link``, from the account's page: on to the login, which then belongs to the account as well."""
+    resources, provider = _where_there_is_one(request)
+    user = await signed_in(request)
+    cookie = cookie_name(resources.settings, _NOUN)
+    try:
+        begun = await begin(resources, provider, LINKED, read_cookie(request, cookie), user.user_id)
+    except ProviderUnavailable as error:
+        return _trouble(request, error)
+    return to_login(request, begun, cookie)
+
+
 async def finish_sign_in(request: web.Request) -> web.Response:
     """GET ``/login/oidc/callback``: 303 to where the person was going, signed in; a page with a way on otherwise.
 
@@ -72,6 +89,7 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     """
     resources, provider = _where_there_is_one(request)
     settings = resources.settings
+    refused: tuple[str, str, str | None]
     try:
         arrived = await arrive(
             resources,
@@ -83,14 +101,18 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     except NotArrivedError as error:
         return not_arrived(request, error)
     except AccountDisabledError:
-        return await not_signed_in(request, "account disabled", DISABLED)
+        refused = "account disabled", DISABLED, None
     except NotBelievedError as error:
-        return await not_signed_in(request, "provider not believed", _NOT_BELIEVED, error.target)
+        refused = "provider not believed", _NOT_BELIEVED, error.target
+    except IdentityTakenError:
+        return taken(request)
     except RefusedElsewhereError as error:
         return await refused_elsewhere(request, error)
     except ProviderUnavailable as error:
         return _trouble(request, error)
-    return await signed_in_elsewhere(request, arrived, provider.issuer)
+    else:
+        return await signed_in_elsewhere(request, arrived, provider.issuer)
+    return await not_signed_in(request, *refused)
 
 
 async def backchannel_logout(request: web.Request) -> web.Response:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.auth_api.accounts.identities import Identity, link_identity
 from services.auth_api.accounts.service import Account
+from services.auth_api.own_login.browser import UnderWay
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
 from shared.contracts.sessions import session_digest
 
-ArrivalProblem = Literal["not_ours", "other_browser", "other_issuer", "over", "used"]
+ArrivalProblem = Literal["not_ours", "other_browser", "other_issuer", "over", "used", "signed_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,22 @@ class RefusedElsewhereError(Exception):
         super().__init__(words)
         self.words = words
         self.target = target
+
+
+async def link_on_arrival(
+    resources: Resources, identity: Identity, begun: UnderWay, session_id: str | None
+) -> Arrived:
+    """The login belongs to the account from now on, if its person is still signed in here.
+
+    Raises:
+        NotArrivedError: nobody is, or somebody else.
+        IdentityTakenError: it belongs to another account.
+    """
+    user = None if session_id is None else await read_session(resources, session_digest(session_id))
+    if user is None or user.user_id != begun.linking:
+        raise NotArrivedError("signed_out", begun.target)
+    await link_identity(resources, user.user_id, identity)
+    return Arrived(begun.target)
 
 
 async def arrive_again(

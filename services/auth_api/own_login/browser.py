@@ -17,7 +17,7 @@ from shared.return_to import LONGEST_TARGET, is_own_target
 MOST_UNDER_WAY: Final = 2
 LONGEST_ENTRY: Final = 1_800
 """Two of them and the cookie's name stay below the 4 KB that browsers and proxies carry."""
-_ENTRY: Final = re.compile(r"([0-9A-Za-z]{43})\.([0-9A-Za-z_-]{1,1800})", re.ASCII)
+_ENTRY: Final = re.compile(r"([0-9A-Za-z]{43})\.([0-9A-Za-z_-]{1,1800})(?:\.([0-9]{1,18}))?", re.ASCII)
 _BETWEEN: Final = "~"
 
 
@@ -28,11 +28,15 @@ class UnderWay:
     secret: str
     target: str
     """A path of ours."""
+    linking: int | None = None
+    """The account to which the login is to be linked, where the person asked for that; else it signs them in."""
 
     def to_text(self) -> str | None:
         """As the cookie carries it; ``None`` where the target is too long for that."""
         packed = base64.urlsafe_b64encode(zlib.compress(self.target.encode("ascii", "replace"), 9))
         text = f"{self.secret}.{packed.decode().rstrip('=')}"
+        if self.linking is not None:
+            text += f".{self.linking}"
         return text if len(text) <= LONGEST_ENTRY else None
 
 
@@ -63,4 +67,6 @@ def _read_entry(text: str) -> UnderWay | None:
         target = unpacked.decompress(packed, LONGEST_TARGET).decode("ascii")
     except (ValueError, zlib.error):
         return None
-    return UnderWay(found[1], target) if is_own_target(target) else None
+    if not is_own_target(target):
+        return None
+    return UnderWay(found[1], target, None if found[3] is None else int(found[3]))

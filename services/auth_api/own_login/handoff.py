@@ -24,6 +24,7 @@ from services.auth_api.own_login.arrival import (
     NotArrivedError,
     RefusedElsewhereError,
     arrive_again,
+    link_on_arrival,
 )
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import (
@@ -45,10 +46,13 @@ _SECRET_LENGTH: Final = 43
 _REFUSED: Final = "error"
 
 
-async def begin(resources: Resources, target: str, cookie: str) -> Begun | None:
-    """A new sign-in that goes on to ``target``; ``None`` where that is too long for the browser to carry."""
+async def begin(resources: Resources, target: str, cookie: str, linking: int | None = None) -> Begun | None:
+    """A new sign-in that goes on to ``target``; ``None`` where that is too long for the browser to carry.
+
+    ``linking`` is the account to which the login is to be linked, if that is what its person wants.
+    """
     settings = resources.settings
-    under_way = UnderWay(random_base62(_SECRET_LENGTH), target)
+    under_way = UnderWay(random_base62(_SECRET_LENGTH), target, linking)
     carried = add_under_way(cookie, under_way)
     if carried is None:
         return None
@@ -108,14 +112,16 @@ async def arrive(
         NotArrivedError: it was not begun here, is over, or was used by somebody who is not signed in any more.
         RefusedElsewhereError: the site said no.
         AccountDisabledError: the account may not sign in.
+        IdentityTakenError: it was to be linked, and belongs to another account.
     """
     secrets = resources.settings.secrets
     request = read_challenge(secrets, challenge)
     if request is None or not is_verifier(secrets, challenge, verifier):
         raise NotArrivedError("not_ours")
-    target = _begun_here(request, read_under_way(cookie))
-    if target is None:
+    begun = _begun_here(request, read_under_way(cookie))
+    if begun is None:
         raise NotArrivedError("other_browser")
+    target = begun.target
     said = await resources.bus.redis.execute("GET", _answer_key(challenge))
     known = {} if said is None else orjson.loads(said)
     if _REFUSED in known:
@@ -130,20 +136,26 @@ async def arrive(
             session_id=session_id,
             target=target,
         )
+    if begun.linking is not None:
+        arrived = await link_on_arrival(resources, Identity(SITE, subject), begun, session_id)
+        await _use(resources, challenge, request, target)
+        return arrived
     introduction = Introduction(known.get("username"), known.get("displayName"), known.get("email"))
     account = await account_of(resources, Identity(SITE, subject), introduction)
-    left = max(1, request.expires_on - resources.clock.now())
-    first = await resources.bus.redis.execute("SET", _used_key(challenge), "", "NX", "PX", left)
-    if first is None:  # two arrivals at once: one of them has the session
-        raise NotArrivedError("used", target)
+    await _use(resources, challenge, request, target)
     return Arrived(target, account)
 
 
-def _begun_here(request: LoginRequest, under_way: Sequence[UnderWay]) -> str | None:
-    """Where this browser wanted to go; ``None`` where another one began."""
-    return next(
-        (each.target for each in under_way if same_digest(digest_of(each.secret), request.browser)), None
-    )
+async def _use(resources: Resources, challenge: str, request: LoginRequest, target: str) -> None:
+    """Of two arrivals at once one has the session."""
+    left = max(1, request.expires_on - resources.clock.now())
+    if await resources.bus.redis.execute("SET", _used_key(challenge), "", "NX", "PX", left) is None:
+        raise NotArrivedError("used", target)
+
+
+def _begun_here(request: LoginRequest, under_way: Sequence[UnderWay]) -> UnderWay | None:
+    """What this browser began; ``None`` where another one did."""
+    return next((each for each in under_way if same_digest(digest_of(each.secret), request.browser)), None)
 
 
 def _current(resources: Resources, challenge: str) -> LoginRequest | None:

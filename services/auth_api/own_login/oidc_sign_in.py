@@ -22,6 +22,7 @@ from services.auth_api.own_login.arrival import (
     NotArrivedError,
     RefusedElsewhereError,
     arrive_again,
+    link_on_arrival,
 )
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
@@ -61,16 +62,25 @@ class _SignIn:
     state: str
     nonce: str
     verifier: str
-    target: str
+    begun: UnderWay
+
+    @property
+    def target(self) -> str:
+        """Where the person wanted to go."""
+        return self.begun.target
 
 
-async def begin(resources: Resources, provider: OidcProvider, target: str, cookie: str) -> Begun | None:
+async def begin(
+    resources: Resources, provider: OidcProvider, target: str, cookie: str, linking: int | None = None
+) -> Begun | None:
     """A new sign-in that goes on to ``target``; ``None`` where that is too long for the browser to carry.
+
+    ``linking`` is the account to which the login is to be linked, if that is what its person wants.
 
     Raises:
         ProviderUnavailable: the provider says nothing of itself now.
     """
-    under_way = UnderWay(random_base62(_SECRET_LENGTH), target)
+    under_way = UnderWay(random_base62(_SECRET_LENGTH), target, linking)
     carried = add_under_way(cookie, under_way)
     if carried is None:
         return None
@@ -112,6 +122,7 @@ async def arrive(
         RefusedElsewhereError: the provider said no.
         NotBelievedError: what it answered proves nothing.
         AccountDisabledError: the account may not sign in.
+        IdentityTakenError: it was to be linked, and belongs to another account.
         ProviderUnavailable: it does not answer.
     """
     sign_in = _begun_here(resources.settings.secrets, query.get("state", ""), read_under_way(cookie))
@@ -136,12 +147,15 @@ async def arrive(
                 target=sign_in.target,
             )
         claims = await _proven_claims(resources, provider, code, sign_in)
+    identity = Identity(provider.issuer, claims["sub"])
+    if sign_in.begun.linking is not None:
+        return await link_on_arrival(resources, identity, sign_in.begun, session_id)
     introduction = Introduction(
         _text(claims.get(resources.settings.oidc_username_claim)),
         _text(claims.get("name")),
         _text(claims.get("email")),
     )
-    account = await account_of(resources, Identity(provider.issuer, claims["sub"]), introduction)
+    account = await account_of(resources, identity, introduction)
     sid = claims.get("sid")
     return Arrived(sign_in.target, account, sid if isinstance(sid, str) else None)
 
@@ -207,7 +221,7 @@ def _derived(secret: bytes, under_way: UnderWay, expires_on: str) -> _SignIn:
     def derive(purpose: str) -> str:
         return keyed_digest(secret, f"oidc {purpose}", under_way.secret, expires_on)
 
-    return _SignIn(f"{expires_on}.{derive('state')}", derive("nonce"), derive("verifier"), under_way.target)
+    return _SignIn(f"{expires_on}.{derive('state')}", derive("nonce"), derive("verifier"), under_way)
 
 
 def _text(value: object) -> str | None:

@@ -33,6 +33,7 @@ _ERRORS: Final = {
 }  # fmt: skip
 _NOTICES: Final = {
     "password": "Your password is changed. You are signed out everywhere else.",
+    "linked": "The login is linked to your account. You can sign in by it from now on.",
     "ended": "You are signed out everywhere else.",
     "one-ended": "That session is over.",
 }
@@ -43,6 +44,8 @@ class AccountView:
     """The page of the account."""
 
     sessions: tuple[SessionView, ...]
+    logins: tuple[tuple[str, str], ...] = ()
+    """Logins elsewhere: who gives the person's id, and the id."""
     errors: FormErrors = NO_ERRORS
 
     @property
@@ -67,7 +70,7 @@ async def show_account(request: web.Request) -> web.Response:
     errors = _errors_in(request)
     return request.app[RESOURCES].pages.respond(
         "account.html",
-        AccountView(answer.sessions, errors),
+        AccountView(answer.sessions, answer.logins, errors),
         visitor=visitor,
         form=_END_FORM,
         notice=None if errors.lines else _NOTICES.get(request.query.get("done", "")),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.key_issuer.resources import RESOURCES
 from services.key_issuer.revocation import end_leaked
-from shared.web.body import read_json
+from shared.web.body import SMALL_BODY, read_json
 
 
 class LeakReport(BaseModel):
@@ -23,6 +23,6 @@ async def report_leak(request: web.Request) -> web.Response:
 
     Holding the key is the only credential.
     """
-    report = await read_json(request, LeakReport)
+    report = await read_json(request, LeakReport, SMALL_BODY)
     await end_leaked(request.app[RESOURCES].issuer, report.token.strip())
     return web.Response(status=202, headers={"Cache-Control": "no-store"})

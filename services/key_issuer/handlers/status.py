@@ -13,6 +13,7 @@ from shared.seed_envelope import failed, succeeded
 from shared.version import VERSION
 from shared.web.body import JSON as JSON_TYPE
 from shared.web.body import (
+    SMALL_BODY,
     json_response,
     parse_json_object,
     query_pairs,
@@ -68,10 +69,10 @@ def refused() -> web.Response:
 async def _echo(request: web.Request) -> str | None:
     given = [value for name, value in query_pairs(request) if name == "echo"]
     if request.method == hdrs.METH_POST:
-        body = await read_body(request)
+        body = await read_body(request, SMALL_BODY)
         if body:
             require_media_type(request, JSON_TYPE)
-            posted = validated(StatusRequest, parse_json_object(body)).echo
+            posted = validated(StatusRequest, parse_json_object(body, SMALL_BODY)).echo
             given += [] if posted is None else [posted]
     if len(given) > 1:
         twice = FieldError(field="echo", detail="is there twice")

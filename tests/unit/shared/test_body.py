@@ -90,6 +90,20 @@ def test_ac_48_json_text_that_no_store_can_hold_is_a_400(text: str, shape: str) 
     assert refused.value.failure.errors
 
 
+@pytest.mark.parametrize("value", ["[]", "{}", '""', "0", '{"":0}', "[[0,0]]", "[0,[0,[0,[]]]]"])
+def test_a_body_of_nothing_but_values_is_a_400(value: str) -> None:
+    """Each of them would be looked at: as many as 64 KiB hold cost what a thousand honest requests do."""
+    many = ",".join([value] * 4_000)
+    with pytest.raises(Problem) as refused:
+        parse_json_object(f'{{"a":[{many}]}}'.encode())
+    assert refused.value.failure.detail == "The JSON holds too many values."
+
+
+def test_a_list_as_long_as_honest_ones_is_taken() -> None:
+    """Lists of permissions and addresses have a hundred items, not thousands."""
+    assert len(parse_json_object(b'{"a":[' + b'"submit_score",' * 1_000 + b'""]}')["a"]) == 1_001
+
+
 def test_ac_48_a_pair_of_surrogates_is_one_character() -> None:
     """What JSON escapes beyond the basic plane is text as any other."""
     assert parse_json_object(b'{"a":"\\ud83d\\ude00"}') == {"a": "\U0001f600"}
