@@ -150,14 +150,14 @@ async def arrive(
     identity = Identity(provider.issuer, claims["sub"])
     if sign_in.begun.linking is not None:
         return await link_on_arrival(resources, identity, sign_in.begun, session_id)
-    introduction = Introduction(
-        _text(claims.get(resources.settings.oidc_username_claim)),
-        _text(claims.get("name")),
-        _text(claims.get("email")),
-    )
-    account = await account_of(resources, identity, introduction)
+    account = await account_of(resources, identity, _introduction(resources, claims))
     sid = claims.get("sid")
     return Arrived(sign_in.target, account, sid if isinstance(sid, str) else None)
+
+
+def _introduction(resources: Resources, claims: Mapping[str, Any]) -> Introduction:
+    username = claims.get(resources.settings.oidc_username_claim)
+    return Introduction(_text(username), _text(claims.get("name")), _text(claims.get("email")))
 
 
 async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:
