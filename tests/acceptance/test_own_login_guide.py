@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -13,10 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from aiohttp import ClientSession, CookieJar
 
+from deploy.demo_app.author_login import SiteLogin
 from deploy.demo_app.browser import Browser
 from deploy.embedded.ports import free_port
-from tests.acceptance.documents import blocks
+from tests.acceptance.documents import blocks, paste, section
 from tests.harness.backends import new_folder
 from tests.harness.processes import REPOSITORY, RunningProcess, command, running_up
 from tests.harness.site import CALLBACK, Site
@@ -29,6 +33,7 @@ PROGRAMS = {
     "PHP": ("php", "login.php", ("php", "-S", f"127.0.0.1:{PORT}", "login.php")),
 }
 MOST_LINES = 50
+OVERVIEW = (REPOSITORY / "docs" / "own-login.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +49,19 @@ def latchkey(folder: Path) -> Iterator[str]:
         yield url
 
 
+def service_key_of(page: str, folder: Path) -> str:
+    """A key made as a page says."""
+    printed = command("env", "--data-dir", str(folder / "data"))
+    environ = dict(line.split("=", 1) for line in printed.splitlines())
+    (line,) = [line for line in page.splitlines() if "./latchkey service-key create" in line]
+    return command(*line.strip().strip("`").split()[1:], environ=environ).strip()
+
+
 @pytest.fixture(scope="module")
 def service_key(folder: Path, latchkey: str) -> str:
-    """Made as the page says."""
-    printed = command("env", "--data-dir", str(folder / "data"))
-    environ = dict(line.split("=", 1) for line in printed.splitlines()) | {"LATCHKEY_PUBLIC_URL": latchkey}
-    (line,) = [line for line in PAGE.splitlines() if "./latchkey service-key create" in line]
-    arguments = line.strip().strip("`").split()[1:]
-    return command(*arguments, environ=environ).strip()
+    """Of the site's login."""
+    assert latchkey
+    return service_key_of(PAGE, folder)
 
 
 @contextmanager
@@ -109,3 +119,23 @@ async def test_a_program_of_the_page_signs_people_in(
             old = await browser.open(begun)
             assert old.status == httpx.codes.BAD_REQUEST
             assert old.link("/login") == f"{latchkey}/login?error=again"
+
+
+async def test_the_overview_ends_people(latchkey: str, folder: Path, service_key: str) -> None:
+    """The commands under "When somebody leaves", pasted: keys are dead, and unknown ids are told."""
+    login = SiteLogin(f"http://127.0.0.1:{PORT}/login", service_key, {"externalID": "4711"})
+    async with Site.at(latchkey) as site, ClientSession(cookie_jar=CookieJar(unsafe=True)) as http:
+        await login.sign_in(http, latchkey)
+        body = {"identifier": "mine", "permissions": ["customise_score"]}
+        origin = {"Origin": latchkey}
+        async with http.post(f"{latchkey}/api/v1/keys", json=body, headers=origin) as made:
+            key = (await made.json())["token"]
+        assert (await site.verify(key)).status_code == httpx.codes.OK
+
+        (block,) = blocks(section(OVERVIEW, "When somebody leaves"))
+        made_key = service_key_of(block, folder)
+        lines = f"SITE={latchkey} SERVICE_KEY={made_key}\n" + block.split("\n", 1)[1]
+        (printed,) = await asyncio.to_thread(paste, [lines], folder)
+
+        assert json.loads(printed) == {"ended": 1, "unknown": ["4712"]}
+        assert (await site.verify(key)).status_code == httpx.codes.UNAUTHORIZED
