@@ -147,17 +147,23 @@ async def arrive(
                 target=sign_in.target,
             )
         claims = await _proven_claims(resources, provider, code, sign_in)
-    identity = Identity(provider.issuer, claims["sub"])
-    if sign_in.begun.linking is not None:
-        return await link_on_arrival(resources, identity, sign_in.begun, session_id)
-    account = await account_of(resources, identity, _introduction(resources, claims))
+    return await _arrived(resources, provider.issuer, claims, sign_in.begun, session_id)
+
+
+async def _arrived(
+    resources: Resources, issuer: str, claims: Mapping[str, Any], begun: UnderWay, session_id: str | None
+) -> Arrived:
+    identity = Identity(issuer, claims["sub"])
+    if begun.linking is not None:
+        return await link_on_arrival(resources, identity, begun, session_id)
+    introduction = Introduction(
+        _text(claims.get(resources.settings.oidc_username_claim)),
+        _text(claims.get("name")),
+        _text(claims.get("email")),
+    )
+    account = await account_of(resources, identity, introduction)
     sid = claims.get("sid")
-    return Arrived(sign_in.target, account, sid if isinstance(sid, str) else None)
-
-
-def _introduction(resources: Resources, claims: Mapping[str, Any]) -> Introduction:
-    username = claims.get(resources.settings.oidc_username_claim)
-    return Introduction(_text(username), _text(claims.get("name")), _text(claims.get("email")))
+    return Arrived(begun.target, account, sid if isinstance(sid, str) else None)
 
 
 async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:

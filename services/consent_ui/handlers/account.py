@@ -44,9 +44,9 @@ class AccountView:
     """The page of the account."""
 
     sessions: tuple[SessionView, ...]
+    errors: FormErrors = NO_ERRORS
     logins: tuple[tuple[str, str], ...] = ()
     """Logins elsewhere: who gives the person's id, and the id."""
-    errors: FormErrors = NO_ERRORS
 
     @property
     def others(self) -> int:
@@ -70,7 +70,7 @@ async def show_account(request: web.Request) -> web.Response:
     errors = _errors_in(request)
     return request.app[RESOURCES].pages.respond(
         "account.html",
-        AccountView(answer.sessions, answer.logins, errors),
+        AccountView(answer.sessions, errors, answer.logins),
         visitor=visitor,
         form=_END_FORM,
         notice=None if errors.lines else _NOTICES.get(request.query.get("done", "")),
