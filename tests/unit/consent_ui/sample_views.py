@@ -122,7 +122,7 @@ _SESSION: Final = SessionView(
 _HERE: Final = _SESSION.model_copy(update={"current": True, "peer": None, "user_agent": None})
 
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
-    "account.html": (AccountView((_HERE, _SESSION), ((EVIL, EVIL),), _ERRORS), AccountView((_HERE,))),
+    "account.html": (AccountView((_HERE, _SESSION), _ERRORS, ((EVIL, EVIL),)), AccountView((_HERE,))),
     "api.html": (ApiView(_API),),
     "client.html": (
         ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
