@@ -63,7 +63,7 @@ class JsonClient:
             await self._http.close()
 
 
-def basic_credentials(client_id: str, secret: str) -> str:
+def basic_authorization(client_id: str, secret: str) -> str:
     """The ``Authorization`` of a client: both parts are form-encoded before they are joined (RFC 6749 §2.3.1)."""
     import aiohttp
 

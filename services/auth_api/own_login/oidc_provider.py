@@ -13,7 +13,7 @@ from services.auth_api.own_login.oidc_tokens import Claims, Jwk, UnknownKeyError
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
 from shared.settings import Settings
-from shared.web.json_client import JsonClient, NoAnswer, basic_credentials
+from shared.web.json_client import JsonClient, NoAnswer, basic_authorization
 
 TOTAL_SECONDS: Final = 8.0
 """For all that one arrival asks of the provider."""
@@ -112,7 +112,7 @@ class OidcProvider:
         headers = {"Accept": "application/json"}
         methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         if self._secret is not None and "client_secret_basic" in methods:
-            headers["Authorization"] = basic_credentials(self.client_id, self._secret)
+            headers["Authorization"] = basic_authorization(self.client_id, self._secret)
         elif self._secret is not None:
             form["client_secret"] = self._secret
         status, document = await self._ask("POST", metadata["token_endpoint"], headers, form)
