@@ -260,6 +260,14 @@ async def present(stranger: Stranger) -> None:
         await http.get(path, params={"echo": long_text()}, headers=bearer(token))
 
 
+async def change_password(stranger: Stranger) -> None:
+    """With a wrong password, and by a link that nobody has given out."""
+    wrong = {"current": secrets.token_urlsafe(190), "new": secrets.token_urlsafe(190)}
+    await stranger.http.post("/api/v1/account/password", json=wrong)
+    made_up = {"token": secrets.token_hex(32), "new": secrets.token_urlsafe(190)}
+    await stranger.site.http.post("/api/v1/account/password-reset", json=made_up)
+
+
 async def disconnect(stranger: Stranger) -> None:
     """Taking back what is not held."""
     await stranger.http.delete(f"/api/v1/apps/{stranger.client.client_id}")
@@ -356,6 +364,11 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ("POST", "/api/v1/status"): present,
     ("POST", "/api/v1/oauth/introspect"): present,
     ("POST", "/api/v1/keys/report-leak"): present,
+    ("POST", "/api/v1/account/password"): change_password,
+    ("POST", "/api/v1/account/password-reset"): change_password,
+    ("DELETE", "/api/v1/account/sessions"): nothing_more,
+    ("DELETE", "/api/v1/account/sessions/{sessionID}"): nothing_more,
+    ("POST", "/account/sessions"): nothing_more,
     ("POST", "/api/v1/external-users/end"): present,
     ("DELETE", "/api/v1/external-users/{externalID}"): present,
     ("PUT", "/api/v1/login-requests/{challenge}"): present,

@@ -36,7 +36,7 @@ CHANGES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "not compressed": gzip.decompress,
     "something else": lambda _file: b"SELECT 1;\n",
     "empty": lambda _file: b"",
-    "a row left out": lambda file: _edited(file, b"\n5\tb1004\tx\t0\t\\N\t1004\n", b"\n"),
+    "a row left out": lambda file: _edited(file, b"\n5\tb1004\tx\t0\t\\N\t1004\t\\N\t\\N\n", b"\n"),
     "a row changed": lambda file: _edited(file, b"\tb1004\tx\t", b"\tb1004\ty\t"),
     "without its end": lambda file: gzip.compress(gzip.decompress(file).rsplit(b"\n", 2)[0] + b"\n"),
     "something behind it": lambda file: gzip.compress(gzip.decompress(file) + b"{}\n"),

@@ -18,6 +18,7 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_every_session, read_session
 from shared.contracts.sessions import SessionUser, session_digest
+from shared.secret_tokens import digest_of
 from shared.settings import Settings
 from shared.web.cookies import read_session_cookie, require_same_origin, session_cookie_name
 from shared.web.failures import Problem
@@ -35,14 +36,17 @@ async def signed_in(request: web.Request) -> SessionUser:
     """
     resources = request.app[RESOURCES]
     settings = resources.settings
-    session_id, person = read_session_cookie(request, settings), named_person(request, settings)
+    session_id = read_session_cookie(request, settings)
+    person = None if settings.user_header is None else named_person(request, settings)
     if session_id is None and person is None:
         raise not_signed_in(settings)
     if request.method not in _READS:
         require_same_origin(request, settings)
     user = None
     if session_id is not None:
-        user = await read_session(resources, session_digest(session_id, person))
+        user = await read_session(
+            resources, digest_of(session_id) if person is None else session_digest(session_id, person)
+        )
     if user is None and person is not None:
         user = await _named_user(resources, person, session_id)
     if user is None:

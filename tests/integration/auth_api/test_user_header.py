@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import structlog
 
 from services.auth_api.accounts.administration import disable_user
 from shared.contracts.sessions import session_digest
 from shared.settings import ConfigurationError, load_settings
+from shared.web import user_header
 from tests.harness.site import bearer
 from tests.harness.stores import Servers
 from tests.integration.auth_api.conftest import Registry, running_registry
@@ -124,15 +126,19 @@ async def test_an_id_may_be_any_text(proxied: Registry) -> None:
 
 
 async def test_a_stranger_who_comes_past_the_proxy_is_refused_and_logged(
-    servers: Servers, capsys: pytest.CaptureFixture[str]
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the address of the socket; what it says of where it comes from counts for nothing."""
     settings = {"USER_HEADER": HEADER, "USER_HEADER_PEERS": "10.0.0.0/8", "TRUSTED_PROXIES": "1"}
+    monkeypatch.setattr(user_header, "_log", structlog.get_logger())
     async with running_registry(servers, **settings) as registry:
-        answer = await session(registry, (HEADER, "admin"), ("X-Forwarded-For", "10.1.1.1"))
+        with structlog.testing.capture_logs() as logs:
+            answer = await session(registry, (HEADER, "admin"), ("X-Forwarded-For", "10.1.1.1"))
 
     assert answer.status_code == 403
-    assert "user_header_refused" in capsys.readouterr().err
+    assert [(line["event"], line["peer"]) for line in logs if "reason" in line] == [
+        ("user_header_refused", "127.0.0.1")
+    ]
 
 
 async def test_a_change_still_needs_our_own_origin(proxied: Registry, name: str) -> None:

@@ -35,7 +35,11 @@ def test_every_query_is_used() -> None:
     commands = service.parents[1] / "deploy" / "cli"
     sources = [path.read_text() for folder in (service, commands) for path in folder.rglob("*.py")]
     text = "\n".join(sources)
-    unused = [name for name in NAMES if not re.search(rf'"{name}"', text) and "_of_" not in name]
+    unused = [
+        name
+        for name in NAMES
+        if not re.search(rf'"{name}"', text) and "_of_" not in name and not name.startswith("void_")
+    ]
     assert unused == []
 
 

@@ -30,7 +30,7 @@ async def test_without_a_key_it_says_how_the_service_is(
     assert (status, answer) == (200, {"success": True, "description": "Status check successful."})
     assert abs(body.pop("serverTime") - time.time() * 1000) < 60_000
     assert body.pop("startTime") <= time.time() * 1000
-    assert body == {"version": VERSION, "whoami": None, "permissions": []}
+    assert body == {"version": VERSION, "whoami": None, "externalUser": None, "permissions": []}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
