@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.secret_tokens import keyed_digest, same_digest
 
@@ -21,6 +22,9 @@ _SIGNED: Final = re.compile(r"([0-9a-f]{64})\.([0-9A-Za-z_-]{1,16000})", re.ASCI
 # A path on our origin as a browser reads it: one slash, then neither slash nor backslash; only visible ASCII,
 # since browsers drop tabs and line breaks before they look ("/\t/evil.example" becomes "//evil.example").
 _TARGET: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)
+
+_CONSENT: Final = {"/oauth/authorize": "client_id", "/oauth/request-auth": "clientID"}
+_FILE_FLOW: Final = "/client-file-flow/"
 
 
 def is_own_target(target: str) -> bool:
@@ -45,3 +49,12 @@ def read_target(secrets: Sequence[bytes], signed: str) -> str | None:
         return None
     ours = any(same_digest(keyed_digest(secret, _PURPOSE, target), found[1]) for secret in secrets)
     return target if ours and is_own_target(target) else None
+
+
+def waiting_client_id(target: str) -> str | None:
+    """The id of the app whose request waits behind ``target``, as it was given; ``None`` where none does."""
+    parts = urlsplit(target)
+    if parts.path.startswith(_FILE_FLOW):
+        return unquote(parts.path.removeprefix(_FILE_FLOW))
+    name = _CONSENT.get(parts.path)
+    return next((value for each, value in parse_qsl(parts.query) if each == name), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from services.key_issuer.operators import (
 )
 from services.key_issuer.revocation import revoke_key, revoke_service_key
 from services.key_issuer.verification import KeyCache
-from shared.api_key import SERVICE_KEY, mint_key
+from shared.api_key import SERVICE_KEY, MintedKey, mint_key
 from shared.clock import SystemClock
 from shared.contracts.keys import RevokeKey
 from shared.database import Database, load_queries
@@ -140,20 +141,31 @@ def create(name: str, permissions: tuple[str, ...]) -> None:
     if not name.strip() or not name.isprintable():
         raise click.UsageError("The name must be printable and not empty.")
 
-    async def make(database: Database, settings: Settings) -> str:
+    minted = make_service_key(name.strip(), permissions)
+    click.echo(f"The id of this key is {minted.key_id}; `latchkey keys revoke` ends it.", err=True)
+    click.echo(minted.token)
+
+
+def make_service_key(
+    name: str, permissions: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> MintedKey:
+    """A new service key, which only the caller ever sees; ``environ`` names the database, the pepper and the site."""
+
+    async def make(database: Database, settings: Settings) -> MintedKey:
         minted = mint_key(settings.key_prefix, SERVICE_KEY, settings.public_url)
-        await keep_service_key(
-            _issuer(database, settings), minted, name.strip(), tuple(dict.fromkeys(permissions))
-        )
-        click.echo(f"The id of this key is {minted.key_id}; `latchkey keys revoke` ends it.", err=True)
-        return minted.token
+        await keep_service_key(_issuer(database, settings), minted, name, tuple(dict.fromkeys(permissions)))
+        return minted
 
-    click.echo(_run(make, _PEPPERS))
+    return _run(make, _PEPPERS, environ=environ)
 
 
-def _run(work: Callable[[Database, Settings], Awaitable[ResultT]], *needed: str) -> ResultT:
+def _run(
+    work: Callable[[Database, Settings], Awaitable[ResultT]],
+    *needed: str,
+    environ: Mapping[str, str] = os.environ,
+) -> ResultT:
     """Runs ``work`` on the database of the keys, with the settings ``needed`` besides its address."""
-    settings = load_settings(need=frozenset({"key_issuer_database_url", *needed}))
+    settings = load_settings(environ, need=frozenset({"key_issuer_database_url", *needed}))
     configure_logging(level="error", log_format=settings.log_format, service="cli")
 
     async def main() -> ResultT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final, Self
@@ -86,9 +86,14 @@ class Page:
 class Browser:
     """One person's browser. Use as an async context manager."""
 
+    def __init__(self, trustworthy: Sequence[str] = ()) -> None:
+        """``trustworthy``: origins on http to which secure cookies go too, as browsers do on this computer."""
+        self._trustworthy = [URL(origin) for origin in trustworthy]
+
     async def __aenter__(self) -> Self:
         """Starts with no cookies."""
-        self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), timeout=ClientTimeout(total=15))
+        jar = CookieJar(unsafe=True, treat_as_secure_origin=self._trustworthy)
+        self._http = ClientSession(cookie_jar=jar, timeout=ClientTimeout(total=15))
         return self
 
     async def __aexit__(self, *_: object) -> None:

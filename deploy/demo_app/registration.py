@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from aiohttp import ClientError, ClientSession, CookieJar
 
+from deploy.demo_app.author_login import SiteLogin
 from deploy.demo_app.latchkey_api import TIMEOUT, ClientCredentials, LatchkeyRefused, LatchkeyUnavailable
 
 CLIENT_NAME: Final = "Epic Games"
@@ -52,13 +53,17 @@ async def issuer_of(api_url: str) -> str:
         ) from error
 
 
-async def register(api_url: str, issuer: str, redirect_uri: str, file: Path) -> Registration:
+async def register(
+    api_url: str, issuer: str, redirect_uri: str, file: Path, login: SiteLogin | None = None
+) -> Registration:
     """The site's registration: the kept one if Latchkey still knows it, else a new one, kept in ``file`` (0600).
+
+    With ``login`` its author comes in by another site's own login, and has no password here.
 
     Raises:
         LatchkeyUnavailable, LatchkeyRefused: it could not be made; the message says why.
     """
-    author = _Author(api_url, issuer)
+    author = _Author(api_url, issuer, login)
     async with author:
         kept = _load(file)
         if kept is not None and kept.issuer == issuer:
@@ -74,9 +79,10 @@ async def register(api_url: str, issuer: str, redirect_uri: str, file: Path) -> 
 class _Author:
     """The account that owns the client, signed in over the public REST API."""
 
-    def __init__(self, api_url: str, issuer: str) -> None:
+    def __init__(self, api_url: str, issuer: str, login: SiteLogin | None) -> None:
         self._api_url = api_url
         self._issuer = issuer
+        self._login = login
 
     async def __aenter__(self) -> Self:
         # Latchkey may well be at an IP address, whose cookies aiohttp keeps only on request.
@@ -89,9 +95,11 @@ class _Author:
 
     async def register(self, redirect_uri: str) -> Registration:
         """A new account and a new client."""
-        username = f"epic-games-{secrets.token_hex(4)}"
-        password = secrets.token_urlsafe(24)
-        await self._expect(201, "POST", "/api/v1/users", {"username": username, "password": password})
+        username, password = f"epic-games-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+        if self._login is None:
+            await self._expect(201, "POST", "/api/v1/users", {"username": username, "password": password})
+        else:
+            await self._login.sign_in(self._http, self._api_url)
         client = await self._expect(
             201,
             "POST",
@@ -107,11 +115,13 @@ class _Author:
 
     async def renew(self, kept: Registration, redirect_uri: str) -> Registration | None:
         """The kept registration, brought up to date; ``None`` if its account or client is gone."""
-        signed_in, _ = await self._send(
-            "POST", "/api/v1/session", {"username": kept.username, "password": kept.password}
-        )
-        if signed_in != 200:  # noqa: PLR2004
-            return None
+        if self._login is not None:
+            await self._login.sign_in(self._http, self._api_url)
+        else:
+            credentials = {"username": kept.username, "password": kept.password}
+            signed_in, _ = await self._send("POST", "/api/v1/session", credentials)
+            if signed_in != 200:  # noqa: PLR2004
+                return None
         path = f"/api/v1/clients/{kept.client_id}"
         found, client = await self._send("GET", path)
         if found != 200:  # noqa: PLR2004

@@ -11,6 +11,8 @@ from aiohttp import ClientSession, web
 
 from deploy.demo_app.browser import Browser, Page
 from deploy.demo_app.keys import SITE, VISITORS, Site
+from deploy.demo_app.own_login import PASSWORD as PLAYER_PASSWORD
+from deploy.demo_app.own_login import Player
 from deploy.demo_app.visitors import LinkedAccount
 
 Say = Callable[[str, str], None]
@@ -22,8 +24,10 @@ class WalkFailed(Exception):  # noqa: N818 - it says what is the case
     """The story took a wrong turn; the message says where."""
 
 
-async def walk(app: web.Application, say: Say) -> None:
+async def walk(app: web.Application, say: Say, player: Player | None = None) -> None:
     """Walks through the site that ``app`` serves, and its Latchkey.
+
+    With ``player`` the person has their account at a site with its own login, else they make one at Latchkey.
 
     Raises:
         WalkFailed: something answered differently than it should.
@@ -31,10 +35,12 @@ async def walk(app: web.Application, say: Say) -> None:
     site = app[SITE]
     async with Browser() as browser:
         try:
-            consent = await _arrive(browser, site, say)
+            consent = await _arrive(browser, site, say, player)
             consent = await _decline(browser, site, consent, say)
             await _accept(browser, app, consent, say)
             account = _linked(app)
+            if player is not None:
+                await _check_identity(site, account, player, say)
             await _use(browser, site, "200", say)
             await _try_sample_api(site, account, say)
             await _take_back(browser, site, say)
@@ -42,21 +48,52 @@ async def walk(app: web.Application, say: Say) -> None:
             raise WalkFailed(str(error)) from error
 
 
-async def _arrive(browser: Browser, site: Site, say: Say) -> Page:
-    """From the site's link, through making an account, to the consent page."""
+async def _arrive(browser: Browser, site: Site, say: Say, player: Player | None) -> Page:
+    """From the site's link, through signing in, to the consent page."""
     home = await browser.open(f"{site.origin}/")
     page = await browser.follow(home, home.link("/link"))
-    _require("/login", urlsplit(page.url).path, "The link leads to Latchkey, which asks to sign in")
+    _require("/login", urlsplit(page.url).path, "The link leads to a page to sign in")
     say("A person follows the site's link", f"Latchkey asks to sign in ({page.status})")
+    page = await (
+        _make_account(browser, page, say) if player is None else _log_in(browser, page, player, say)
+    )
+    page.form("Accept")
+    page.form("Decline")
+    say("They read what Epic Games asks for", f"Accept or Decline ({page.status})")
+    return page
+
+
+async def _make_account(browser: Browser, page: Page, say: Say) -> Page:
     page = await browser.follow(page, page.link("/sign-up"))
     username = f"player-{secrets.token_hex(4)}"
     values = {"username": username, "password": secrets.token_urlsafe(PASSWORD_BYTES)}
     page = await browser.press(page, page.button_beside("password"), values)
     say("They make an account there", username)
-    page.form("Accept")
-    page.form("Decline")
-    say("They read what Epic Games asks for", f"Accept or Decline ({page.status})")
     return page
+
+
+async def _log_in(browser: Browser, page: Page, player: Player, say: Say) -> Page:
+    """At the login of the site that has their account; with no other way in Latchkey's own page was passed over."""
+    if not any("login_challenge" in form.fields for form in page.forms):
+        page = await browser.follow(page, page.link("/login/site"))
+    say("It sends them to the login of their own site", urlsplit(page.url).netloc)
+    values = {"username": player.username, "password": PLAYER_PASSWORD}
+    page = await browser.press(page, "Sign in", values)
+    _require(True, player.name in page.html, f"The consent page at {page.url} shows {player.name}")
+    say("They sign in there and come back", f"Latchkey knows them as {player.name}")
+    return page
+
+
+async def _check_identity(site: Site, account: LinkedAccount, player: Player, say: Say) -> None:
+    """What the API of the site that has their account learns with each check."""
+    headers = {"Authorization": f"Bearer {account.key.token}"}
+    async with (
+        ClientSession() as http,
+        http.get(f"{site.latchkey}/api/v1/verify", headers=headers) as answer,
+    ):
+        told = answer.headers.get("X-Latchkey-External-User")
+    _require(player.external_id, told, "A check of the key tells the site's own id")
+    say("A check of the key names the person as their own site does", f"X-Latchkey-External-User: {told}")
 
 
 async def _decline(browser: Browser, site: Site, consent: Page, say: Say) -> Page:

@@ -13,6 +13,7 @@ from deploy.doctor.redis_store import examine_redis
 from deploy.schemas import SCHEMAS
 from deploy.service_table import NEEDS
 from shared.clock import SystemClock
+from shared.settings import Settings
 
 _PART_SECONDS: Final = 20.0
 
@@ -29,9 +30,19 @@ async def examine(environ: Mapping[str, str], service: str | None = None) -> lis
     schemas = [schema for schema in SCHEMAS if f"{schema.service}_database_url" in need]
     async with asyncio.TaskGroup() as parts:
         stores = parts.create_task(_redis(settings.redis_url))
+        provider = parts.create_task(_provider(settings, need))
         bases = [parts.create_task(examine_postgres(schema, schema.url(settings))) for schema in schemas]
-    notes = [configuration, *(part.result() for part in bases), *stores.result()]
+    notes = [configuration, *(part.result() for part in bases), *stores.result(), *provider.result()]
     return [finding for area in notes for finding in area.findings]
+
+
+async def _provider(settings: Settings, need: frozenset[str]) -> list[Notes]:
+    """Of auth_api, which alone asks the provider."""
+    if settings.oidc_issuer is None or "auth_api_database_url" not in need:
+        return []
+    from deploy.doctor.openid_provider import examine_provider  # the only part that asks over HTTP
+
+    return [await examine_provider(settings, SystemClock())]
 
 
 async def _redis(url: str) -> list[Notes]:

@@ -34,6 +34,7 @@ from shared.contracts.clients import (
     DeleteClient,
     ListAttempts,
     ListOwnClients,
+    ReadClientName,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
@@ -96,6 +97,7 @@ USE_CASES: Final[tuple[tuple[type[Command[Any]], UseCase], ...]] = (
     (EndSession, _end_session),
     (PrepareAuthorization, prepare_authorization),
     (DecideAuthorization, decide_authorization),
+    (ReadClientName, client_commands.read_name),
     (ReadPasswordReset, _read_password_reset),
 )
 PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCase], ...]] = (

@@ -20,6 +20,8 @@ from shared.web.user_header import session_of as presented_session
 
 ANSWER_SECONDS: Final = 3.2
 """Longer than other requests: behind an answer auth_api may have to ask the issuer."""
+SIGNED_OUT: Final = "/login?done=signed-out"
+"""The sign-in page for somebody who has just signed out: it leads nowhere by itself."""
 _KEPT_IN_TARGET: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\")
 
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,15 +81,18 @@ async def sign_in_first(request: web.Request, handler: PageHandler) -> web.Strea
         return to_sign_in(request, _after_sign_in(request))
 
 
-def to_sign_in(request: web.Request, target: str) -> web.Response:
+def to_sign_in(request: web.Request, target: str, *, signed_out: bool = False) -> web.Response:
     """To the sign-in page, and after it to ``target`` (path and query on our origin).
+
+    Who has just ``signed_out`` stays on that page, also where it leads to one login at once.
 
     Raises:
         Problem: 400, the target is too long to be carried along.
     """
     if not is_own_target(target):
         raise Problem(400, "The link is too long to be kept while you sign in. Sign in, then open it again.")
-    return see_other(f"/login?continue={sign_target(request.app[RESOURCES].settings.secrets, target)}")
+    signed = sign_target(request.app[RESOURCES].settings.secrets, target)
+    return see_other(f"{SIGNED_OUT}&continue={signed}" if signed_out else f"/login?continue={signed}")
 
 
 def target_of(request: web.Request) -> str:

@@ -121,6 +121,21 @@ class DeleteClient(PersonalCommand[ClientAnswer]):
     client_id: str
 
 
+class ClientName(Message):
+    """What an app is called; no ``name`` where there is none with this id."""
+
+    name: str | None = None
+
+
+class ReadClientName(Command[ClientName]):
+    """Ask what an app is called, which anybody may know, before anybody is signed in."""
+
+    type: ClassVar[str] = "client.name"
+    queue: ClassVar[str] = "auth_api:consent_ui"
+
+    client_id: str
+
+
 class ClientList(PersonalReply):
     """The author's clients, newest first."""
 

@@ -7,13 +7,16 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_TOGETHER: Final = ("tests/interop/", "tests/browser/", "tests/chaos/")
-"""Folders that are taken whole: their tests share what takes long to start, or are too few to go alone."""
+_TOGETHER: Final = ("tests/interop/test_keycloak.py", "tests/interop/", "tests/browser/", "tests/chaos/")
+"""Folders that are taken whole: their tests share what takes long to start, or are too few to go alone.
+
+Keycloak, which is fetched, built and started for minutes, goes beside its folder."""
 _ONE_LATCHKEY: Final = frozenset(
     f"tests/acceptance/test_{name}.py" for name in ("demo", "integrating", "json_integrator", "readme")
 )
 """Files whose tests share one `./latchkey up`, which each process would start anew."""
 _LONGEST: Final = (
+    "tests/interop/test_keycloak.py",
     "tests/interop/",
     "tests/browser/",
     "tests/fuzz/",
@@ -25,6 +28,7 @@ _LONGEST: Final = (
     "tests/integration/test_wire.py",
     "tests/integration/oauth/test_outages.py",
     "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_demo_own_login.py",
     "tests/integration/test_wire_of_services.py",
     "tests/integration/test_embedded.py",
     "tests/integration/auth_api/test_outages.py",

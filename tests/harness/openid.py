@@ -47,6 +47,10 @@ class Provider:
     """The paths that were asked."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     tells_key_id: bool = True
+    redirect_uris: set[str] = field(default_factory=set)
+    """Known to the authorization endpoint, which signs nobody in."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the keys' answer."""
 
     def rotate(self) -> None:
         """From now on it signs with a new key, and tells of no other."""
@@ -125,12 +129,22 @@ async def _answer(provider: Provider, request: web.Request) -> web.StreamRespons
     if path == "/.well-known/openid-configuration":
         return web.json_response({**_metadata(provider), **provider.metadata})
     if path == "/keys":
-        return web.json_response({"keys": [key.as_dict(private=False) for key in provider.keys]})
+        keys = [key.as_dict(private=False) for key in provider.keys]
+        return web.json_response({"keys": keys}, headers=provider.headers)
+    if path == "/authorize":
+        return _authorize(provider, request)
     if path == "/token":
         return await _token(provider, request)
-    if path == "/userinfo" and provider.userinfo is not None:
-        return web.json_response(provider.userinfo)
-    return web.Response(status=404)
+    found = path == "/userinfo" and provider.userinfo is not None
+    return web.json_response(provider.userinfo) if found else web.Response(status=404)
+
+
+def _authorize(provider: Provider, request: web.Request) -> web.Response:
+    """Nobody is signed in there: where the client and its address are known, the browser goes back with that."""
+    redirect_uri = request.query["redirect_uri"]
+    if redirect_uri not in provider.redirect_uris or request.query["prompt"] != "none":
+        return web.Response(status=400)
+    return web.Response(status=302, headers={"Location": f"{redirect_uri}?error=login_required"})
 
 
 def _metadata(provider: Provider) -> dict[str, Any]:

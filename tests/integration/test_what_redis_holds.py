@@ -205,8 +205,13 @@ async def _answers(url: str) -> bool:
 async def _value(redis: Redis, key: bytes | str) -> Any:
     """Whatever is kept there; nothing where its time was over since it was listed."""
     kind = await redis.type(key)
-    whole = {b"string": redis.get, b"hash": redis.hgetall, b"set": redis.smembers, b"stream": redis.xrange}
-    ranges = {b"list": redis.lrange, b"zset": redis.zrange}
+    whole: dict[bytes, Any] = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"stream": redis.xrange,
+    }
+    ranges: dict[bytes, Any] = {b"list": redis.lrange, b"zset": redis.zrange}
     if kind in ranges:
         return await ranges[kind](key, 0, -1)
     if kind in whole:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.harness.people import Person
 from tests.harness.processes import REPOSITORY
-from tests.interop.libraries import Command
+from tests.interop.building import Command
 
 SECONDS: Final = 60.0
 

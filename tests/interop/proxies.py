@@ -18,7 +18,7 @@ import httpx
 
 from deploy.embedded.ports import free_port
 from tests.harness.processes import REPOSITORY
-from tests.interop.libraries import BUILT, CannotBuildError
+from tests.interop.building import BUILT, CannotBuildError
 
 EXAMPLES: Final = REPOSITORY / "docs" / "proxies"
 LOCK: Final = REPOSITORY / "requirements" / "proxies.lock"

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from tests.harness.people import Account, Person
+from tests.interop.building import CannotBuildError, Command
 from tests.interop.conversation import Players
-from tests.interop.libraries import LIBRARIES, CannotBuildError, Command, Library
+from tests.interop.libraries import LIBRARIES, Library
 
 REDIRECT_URI = "http://127.0.0.1:9/tachi-auth-callback"
 SCOPE = "customise_score"

@@ -23,7 +23,7 @@ from tests.harness.backends import new_folder
 from tests.harness.browser import running_chromium
 from tests.harness.processes import REPOSITORY, running_up
 from tests.harness.site import Site
-from tests.interop.libraries import CannotBuildError
+from tests.interop.building import CannotBuildError
 from tests.interop.proxies import EXAMPLES, PROXIES, Proxy, running_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]

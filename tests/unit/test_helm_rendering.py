@@ -71,8 +71,12 @@ def test_an_image_can_be_pinned(tmp_path: Path) -> None:
 
 def test_nobody_named_is_nobody_let_through(tmp_path: Path) -> None:
     """Kubernetes reads a rule without peers as everybody: an empty list must leave the rule out."""
-    lists = ("ingressFrom", "metricsFrom", "verifyFrom", "postgresTo", "redisTo", "tracesTo")
-    values = {"networkPolicy": {name: [] for name in lists}, "tracing": {"endpoint": "http://c:4318"}}
+    lists = ("ingressFrom", "metricsFrom", "verifyFrom", "postgresTo", "redisTo", "tracesTo", "providerTo")
+    values = {
+        "networkPolicy": {name: [] for name in lists},
+        "tracing": {"endpoint": "http://c:4318"},
+        "settings": {"OIDC_ISSUER": "https://id.example.com"},
+    }
     policies = [one for (kind, _name), one in _rendered(tmp_path, values).items() if kind == "NetworkPolicy"]
     assert len(policies) == 4
     for policy in policies:
@@ -101,3 +105,21 @@ def test_settings_arrive_as_they_were_written(tmp_path: Path) -> None:
         "THROTTLE": "off",
         "SITE_NAME": "1e6",
     }
+
+
+def test_auth_api_alone_reaches_the_openid_provider_and_has_its_secret(tmp_path: Path) -> None:
+    """Only where one is set; the secret is never among the settings, which every service reads."""
+    values: dict[str, Any] = {
+        "settings": {"OIDC_ISSUER": "https://id.example.com"},
+        "oidc": {"clientSecret": True},
+    }
+    with_it, without = _rendered(tmp_path, values), _rendered(tmp_path, {})
+    for name in ("auth-api", "consent-ui", "key-issuer"):
+        rules = with_it["NetworkPolicy", f"lk-{name}"]["spec"]["egress"]
+        assert ([{"port": 443}] in [rule["ports"] for rule in rules]) == (name == "auth-api")
+        pod = json.dumps(with_it["Deployment", f"lk-{name}"])
+        assert ("oidc_client_secret" in pod) == (name == "auth-api")
+    assert "oidc_client_secret" not in json.dumps(list(without.values()))
+    assert "443" not in json.dumps(without["NetworkPolicy", "lk-auth-api"])
+    with pytest.raises(AssertionError, match="OIDC_CLIENT_SECRET"):
+        _rendered(tmp_path, {"settings": {"OIDC_CLIENT_SECRET": "in clear"}})

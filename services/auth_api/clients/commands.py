@@ -27,11 +27,13 @@ from shared.contracts.clients import (
     AttemptList,
     ClientAnswer,
     ClientList,
+    ClientName,
     ClientTexts,
     CreateClient,
     DeleteClient,
     ListAttempts,
     ListOwnClients,
+    ReadClientName,
     ReadOwnClient,
     ResetClientSecret,
     UpdateClient,
@@ -80,6 +82,12 @@ async def reset(resources: Resources, user: SessionUser, command: ResetClientSec
 async def delete(resources: Resources, user: SessionUser, command: DeleteClient) -> ClientAnswer:
     """Deletes a client and everything that was given to it."""
     return await _answer(delete_client(resources, user.user_id, command.client_id))
+
+
+async def read_name(resources: Resources, command: ReadClientName) -> ClientName:
+    """What an app is called, for the sign-in page on the way to it."""
+    client = await resources.clients.find(command.client_id)
+    return ClientName(name=None if client is None else client.name)
 
 
 async def list_own(resources: Resources, user: SessionUser, _command: ListOwnClients) -> ClientList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
 from aiohttp import web
 
 from services.auth_api.audit import ANONYMOUS, UNKNOWN, RepeatedAct, count_act, own_act
@@ -43,6 +44,8 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
     "used": "This sign-in was used already, and you are signed out since, or somebody else is signed in.",
 }
 
+_log = structlog.get_logger("latchkey.own_login")
+
 
 async def signed_in_elsewhere(request: web.Request, arrived: Arrived, issuer: str) -> web.Response:
     """303 to where the person was going, with a session of theirs."""
@@ -58,12 +61,14 @@ async def signed_in_elsewhere(request: web.Request, arrived: Arrived, issuer: st
     return response
 
 
-async def not_signed_in(request: web.Request, cause: str, detail: str) -> web.Response:
-    """403 with what happened, and a link that begins anew; the audit knows the cause."""
+async def not_signed_in(
+    request: web.Request, cause: str, detail: str, target: str | None = None
+) -> web.Response:
+    """403 with what happened, and a link that begins anew and goes on to ``target``; the audit knows the cause."""
     resources = request.app[RESOURCES]
     peer = peer_of(request, resources.settings)
     await count_act(resources, RepeatedAct(ANONYMOUS, "session.refused", UNKNOWN, peer, cause))
-    return way_on(request, 403, detail, None, title="You were not signed in")
+    return way_on(request, 403, detail, target, title="You were not signed in")
 
 
 def to_login(request: web.Request, begun: Begun | None, cookie: str) -> web.Response:
@@ -84,7 +89,8 @@ def taken(request: web.Request) -> web.Response:
 
 
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
-    """400 with what happened, and a link that begins anew."""
+    """400 with what happened, and a link that begins anew; the log names the cause."""
+    _log.info("sign_in_not_arrived", cause=error.problem)
     return way_on(request, 400, _WORDS[error.problem], error.target)
 
 
@@ -105,7 +111,7 @@ async def refused_elsewhere(request: web.Request, error: RefusedElsewhereError) 
         location = await denied_location(resources, command, "The site's login refused the person.")
     if location is not None:
         return see_other(location)
-    return await not_signed_in(request, "refused elsewhere", error.words)
+    return await not_signed_in(request, "refused elsewhere", error.words, error.target)
 
 
 def way_on(

@@ -62,7 +62,7 @@ async def begin_sign_in(request: web.Request) -> web.Response:
     try:
         begun = await begin(resources, provider, target, read_cookie(request, cookie))
     except ProviderUnavailable as error:
-        return _trouble(request, error, target)
+        return _trouble(request, error)
     if begun is None:
         return plain_page(request, 400, TOO_LONG, "/login?error=again", way_on="Sign in")
     response = see_other(begun.location)
@@ -78,7 +78,7 @@ async def begin_linking(request: web.Request) -> web.Response:
     try:
         begun = await begin(resources, provider, LINKED, read_cookie(request, cookie), user.user_id)
     except ProviderUnavailable as error:
-        return _trouble(request, error, LINKED)
+        return _trouble(request, error)
     return to_login(request, begun, cookie)
 
 
@@ -89,6 +89,7 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     """
     resources, provider = _where_there_is_one(request)
     settings = resources.settings
+    refused: tuple[str, str, str | None]
     try:
         arrived = await arrive(
             resources,
@@ -100,15 +101,15 @@ async def finish_sign_in(request: web.Request) -> web.Response:
     except NotArrivedError as error:
         return not_arrived(request, error)
     except AccountDisabledError:
-        refused = "account disabled", DISABLED
-    except NotBelievedError:
-        refused = "provider not believed", _NOT_BELIEVED
+        refused = "account disabled", DISABLED, None
+    except NotBelievedError as error:
+        refused = "provider not believed", _NOT_BELIEVED, error.target
     except IdentityTakenError:
         return taken(request)
     except RefusedElsewhereError as error:
         return await refused_elsewhere(request, error)
     except ProviderUnavailable as error:
-        return _trouble(request, error, None)
+        return _trouble(request, error)
     else:
         return await signed_in_elsewhere(request, arrived, provider.issuer)
     return await not_signed_in(request, *refused)
@@ -145,6 +146,6 @@ def _where_there_is_one(request: web.Request) -> tuple[Resources, OidcProvider]:
     return resources, resources.oidc
 
 
-def _trouble(request: web.Request, error: ProviderUnavailable, target: str | None) -> web.Response:
+def _trouble(request: web.Request, error: ProviderUnavailable) -> web.Response:
     _log.warning("provider_unavailable", reason=str(error))
-    return way_on(request, 503, _TROUBLE, target, retry_after=error.retry_after)
+    return way_on(request, 503, _TROUBLE, error.target, retry_after=error.retry_after)

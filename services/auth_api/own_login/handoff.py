@@ -13,12 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
 from services.auth_api.accounts.identities import SITE, Identity, Introduction, account_of
-from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.model import Client
 from services.auth_api.own_login.arrival import (
     Arrived,
@@ -38,15 +36,14 @@ from services.auth_api.own_login.challenge import (
     verifier_of,
 )
 from services.auth_api.resources import Resources
+from shared.return_to import waiting_client_id
 from shared.secret_tokens import digest_of, random_base62, same_digest
 from shared.web.redirects import append_parameters
 
 BEGIN: Final = "/login/site"
 ARRIVE: Final = "/login/site/callback"
-FILE_FLOW: Final = "/client-file-flow/"
 _SECRET_LENGTH: Final = 43
 _REFUSED: Final = "error"
-_CLIENT_NAMES: Final = ("client_id", "clientID")
 
 
 async def begin(resources: Resources, target: str, cookie: str, linking: int | None = None) -> Begun | None:
@@ -172,11 +169,8 @@ async def _is_used(resources: Resources, challenge: str) -> bool:
 
 async def _waiting_client(resources: Resources, target: str) -> Client | None:
     """The registered app whose request waits behind ``target``."""
-    parts = urlsplit(target)
-    named = [value for name, value in parse_qsl(parts.query) if name in _CLIENT_NAMES]
-    if parts.path.startswith(FILE_FLOW):
-        named = [unquote(parts.path.removeprefix(FILE_FLOW))]
-    return await resources.clients.find(named[0]) if named and is_client_id(named[0]) else None
+    client_id = waiting_client_id(target)
+    return None if client_id is None else await resources.clients.find(client_id)
 
 
 def _answer_key(challenge: str) -> str:

@@ -8,21 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
-
-import aiohttp
-import orjson
 
 from services.auth_api.own_login.oidc_tokens import Claims, Jwk, UnknownKeyError, verify_signature
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
 from shared.settings import Settings
+from shared.web.json_client import JsonClient, NoAnswer, basic_authorization
 
 TOTAL_SECONDS: Final = 8.0
 """For all that one arrival asks of the provider."""
-_ONE_SECONDS: Final = 5.0
-_CONNECT_SECONDS: Final = 3.0
-_LARGEST_ANSWER: Final = 512 * 1024
 _METADATA_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 600.0
 _KEYS_AGAIN_SECONDS: Final = 5.0
@@ -40,9 +34,10 @@ class ProviderUnavailable(StoreUnavailable):
 
     retry_after = 5
 
-    def __init__(self, reason: str) -> None:
-        """``reason`` is for the log."""
+    def __init__(self, reason: str, target: str | None = None) -> None:
+        """``reason`` is for the log; ``target`` is where the person wanted to go whose sign-in it stopped."""
         super().__init__("provider", reason)
+        self.target = target
 
 
 class ProviderRefused(Exception):  # noqa: N818 - what the provider answers
@@ -58,11 +53,13 @@ class OidcProvider:
         self.client_id = settings.oidc_client_id or ""
         self._secret = settings.oidc_client_secret
         self._clock = clock
-        self._http: aiohttp.ClientSession | None = None
+        self._http = JsonClient()
         self._metadata: Metadata | None = None
         self._metadata_until = 0.0
         self._keys: list[Jwk] = []
         self._keys_read_at = float("-inf")
+        self._keys_read_anew_at = float("-inf")
+        """For a token with a key that was not known."""
         self._asking: dict[str, asyncio.Task[Any]] = {}
 
     async def metadata(self) -> Metadata:
@@ -89,8 +86,11 @@ class OidcProvider:
         try:
             return verify_signature(token, self._keys)
         except UnknownKeyError:
-            if self._clock.monotonic() < self._keys_read_at + _KEYS_AGAIN_SECONDS:
-                raise
+            # Whoever else comes with the provider's new key waits for the reading that is under way.
+            if "keys" not in self._asking:
+                if self._clock.monotonic() < self._keys_read_anew_at + _KEYS_AGAIN_SECONDS:
+                    raise
+                self._keys_read_anew_at = self._clock.monotonic()
         await self._once("keys", self._read_keys)
         return verify_signature(token, self._keys)
 
@@ -112,9 +112,7 @@ class OidcProvider:
         headers = {"Accept": "application/json"}
         methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         if self._secret is not None and "client_secret_basic" in methods:
-            # Both are form-encoded before they are joined (RFC 6749 §2.3.1).
-            pair = (quote(self.client_id, safe=""), quote(self._secret, safe=""))
-            headers["Authorization"] = aiohttp.encode_basic_auth(*pair)
+            headers["Authorization"] = basic_authorization(self.client_id, self._secret)
         elif self._secret is not None:
             form["client_secret"] = self._secret
         status, document = await self._ask("POST", metadata["token_endpoint"], headers, form)
@@ -142,12 +140,11 @@ class OidcProvider:
     def forget(self) -> None:
         """Everything is asked again."""
         self._metadata = None
-        self._keys, self._keys_read_at = [], float("-inf")
+        self._keys, self._keys_read_at, self._keys_read_anew_at = [], float("-inf"), float("-inf")
 
     async def close(self) -> None:
         """Ends its connections."""
-        if self._http is not None:
-            await self._http.close()
+        await self._http.close()
 
     async def _once(self, what: str, ask: Any) -> None:
         """One question at a time for all that wait for it; a caller that gives up takes it from nobody."""
@@ -189,24 +186,11 @@ class OidcProvider:
         self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
         """The status and the JSON object of an answer; an empty object where it holds none. Follows no redirect."""
-        if self._http is None:
-            # `HTTPS_PROXY` and `NO_PROXY` count, and `SSL_CERT_FILE` for a private authority.
-            timeout = aiohttp.ClientTimeout(_ONE_SECONDS, connect=_CONNECT_SECONDS)
-            self._http = aiohttp.ClientSession(trust_env=True, timeout=timeout)
         try:
-            async with self._http.request(
-                method, url, headers=headers, data=form, allow_redirects=False
-            ) as answer:
-                body = await answer.content.read(_LARGEST_ANSWER + 1)
-                while len(body) <= _LARGEST_ANSWER and not answer.content.at_eof():
-                    body += await answer.content.read(_LARGEST_ANSWER + 1 - len(body))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ProviderUnavailable(f"{urlsplit(url).hostname}: {type(error).__name__}") from None
-        try:
-            document = orjson.loads(body) if len(body) <= _LARGEST_ANSWER else None
-        except ValueError:
-            document = None
-        return answer.status, document if isinstance(document, dict) else {}
+            status, document, _ = await self._http.ask(method, url, headers, form)
+        except NoAnswer as error:
+            raise ProviderUnavailable(str(error)) from None
+        return status, document
 
 
 def _is_address(value: object) -> bool:

@@ -84,7 +84,7 @@ async def begin(
     carried = add_under_way(cookie, under_way)
     if carried is None:
         return None
-    async with _in_time():
+    async with _in_time(target):
         metadata = await provider.metadata()
     settings = resources.settings
     expires_on = resources.clock.now() + LIFETIME_SECONDS * 1000
@@ -128,7 +128,7 @@ async def arrive(
     sign_in = _begun_here(resources.settings.secrets, query.get("state", ""), read_under_way(cookie))
     if sign_in is None:
         raise NotArrivedError("other_browser" if query.get("state") else "not_ours")
-    async with _in_time():
+    async with _in_time(sign_in.target):
         _check_issuer(await provider.metadata(), provider.issuer, query.get("iss"), sign_in)
         if "error" in query:
             said = query.get("error_description") or query["error"]
@@ -239,14 +239,16 @@ def _text(value: object) -> str | None:
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _in_time(target: str) -> AsyncIterator[None]:
     """The time that all questions to the provider have together.
 
     Raises:
-        ProviderUnavailable: at its end.
+        ProviderUnavailable: at its end, or where one was not answered; it knows ``target``.
     """
     try:
         async with asyncio.timeout(TOTAL_SECONDS):
             yield
     except TimeoutError:
-        raise ProviderUnavailable("no answer in time") from None
+        raise ProviderUnavailable("no answer in time", target) from None
+    except ProviderUnavailable as error:  # a new one: several people may wait for one answer
+        raise ProviderUnavailable(error.reason, target) from None

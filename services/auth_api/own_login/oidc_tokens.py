@@ -134,6 +134,11 @@ def _check_common(claims: Claims, *, issuer: str, client_id: str, now: int) -> N
         raise TokenError("nbf is ahead of time")
 
 
+def can_verify(key: Jwk) -> bool:
+    """Whether any algorithm that is believed could have been used with this key."""
+    return any(_fits(key, algorithm, None) for algorithm in _KEY_TYPES)
+
+
 def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -11,10 +11,12 @@ from services.consent_ui.form_errors import FormError, FormErrors
 from services.consent_ui.forms import is_of_session, read_own_form, stale_form
 from services.consent_ui.handlers.consent_request import SWITCH_FORM
 from services.consent_ui.pages import LOGOUT_FORM
-from services.consent_ui.resources import RESOURCES
-from services.consent_ui.session import session_of, to_sign_in
+from services.consent_ui.resources import RESOURCES, Resources
+from services.consent_ui.session import SIGNED_OUT, session_of, to_sign_in
+from shared.contracts.clients import ReadClientName
 from shared.contracts.sessions import EndSession, ReadSession
-from shared.return_to import read_target
+from shared.errors import StoreUnavailable
+from shared.return_to import read_target, waiting_client_id
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
 from shared.web.redirects import see_other
@@ -37,7 +39,10 @@ _ERRORS: Final = {
     "unreadable": FormError("", "We could not read what was sent. Please try again."),
     "broken": FormError("", "Something went wrong on our side. Please try again."),
 }
-_NOTICES: Final = {"password": "Your new password is set. Sign in with it."}
+_NOTICES: Final = {
+    "password": "Your new password is set. Sign in with it.",
+    "signed-out": "You are signed out.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class SignInView:
     return_to: str | None
     """Where to go on, signed."""
     errors: FormErrors
+    app_name: str | None = None
+    """The app that waits for the person there."""
     username: str = ""
     """What was typed before something was wrong; never the password."""
 
@@ -70,12 +77,14 @@ async def logout(request: web.Request) -> web.Response:
     form = await read_own_form(request)
     session, target = session_of(request), form.text("target") if "target" in form.values else None
     if session is None:
-        return see_other("/login")
+        return see_other(SIGNED_OUT)
     # The token vouches for the target: it is one that we wrote into our page, for this session.
     if not is_of_session(request, form, LOGOUT_FORM if target is None else f"{SWITCH_FORM} {target}"):
         raise stale_form()
     await resources.bus.request(EndSession(session=session))
-    response = see_other("/?done=signed-out") if target is None else to_sign_in(request, target)
+    response = (
+        see_other("/?done=signed-out") if target is None else to_sign_in(request, target, signed_out=True)
+    )
     clear_session_cookie(response, resources.settings)
     return response
 
@@ -89,6 +98,17 @@ def _only_way(request: web.Request) -> str | None:
     return site.ways_in[0].path if len(site.ways_in) == 1 and not site.passwords else None
 
 
+async def _waiting_app(resources: Resources, target: str) -> str | None:
+    """The name of the app that waits behind ``target``; ``None`` also while auth_api does not answer."""
+    client_id = waiting_client_id(target)
+    if client_id is None:
+        return None
+    try:
+        return (await resources.bus.request(ReadClientName(client_id=client_id))).name
+    except StoreUnavailable:
+        return None  # one can sign in all the same
+
+
 async def _form_page(request: web.Request, template: str) -> web.Response:
     resources = request.app[RESOURCES]
     query = query_pairs(request)
@@ -99,15 +119,16 @@ async def _form_page(request: web.Request, template: str) -> web.Response:
         state = await resources.bus.request(ReadSession(session=session))
         if state.user is not None:
             return see_other(target)
-    if (way := _only_way(request)) is not None and not errors:
+    notice = _NOTICES.get(dict(query).get("done", "")) if not errors else None
+    if (way := _only_way(request)) is not None and not errors and notice is None:
         return see_other(way if target is None else f"{way}?continue={given}")
     typed = read_typed_username(request, resources.settings)
     view = SignInView(
         return_to=None if target is None else given,
         errors=FormErrors(tuple(dict.fromkeys(errors))),
+        app_name=None if target is None else await _waiting_app(resources, target),
         username=typed if errors else "",
     )
-    notice = _NOTICES.get(dict(query).get("done", "")) if not errors else None
     response = resources.pages.respond(template, view, notice=notice)
     if typed:
         forget_typed_username(response, resources.settings)

@@ -13,7 +13,9 @@ import orjson
 import pytest
 from joserfc import jwk, jwt
 
+from deploy.demo_app.browser import parse
 from services.auth_api.accounts.administration import disable_user
+from shared.return_to import read_target
 from tests.harness.openid import CLIENT_ID, CLIENT_SECRET
 from tests.harness.stores import Servers
 from tests.integration.auth_api.openid_desk import Desk, as_at_first, running_desk, who
@@ -159,9 +161,6 @@ async def test_a_clock_that_differs_a_little_is_no_fault(desk: Desk) -> None:
 async def test_the_providers_new_key_is_known_at_once(desk: Desk) -> None:
     """Then not asked for again within five seconds, whatever tokens name."""
     assert (await desk.sign_in(await desk.browser())).status_code == 303
-    oidc = desk.registry.resources.oidc
-    assert oidc is not None
-    oidc._keys_read_at -= 6
     desk.provider.rotate()
 
     rotated = await desk.sign_in(await desk.browser())
@@ -323,6 +322,30 @@ async def test_a_provider_in_trouble_stops_signing_in_and_nothing_else(
     assert await who(person) is not None
     desk.provider.broken = {}
     assert (await desk.sign_in(browser)).status_code == 303
+
+
+@pytest.mark.parametrize("trouble", ["refused", "code", "token endpoint", "keys", "no"])
+async def test_a_sign_in_that_failed_leads_back_to_what_was_wanted(desk: Desk, trouble: str) -> None:
+    """The page's link begins anew, and then goes on where the person was going the first time."""
+    browser, changed = await desk.browser(), {}
+    location = await desk.begin(browser, "/keys/abc?x=1")
+    if trouble == "refused":
+        desk.provider.claims = {"nonce": "another"}
+    elif trouble == "code":
+        changed = {"code": "unknown"}
+    elif trouble != "no":
+        desk.provider.broken = {"/keys" if trouble == "keys" else "/token": 502}
+    address = desk.provider.approve(location, **changed)
+    if trouble == "no":
+        state = parse_qs(urlsplit(location).query)["state"][0]
+        address = f"{CALLBACK}?error=access_denied&state={state}"
+
+    failed = await browser.http.get(address)
+
+    assert failed.status_code in (403, 503), failed.text
+    link = parse(str(failed.url), failed.status_code, failed.text, "").link("/login")
+    signed = parse_qs(urlsplit(link).query)["continue"][0]
+    assert read_target(desk.registry.resources.settings.secrets, signed) == "/keys/abc?x=1"
 
 
 async def test_another_issuer_behind_the_address_is_not_believed(desk: Desk) -> None:

@@ -134,7 +134,9 @@ async def test_signing_out_needs_our_own_form(person: Person) -> None:
     assert (await person.http.get("/logout")).status_code == 405
     assert (await person.http.get("/api/v1/session")).status_code == 200
     person.http.cookies.clear()
-    assert (await person.http.post("/logout", data={"csrf": ""})).headers["Location"] == "/login"
+    assert (await person.http.post("/logout", data={"csrf": ""})).headers[
+        "Location"
+    ] == "/login?done=signed-out"
 
 
 async def test_switching_accounts_keeps_the_request(site: Site, person: Person, client: Client) -> None:

@@ -122,7 +122,7 @@ _SESSION: Final = SessionView(
 _HERE: Final = _SESSION.model_copy(update={"current": True, "peer": None, "user_agent": None})
 
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
-    "account.html": (AccountView((_HERE, _SESSION), _ERRORS), AccountView((_HERE,))),
+    "account.html": (AccountView((_HERE, _SESSION), _ERRORS, ((EVIL, EVIL),)), AccountView((_HERE,))),
     "api.html": (ApiView(_API),),
     "client.html": (
         ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
@@ -148,8 +148,8 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "new_key.html": (NewKeyView(EVIL, _KEY, NAME, EVIL, EVIL, EVIL), NewKeyView(EVIL, _KEY, None, EVIL)),
     "reset_password.html": (PasswordResetView(EVIL, EVIL, _ERRORS), PasswordResetView(None, EVIL)),
     "revoke_all.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED, _KEY)), Access()),
-    "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL), SignInView(None, FormErrors())),
-    "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL),),
+    "sign_in.html": (SignInView(EVIL, _ERRORS, EVIL, EVIL), SignInView(None, FormErrors())),
+    "sign_up.html": (SignInView(EVIL, _ERRORS, EVIL, EVIL),),
     "welcome.html": (None,),
 }  # fmt: skip
 """Template → views that show each of its parts."""

@@ -1,0 +1,1 @@
+"""Other people's OpenID providers, as they are published."""
