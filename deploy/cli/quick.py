@@ -88,7 +88,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "deploy/backup/": "",
     "deploy/cli/": "",
     "deploy/doctor/": "doctor",
-    "deploy/doctor/provider": "doctor_provider",
+    "deploy/doctor/openid_provider": "doctor_provider",
     "deploy/doctor/standbys": "doctor_standbys",
     "deploy/embedded/": "ports",
     "deploy/entrypoint": "executable",
