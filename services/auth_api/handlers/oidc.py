@@ -42,7 +42,7 @@ from shared.web.cookies import (
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
 
-_NOUN: Final = "oidc"
+_NOUN: Final = "login"  # one cookie for every way, so that all of them together stay small
 _TROUBLE: Final = (
     "The login that you were sent to does not answer right now. Nothing is lost: try again in a moment."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
@@ -366,3 +367,15 @@ async def test_a_disabled_person_is_not_signed_in(desk: Desk) -> None:
     back = await desk.sign_in(browser)
 
     assert (back.status_code, "closed" in back.text) == (403, True)
+
+
+async def test_sign_ins_under_way_share_one_small_cookie(desk: Desk) -> None:
+    """However many were begun, by whatever way: browsers and proxies carry 4 KB."""
+    browser = await desk.browser()
+    for _ in range(4):
+        await desk.begin(browser, "/oauth/authorize?state=" + secrets.token_hex(500))
+
+    under_way = [each for each in browser.http.cookies.jar if each.name.startswith("latchkey_")]
+
+    assert [each.name for each in under_way] == ["latchkey_login"]
+    assert len(under_way[0].value or "") < 3_800
