@@ -184,7 +184,7 @@ BY_PAGES: Final = {
 ASKING: Final = frozenset(
     {
         "authorization.prepare", "password-reset.read", "session.read", "session.list", "access.read", "client.list",
-        "client.read", "client.attempts",
+        "client.read", "client.name", "client.attempts",
     }
 )  # fmt: skip
 """Commands that change nothing of an account, a client or a key."""
