@@ -117,9 +117,7 @@ OWN: Final[dict[str, str]] = {
     "services/auth_api/oauth/authorization_code.py from_bytes": "our own record",
     "services/auth_api/own_login/endings.py end_external_people": "ids of 255 characters, and rows",
     "services/auth_api/own_login/handoff.py arrive": "our own record, by texts that are measured where they are read",
-    "services/auth_api/own_login/oidc_provider.py _ask": "what the operator's provider answers, 512 KB at most",
-    "services/auth_api/own_login/oidc_provider.py _discover": "the same",
-    "services/auth_api/own_login/oidc_provider.py redeem": "the same",
+    "services/auth_api/own_login/oidc_provider.py _discover": "what the operator's provider answers, 512 KB at most",
     "services/auth_api/own_login/oidc_sign_in.py arrive": "a state that is measured as such",
     "services/auth_api/own_login/oidc_tokens.py check_id_token": "claims that the provider has signed",
     "services/auth_api/sessions/account_sessions.py end_other_sessions": "our own record",
@@ -146,6 +144,8 @@ OWN: Final[dict[str, str]] = {
     "services/key_issuer/handlers/verify.py verify": "a query for wanted_permissions",
     "shared/web/body.py _read_chunks": "bytes that are only joined, as many as may come",
     "shared/web/edge.py traced": "headers for a tracer",
+    "shared/web/json_client.py ask": "what the operator's provider answers, 512 KB at most",
+    "shared/web/json_client.py basic_authorization": "the operator's own words",
 }
 """The same for single functions."""
 
