@@ -32,6 +32,15 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def session_digest(session_id: str, person: str | None = None) -> str:
+    """Under what a session is kept and asked for: the digest of its id, which the browser alone holds.
+
+    A session that began with the header of the site's proxy is kept under the id and the ``person`` whom that named: with
+    another header, or none, there is no such session.
+    """
+    return digest_of(session_id if person is None else f"{session_id} {person}")
+
+
 def same_digest(left: str, right: str) -> bool:
     """Whether two digests are equal, in constant time."""
     return hmac.compare_digest(left.encode("ascii", "replace"), right.encode("ascii", "replace"))

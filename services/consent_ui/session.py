@@ -12,11 +12,9 @@ from services.consent_ui.pages import Visitor
 from services.consent_ui.resources import RESOURCES
 from shared.contracts.sessions import PersonalCommand, PersonalReply, ReadSession
 from shared.return_to import is_own_target, sign_target
-from shared.secret_tokens import digest_of
-from shared.web.cookies import read_session_cookie
+from shared.web.cookies import session_of as presented_session
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
-from shared.web.user_header import session_of as presented_session
 
 ANSWER_SECONDS: Final = 3.2
 """Longer than other requests: behind an answer auth_api may have to ask the issuer."""
@@ -34,11 +32,7 @@ class SignInNeeded(Exception):  # noqa: N818 - named for what it says
 
 def session_of(request: web.Request) -> str | None:
     """The digest of the session that the browser presents; it may be of no session at all."""
-    settings = request.app[RESOURCES].settings
-    if settings.user_header is not None:
-        return presented_session(request, settings)
-    session_id = read_session_cookie(request, settings)
-    return None if session_id is None else digest_of(session_id)
+    return presented_session(request, request.app[RESOURCES].settings)
 
 
 def required_session(request: web.Request) -> str:

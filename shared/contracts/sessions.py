@@ -6,16 +6,6 @@ from typing import ClassVar, Literal, TypeVar
 
 from shared.contracts.base import Command, Done, Message
 from shared.documents import ANSWERED, Milliseconds
-from shared.secret_tokens import digest_of
-
-
-def session_digest(session_id: str, person: str | None = None) -> str:
-    """Under what a session is kept and asked for: the digest of its id, which the browser alone holds.
-
-    A session that began with the header of the site's proxy is kept under the id and the ``person`` whom that named: with
-    another header, or none, there is no such session.
-    """
-    return digest_of(session_id if person is None else f"{session_id} {person}")
 
 
 class SessionUser(Message):

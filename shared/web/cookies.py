@@ -6,8 +6,10 @@ import base64
 import re
 from typing import TYPE_CHECKING, Final
 
+from shared.secret_tokens import session_digest
 from shared.settings import Settings
 from shared.web.failures import Problem
+from shared.web.user_header import named_person
 
 if TYPE_CHECKING:  # the commands on accounts know of sessions and not of HTTP
     from aiohttp import web
@@ -61,6 +63,17 @@ def read_session_cookie(request: web.Request, settings: Settings) -> str | None:
     """The session id that the browser presents, or ``None``; never trusted before it is looked up."""
     value = read_cookie(request, session_cookie_name(settings))
     return value if _VALUE.fullmatch(value) else None
+
+
+def session_of(request: web.Request, settings: Settings) -> str | None:
+    """The digest of the session that the browser presents; it may be of no session at all.
+
+    Raises:
+        Problem: 403, the header of the site's proxy is not to be believed (``named_person``).
+    """
+    person = None if settings.user_header is None else named_person(request, settings)
+    session_id = read_session_cookie(request, settings)
+    return None if session_id is None else session_digest(session_id, person)
 
 
 def set_session_cookie(response: web.StreamResponse, settings: Settings, session_id: str) -> None:

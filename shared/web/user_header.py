@@ -1,8 +1,7 @@
-"""The person whom the proxy in front names in a header of each request (`USER_HEADER`), and the session that belongs to it.
+"""The person whom the proxy in front names in a header of each request (`USER_HEADER`).
 
-The header is believed from the listed peers alone, by the address of the socket: whoever reaches a service past the proxy
-could write anything. A session that began with it is kept under its id and the person's name together: with another
-value, or none, there is no such session.
+It is believed from the listed peers alone, by the address of the socket: whoever reaches a service past the proxy could
+write anything.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiohttp import web
 
-from shared.contracts.sessions import session_digest
 from shared.settings import Settings
-from shared.web.cookies import read_session_cookie
 from shared.web.failures import Problem
+
+if TYPE_CHECKING:  # the commands on accounts know of sessions and not of HTTP
+    from aiohttp import web
 
 BY_HEADER: Final = "/login/site/header"
 """Where auth_api begins a session of whom the header names."""
@@ -44,16 +43,6 @@ def named_person(request: web.BaseRequest, settings: Settings) -> str | None:
         _log.warning("user_header_refused", header=settings.user_header, peer=request.remote, reason=wrong)
         raise Problem(403, f"The header {settings.user_header} is not believed: {wrong}.")
     return values[0].strip(" ")
-
-
-def session_of(request: web.Request, settings: Settings) -> str | None:
-    """The digest of the session that the browser presents; it may be of no session at all.
-
-    Raises:
-        Problem: as ``named_person``.
-    """
-    person, session_id = named_person(request, settings), read_session_cookie(request, settings)
-    return None if session_id is None else session_digest(session_id, person)
 
 
 def _what_is_wrong(request: web.BaseRequest, settings: Settings, values: list[str]) -> str | None:

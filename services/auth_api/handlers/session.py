@@ -21,19 +21,19 @@ from services.auth_api.resources import Resources
 from services.auth_api.sessions.account_sessions import keep_origin
 from services.auth_api.sessions.service import end_session, start_session
 from shared.contracts.field_errors import FieldError
-from shared.contracts.sessions import session_digest
+from shared.secret_tokens import session_digest
 from shared.web.body import json_response, refused_fields
 from shared.web.cookies import (
     clear_session_cookie,
     read_session_cookie,
     refuse_foreign_origin,
     require_same_origin,
+    session_of,
     set_session_cookie,
 )
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
 from shared.web.redirects import see_other
-from shared.web.user_header import session_of
 
 
 async def create_user(request: web.Request) -> web.Response:

@@ -17,12 +17,17 @@ from services.auth_api.accounts.service import find_active_user
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import end_every_session, read_session
-from shared.contracts.sessions import SessionUser, session_digest
-from shared.secret_tokens import digest_of
+from shared.contracts.sessions import SessionUser
+from shared.secret_tokens import session_digest
 from shared.settings import Settings
-from shared.web.cookies import read_session_cookie, require_same_origin, session_cookie_name
+from shared.web.cookies import (
+    read_session_cookie,
+    require_same_origin,
+    session_cookie_name,
+    session_of,
+)
 from shared.web.failures import Problem
-from shared.web.user_header import named_person, session_of
+from shared.web.user_header import named_person
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
@@ -44,9 +49,7 @@ async def signed_in(request: web.Request) -> SessionUser:
         require_same_origin(request, settings)
     user = None
     if session_id is not None:
-        user = await read_session(
-            resources, digest_of(session_id) if person is None else session_digest(session_id, person)
-        )
+        user = await read_session(resources, session_digest(session_id, person))
     if user is None and person is not None:
         user = await _named_user(resources, person, session_id)
     if user is None:

@@ -10,7 +10,7 @@ from services.auth_api.accounts.service import Account
 from services.auth_api.own_login.browser import UnderWay
 from services.auth_api.resources import Resources
 from services.auth_api.sessions.service import read_session
-from shared.contracts.sessions import session_digest
+from shared.secret_tokens import session_digest
 
 ArrivalProblem = Literal["not_ours", "other_browser", "other_issuer", "over", "used", "signed_out"]
 

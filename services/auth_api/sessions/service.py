@@ -13,9 +13,9 @@ from typing import Final
 from services.auth_api.accounts.service import Account, find_active_user
 from services.auth_api.audit import count_act, own_act
 from services.auth_api.resources import Resources
-from shared.contracts.sessions import SessionUser, session_digest
+from shared.contracts.sessions import SessionUser
 from shared.errors import StoreUnavailable
-from shared.secret_tokens import random_base62
+from shared.secret_tokens import random_base62, session_digest
 from shared.web.cookies import SESSION_SECONDS
 
 ID_LENGTH: Final = 43

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from services.auth_api.accounts.administration import disable_user
-from shared.contracts.sessions import session_digest
+from shared.secret_tokens import session_digest
 from shared.settings import ConfigurationError, load_settings
 from shared.web import user_header
 from tests.harness.site import bearer
