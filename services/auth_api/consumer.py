@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -64,8 +65,10 @@ async def _end_session(resources: Resources, command: EndSession) -> Done:
 
 
 async def _list_sessions(resources: Resources, user: SessionUser, command: ListSessions) -> SessionList:
-    found = await account_sessions.list_sessions(resources, user.user_id, command.session)
-    logins = await list_identities(resources, user.user_id)
+    found, logins = await asyncio.gather(
+        account_sessions.list_sessions(resources, user.user_id, command.session),
+        list_identities(resources, user.user_id),
+    )
     return SessionList(
         logins=tuple((login.issuer, login.subject) for login in logins),
         sessions=tuple(

@@ -6,6 +6,7 @@ account has; then nothing happened.
 
 from __future__ import annotations
 
+from services.auth_api.accounts.identities import list_identities
 from services.auth_api.accounts.password_resets import RESET_LINK_SECONDS, mint_reset_token, reset_link
 from services.auth_api.accounts.passwords import OPERATOR_PEER
 from services.auth_api.db.repository import OPERATOR, write_audit
@@ -56,8 +57,8 @@ async def describe_account(resources: Resources, username: str) -> AccountDescri
     row = await resources.database.fetchrow("describe_user", username)
     if row is None:
         raise UnknownUserError(username)
-    linked = await resources.database.fetch("list_identities", row["user_id"])
-    logins = [LinkedLogin(issuer=each["issuer"], external_user=each["subject"]) for each in linked]
+    linked = await list_identities(resources, row["user_id"])
+    logins = [LinkedLogin(issuer=login.issuer, external_user=login.subject) for login in linked]
     return AccountDescription(**row, logins=logins)
 
 
