@@ -1,15 +1,18 @@
-"""What a browser is shown that comes back from a login elsewhere and is not signed in."""
+"""A browser on its way to a login elsewhere and back: what both ways have in common towards HTTP."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from aiohttp import web
 
+from services.auth_api.accounts.identities import AccountDisabledError
 from services.auth_api.audit import ANONYMOUS, UNKNOWN, RepeatedAct, count_act, own_act
 from services.auth_api.authorize.prepare import denied_location
+from services.auth_api.db.repository import IdentityTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.handlers.session import hand_session
@@ -23,11 +26,14 @@ from services.auth_api.own_login.arrival import (
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
 from services.auth_api.own_login.oidc_logout import remember_session
 from shared.contracts.authorization import Flow, PrepareAuthorization
-from shared.return_to import HOME, sign_target
-from shared.web.cookies import set_cookie
+from shared.return_to import HOME, read_target, sign_target
+from shared.web.body import query_pairs
+from shared.web.cookies import cookie_name, read_cookie, set_cookie
 from shared.web.edge import peer_of, request_id_of
 from shared.web.redirects import see_other
 
+_NOUN: Final = "login"
+"""One cookie for every way, so that all of them together stay small."""
 LINKED: Final = "/account?done=linked"
 TAKEN: Final = "This login belongs to another account here already. Nobody is ever joined with somebody else."
 TOO_LONG: Final = (
@@ -47,7 +53,55 @@ _WORDS: Final[dict[ArrivalProblem, str]] = {
 _log = structlog.get_logger("latchkey.own_login")
 
 
-async def signed_in_elsewhere(request: web.Request, arrived: Arrived, issuer: str) -> web.Response:
+def wanted_target(request: web.Request) -> str:
+    """Where the person goes on afterwards: what a page of ours has signed, else the start page."""
+    given = dict(query_pairs(request)).get("continue", "")
+    return read_target(request.app[RESOURCES].settings.secrets, given) or HOME
+
+
+def under_way(request: web.Request) -> str:
+    """The browser's cookie of sign-ins under way."""
+    return read_cookie(request, cookie_name(request.app[RESOURCES].settings, _NOUN))
+
+
+def led_to_login(request: web.Request, begun: Begun | None) -> web.Response:
+    """303 to the login; 400 where the link is too long to be carried there."""
+    if begun is None:
+        return plain_page(request, 400, TOO_LONG, "/login?error=again", way_on="Sign in")
+    return _keeping(request, see_other(begun.location), begun)
+
+
+def led_to_linking(request: web.Request, begun: Begun | None) -> web.Response:
+    """A form of the account's page leads on by a page: no redirect of a form may leave the site, by its own policy."""
+    if begun is None:
+        return plain_page(request, 400, TOO_LONG, "/account", way_on="Your account")
+    detail = "You go on to the login that is to be linked to your account."
+    page = plain_page(request, 200, detail, begun.location, title="One moment", way_on="Go on", at_once=True)
+    return _keeping(request, page, begun)
+
+
+def _keeping(request: web.Request, response: web.Response, begun: Begun) -> web.Response:
+    settings = request.app[RESOURCES].settings
+    set_cookie(response, settings, cookie_name(settings, _NOUN), begun.cookie, LIFETIME_SECONDS)
+    return response
+
+
+async def arrived(request: web.Request, arriving: Awaitable[Arrived], issuer: str) -> web.Response:
+    """303 to where the person was going, signed in; a page with a way on for whatever stands in the way."""
+    try:
+        found = await arriving
+    except NotArrivedError as error:
+        return not_arrived(request, error)
+    except AccountDisabledError:
+        return await not_signed_in(request, "account disabled", DISABLED)
+    except IdentityTakenError:
+        return plain_page(request, 409, TAKEN, "/account", title="That login is taken", way_on="Your account")
+    except RefusedElsewhereError as error:
+        return await _refused_elsewhere(request, error)
+    return await _signed_in(request, found, issuer)
+
+
+async def _signed_in(request: web.Request, arrived: Arrived, issuer: str) -> web.Response:
     """303 to where the person was going, with a session of theirs."""
     response = see_other(arrived.target)
     if arrived.account is None:
@@ -71,30 +125,13 @@ async def not_signed_in(
     return way_on(request, 403, detail, target, title="You were not signed in")
 
 
-def to_login(request: web.Request, begun: Begun | None, cookie: str) -> web.Response:
-    """A form of the account's page leads on by a page: no redirect of a form may leave the site, by its own policy."""
-    if begun is None:
-        return plain_page(request, 400, TOO_LONG, "/account", way_on="Your account")
-    detail = "You go on to the login that is to be linked to your account."
-    response = plain_page(
-        request, 200, detail, begun.location, title="One moment", way_on="Go on", at_once=True
-    )
-    set_cookie(response, request.app[RESOURCES].settings, cookie, begun.cookie, LIFETIME_SECONDS)
-    return response
-
-
-def taken(request: web.Request) -> web.Response:
-    """409: the login that was to be linked is somebody else's."""
-    return plain_page(request, 409, TAKEN, "/account", title="That login is taken", way_on="Your account")
-
-
 def not_arrived(request: web.Request, error: NotArrivedError) -> web.Response:
     """400 with what happened, and a link that begins anew; the log names the cause."""
     _log.info("sign_in_not_arrived", cause=error.problem)
     return way_on(request, 400, _WORDS[error.problem], error.target)
 
 
-async def refused_elsewhere(request: web.Request, error: RefusedElsewhereError) -> web.Response:
+async def _refused_elsewhere(request: web.Request, error: RefusedElsewhereError) -> web.Response:
     """The app that waits hears ``access_denied``; where none does, the person reads the words of who refused them."""
     parts = urlsplit(error.target)
     flow = _FLOWS.get(parts.path)

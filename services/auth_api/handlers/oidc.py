@@ -7,42 +7,28 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from services.auth_api.accounts.identities import AccountDisabledError
-from services.auth_api.db.repository import IdentityTakenError
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.arrivals import (
-    DISABLED,
     LINKED,
-    TOO_LONG,
-    not_arrived,
+    arrived,
+    led_to_linking,
+    led_to_login,
     not_signed_in,
-    refused_elsewhere,
-    signed_in_elsewhere,
-    taken,
-    to_login,
+    under_way,
+    wanted_target,
     way_on,
 )
-from services.auth_api.handlers.plain_page import plain_page
 from services.auth_api.handlers.signed_in import signed_in
-from services.auth_api.own_login.arrival import NotArrivedError, RefusedElsewhereError
-from services.auth_api.own_login.challenge import LIFETIME_SECONDS
+from services.auth_api.own_login.arrival import Arrived, NotArrivedError
 from services.auth_api.own_login.oidc_logout import log_out
 from services.auth_api.own_login.oidc_provider import OidcProvider, ProviderUnavailable
 from services.auth_api.own_login.oidc_sign_in import NotBelievedError, arrive, begin
 from services.auth_api.own_login.oidc_tokens import TokenError
 from services.auth_api.resources import Resources
-from shared.return_to import HOME, read_target
 from shared.web.body import query_pairs, read_form
-from shared.web.cookies import (
-    cookie_name,
-    read_cookie,
-    read_session_cookie,
-    set_cookie,
-)
+from shared.web.cookies import read_session_cookie
 from shared.web.failures import Problem
-from shared.web.redirects import see_other
 
-_NOUN: Final = "login"  # one cookie for every way, so that all of them together stay small
 _TROUBLE: Final = (
     "The login that you were sent to does not answer right now. Nothing is lost: try again in a moment."
 )
@@ -56,30 +42,22 @@ _log = structlog.get_logger("latchkey.oidc")
 async def begin_sign_in(request: web.Request) -> web.Response:
     """GET ``/login/oidc?continue=``: 303 to the provider; 404 where there is none, 503 where it does not answer."""
     resources, provider = _where_there_is_one(request)
-    settings = resources.settings
-    given = dict(query_pairs(request)).get("continue", "")
-    target, cookie = read_target(settings.secrets, given) or HOME, cookie_name(settings, _NOUN)
     try:
-        begun = await begin(resources, provider, target, read_cookie(request, cookie))
+        begun = await begin(resources, provider, wanted_target(request), under_way(request))
     except ProviderUnavailable as error:
         return _trouble(request, error)
-    if begun is None:
-        return plain_page(request, 400, TOO_LONG, "/login?error=again", way_on="Sign in")
-    response = see_other(begun.location)
-    set_cookie(response, settings, cookie, begun.cookie, LIFETIME_SECONDS)
-    return response
+    return led_to_login(request, begun)
 
 
 async def begin_linking(request: web.Request) -> web.Response:
     """POST ``/login/oidc/link``, from the account's page: on to the login, which then belongs to the account as well."""
     resources, provider = _where_there_is_one(request)
     user = await signed_in(request)
-    cookie = cookie_name(resources.settings, _NOUN)
     try:
-        begun = await begin(resources, provider, LINKED, read_cookie(request, cookie), user.user_id)
+        begun = await begin(resources, provider, LINKED, under_way(request), user.user_id)
     except ProviderUnavailable as error:
         return _trouble(request, error)
-    return to_login(request, begun, cookie)
+    return led_to_linking(request, begun)
 
 
 async def finish_sign_in(request: web.Request) -> web.Response:
@@ -87,32 +65,21 @@ async def finish_sign_in(request: web.Request) -> web.Response:
 
     400 for the state or the issuer, 403 for the token or the person, 503 for a provider in trouble.
     """
-    resources, provider = _where_there_is_one(request)
-    settings = resources.settings
-    refused: tuple[str, str, str | None]
+    _, provider = _where_there_is_one(request)
     try:
-        arrived = await arrive(
-            resources,
-            provider,
-            _once_each(request),
-            cookie=read_cookie(request, cookie_name(settings, _NOUN)),
-            session_id=read_session_cookie(request, settings),
-        )
-    except NotArrivedError as error:
-        return not_arrived(request, error)
-    except AccountDisabledError:
-        refused = "account disabled", DISABLED, None
+        return await arrived(request, _arriving(request), provider.issuer)
     except NotBelievedError as error:
-        refused = "provider not believed", _NOT_BELIEVED, error.target
-    except IdentityTakenError:
-        return taken(request)
-    except RefusedElsewhereError as error:
-        return await refused_elsewhere(request, error)
+        return await not_signed_in(request, "provider not believed", _NOT_BELIEVED, error.target)
     except ProviderUnavailable as error:
         return _trouble(request, error)
-    else:
-        return await signed_in_elsewhere(request, arrived, provider.issuer)
-    return await not_signed_in(request, *refused)
+
+
+async def _arriving(request: web.Request) -> Arrived:
+    resources, provider = _where_there_is_one(request)
+    session_id = read_session_cookie(request, resources.settings)
+    return await arrive(
+        resources, provider, _once_each(request), cookie=under_way(request), session_id=session_id
+    )
 
 
 async def backchannel_logout(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.auth_api.accounts.identities import Identity, link_identity
+from services.auth_api.accounts.identities import Identity, Introduction, account_of, link_identity
 from services.auth_api.accounts.service import Account
 from services.auth_api.own_login.browser import UnderWay
 from services.auth_api.resources import Resources
@@ -54,15 +54,28 @@ class RefusedElsewhereError(Exception):
         self.target = target
 
 
-async def link_on_arrival(
-    resources: Resources, identity: Identity, begun: UnderWay, session_id: str | None
+async def arrive_as(
+    resources: Resources,
+    identity: Identity,
+    introduction: Introduction,
+    begun: UnderWay,
+    session_id: str | None,
+    provider_session: str | None = None,
 ) -> Arrived:
-    """The login belongs to the account from now on, if its person is still signed in here.
+    """It is proven who came back: their account is to be signed in, or the login is linked if that is what was begun.
 
     Raises:
-        NotArrivedError: nobody is, or somebody else.
-        IdentityTakenError: it belongs to another account.
+        AccountDisabledError: the account may not sign in.
+        NotArrivedError: the login is to be linked, and its person is not signed in here any more.
+        IdentityTakenError: it is to be linked, and belongs to another account.
     """
+    if begun.linking is not None:
+        return await _link(resources, identity, begun, session_id)
+    account = await account_of(resources, identity, introduction)
+    return Arrived(begun.target, account, provider_session)
+
+
+async def _link(resources: Resources, identity: Identity, begun: UnderWay, session_id: str | None) -> Arrived:
     user = None if session_id is None else await read_session(resources, session_digest(session_id))
     if user is None or user.user_id != begun.linking:
         raise NotArrivedError("signed_out", begun.target)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from services.auth_api.accounts.identities import SITE, Identity, Introduction, account_of
+from services.auth_api.accounts.identities import SITE, Identity, Introduction
 from services.auth_api.clients.model import Client
 from services.auth_api.own_login.arrival import (
     Arrived,
@@ -24,7 +24,7 @@ from services.auth_api.own_login.arrival import (
     NotArrivedError,
     RefusedElsewhereError,
     arrive_again,
-    link_on_arrival,
+    arrive_as,
 )
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import (
@@ -40,7 +40,6 @@ from shared.return_to import waiting_client_id
 from shared.secret_tokens import digest_of, random_base62, same_digest
 from shared.web.redirects import append_parameters
 
-BEGIN: Final = "/login/site"
 ARRIVE: Final = "/login/site/callback"
 _SECRET_LENGTH: Final = 43
 _REFUSED: Final = "error"
@@ -136,21 +135,13 @@ async def arrive(
             session_id=session_id,
             target=target,
         )
-    if begun.linking is not None:
-        arrived = await link_on_arrival(resources, Identity(SITE, subject), begun, session_id)
-        await _use(resources, challenge, request, target)
-        return arrived
     introduction = Introduction(known.get("username"), known.get("displayName"), known.get("email"))
-    account = await account_of(resources, Identity(SITE, subject), introduction)
-    await _use(resources, challenge, request, target)
-    return Arrived(target, account)
-
-
-async def _use(resources: Resources, challenge: str, request: LoginRequest, target: str) -> None:
-    """Of two arrivals at once one has the session."""
+    arrived = await arrive_as(resources, Identity(SITE, subject), introduction, begun, session_id)
     left = max(1, request.expires_on - resources.clock.now())
-    if await resources.bus.redis.execute("SET", _used_key(challenge), "", "NX", "PX", left) is None:
+    first = await resources.bus.redis.execute("SET", _used_key(challenge), "", "NX", "PX", left)
+    if first is None:  # two arrivals at once: one of them has the session
         raise NotArrivedError("used", target)
+    return arrived
 
 
 def _begun_here(request: LoginRequest, under_way: Sequence[UnderWay]) -> UnderWay | None:

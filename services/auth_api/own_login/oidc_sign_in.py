@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from services.auth_api.accounts.identities import Identity, Introduction, account_of
+from services.auth_api.accounts.identities import Identity, Introduction
 from services.auth_api.oauth.pkce import METHOD, challenge_of
 from services.auth_api.own_login.arrival import (
     Arrived,
@@ -22,7 +22,7 @@ from services.auth_api.own_login.arrival import (
     NotArrivedError,
     RefusedElsewhereError,
     arrive_again,
-    link_on_arrival,
+    arrive_as,
 )
 from services.auth_api.own_login.browser import UnderWay, add_under_way, read_under_way
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
@@ -153,17 +153,20 @@ async def arrive(
 async def _arrived(
     resources: Resources, issuer: str, claims: Mapping[str, Any], begun: UnderWay, session_id: str | None
 ) -> Arrived:
-    identity = Identity(issuer, claims["sub"])
-    if begun.linking is not None:
-        return await link_on_arrival(resources, identity, begun, session_id)
     introduction = Introduction(
         _text(claims.get(resources.settings.oidc_username_claim)),
         _text(claims.get("name")),
         _text(claims.get("email")),
     )
-    account = await account_of(resources, identity, introduction)
     sid = claims.get("sid")
-    return Arrived(begun.target, account, sid if isinstance(sid, str) else None)
+    return await arrive_as(
+        resources,
+        Identity(issuer, claims["sub"]),
+        introduction,
+        begun,
+        session_id,
+        sid if isinstance(sid, str) else None,
+    )
 
 
 async def _is_first(resources: Resources, sign_in: _SignIn, left_ms: int) -> bool:

@@ -71,7 +71,7 @@ def refusal(text: str) -> object:
     for path in ("/keys", "/oauth/authorize"):
         with suppress(AttributeError):  # a client would be looked up
             target = f"{path}?{in_a_line(text)}"[:12_000]
-            finished(arrivals.refused_elsewhere(request, RefusedElsewhereError(text[:200], target)))
+            finished(arrivals._refused_elsewhere(request, RefusedElsewhereError(text[:200], target)))
     return None
 
 
