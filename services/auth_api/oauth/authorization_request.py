@@ -18,31 +18,14 @@ from services.auth_api.oauth.parameters import Parameters, collect
 from services.auth_api.oauth.pkce import check_challenge
 from services.auth_api.oauth.redirect_uri import explain_mismatch, match_redirect_uri
 from services.auth_api.oauth.scope import narrow, parse_scope
+from shared.contracts.authorization import CARRIED
 from shared.contracts.clients import ClientView
 from shared.secret_tokens import digest_of
 
 ParameterNames = Mapping[str, str]
 """The RFC's name of a parameter → how a flow spells it; what a flow does not spell it does not know."""
 
-AUTHORIZE: Final[ParameterNames] = MappingProxyType(
-    {
-        name: name
-        for name in (
-            "client_id",
-            "redirect_uri",
-            "response_type",
-            "response_mode",
-            "scope",
-            "state",
-            "context",
-            "code_challenge",
-            "code_challenge_method",
-            "prompt",
-            "request",
-            "request_uri",
-        )
-    }
-)
+AUTHORIZE: Final[ParameterNames] = MappingProxyType({name: name for name in CARRIED["authorize"]})
 REQUEST_AUTH: Final[ParameterNames] = MappingProxyType(
     {
         "client_id": "clientID",
