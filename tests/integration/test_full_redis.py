@@ -7,10 +7,9 @@ import importlib
 import pkgutil
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -94,15 +93,6 @@ async def pages_of(stack: Stack) -> AsyncIterator[Site]:
             Site.at(f"http://127.0.0.1:{port}", stack.url) as site,
         ):
             yield site
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A server whose memory a test may limit."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

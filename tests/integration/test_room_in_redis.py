@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +22,6 @@ from tests.integration.bus.conftest import Valkey
 
 NOTICED_SECONDS: Final = 15.0
 SERVICES: Final = ("auth_api", "consent_ui", "key_issuer")
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A server whose memory a test may limit."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

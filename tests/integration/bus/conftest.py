@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from deploy.embedded.account import programs_for
 from deploy.embedded.ports import free_port
 from shared.bus import Bus, Consumer, Delivery, EventConsumer, handler, names
@@ -61,15 +59,6 @@ class Valkey:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A fresh, empty server."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 async def until(is_so: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:

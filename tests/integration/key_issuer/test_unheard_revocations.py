@@ -7,10 +7,9 @@ import os
 import signal
 import time
 from asyncio.subprocess import DEVNULL, create_subprocess_exec
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -61,15 +60,6 @@ class Verifiers:
     async def all_well(self) -> bool:
         """Whether both say so."""
         return await self.one.is_well() and await self.two.is_well()
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """A server that may be told to refuse, and stopped."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture
