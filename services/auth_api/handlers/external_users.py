@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import Field
@@ -19,9 +19,9 @@ from shared.web.body import json_response, query_pairs, read_json, refused_field
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
 
-_ACTOR = "service"
-LONGEST_ISSUER = 1_000
-LARGEST_LIST = 1_000_000
+_ACTOR: Final = "service"
+LONGEST_ISSUER: Final = 1_000
+LARGEST_LIST: Final = 1_000_000
 """Bytes: as much as the proxy passes on, ten thousand ids of a hundred bytes."""
 
 

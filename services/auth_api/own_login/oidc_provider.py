@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.auth_api.own_login import oidc_tokens
 from services.auth_api.own_login.oidc_tokens import Claims, Jwk, UnknownKeyError, verify_signature
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
@@ -49,6 +50,7 @@ class OidcProvider:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Asks for nothing yet."""
+        oidc_tokens.load()
         self.issuer = settings.oidc_issuer or ""
         self.client_id = settings.oidc_client_id or ""
         self._secret = settings.oidc_client_secret

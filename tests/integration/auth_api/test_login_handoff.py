@@ -280,6 +280,22 @@ async def test_the_sites_refusal_is_told_to_the_app_that_waits(desk: Desk) -> No
     assert re.search(r'href="/login[^"]*"', read.text)
 
 
+async def test_the_sites_refusal_reaches_the_app_also_after_a_pushed_request(desk: Desk) -> None:
+    """Where the link holds a reference only (RFC 9126 §4)."""
+    author = await desk.browser()
+    await desk.sign_in(author)
+    client: Client = await author.create_client(redirectUri="https://app.example/callback")
+    pushed = await desk.registry.site.http.post(
+        "/api/v1/oauth/par", data={"response_type": "code", "state": "S"}, auth=client.basic
+    )
+    target = f"/oauth/authorize?client_id={client.client_id}&request_uri={pushed.json()['request_uri']}"
+
+    told = await desk.sign_in(await desk.browser(), target, error="No.")
+
+    query = parse_qs(urlsplit(told.headers["Location"]).query)
+    assert (query["error"], query["state"]) == (["access_denied"], ["S"])
+
+
 async def test_a_disabled_person_reads_a_page(desk: Desk) -> None:
     """The site's server is answered 200; the browser gets 403 and no session."""
     browser = await desk.browser()
