@@ -65,9 +65,8 @@ def main(service: str, descriptor: int, pipe: int, number: int, waits: Waits, fo
 
 
 def _tell(pipe: int, word: bytes) -> None:
-    with suppress(
-        OSError
-    ):  # the supervisor is gone, and so are we in a moment; or it stands still and reads nothing
+    # Where it cannot be told the supervisor is gone, and so are we in a moment; or it stands still and reads nothing.
+    with suppress(OSError):
         os.write(pipe, word)
 
 

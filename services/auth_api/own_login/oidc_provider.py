@@ -50,7 +50,7 @@ class OidcProvider:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Asks for nothing yet."""
-        oidc_tokens.load()
+        oidc_tokens.warm_up()
         self.issuer = settings.oidc_issuer or ""
         self.client_id = settings.oidc_client_id or ""
         self._secret = settings.oidc_client_secret

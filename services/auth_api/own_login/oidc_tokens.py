@@ -42,7 +42,7 @@ class UnknownKeyError(TokenError):
     """It is signed with a key that is not among those known: the provider may have a new one."""
 
 
-def load() -> None:
+def warm_up() -> None:
     """Reads the library, a tenth of a second and more: at the start of a process with a provider, not at its first token."""
     import joserfc.jwk
     import joserfc.jws  # noqa: F401
