@@ -23,7 +23,9 @@ CREATE TYPE changed_key AS (key_id text, user_id bigint, external_user text, cli
 -- The bodies of the events `keys.changed` for some keys that changed in the same way: at most 50 keys each, and below
 -- 64 KiB, which is the most that the bus carries, also with the longest ids. None where there are no keys.
 CREATE FUNCTION keys_changed(change text, reason text, happened bigint, keys changed_key[]) RETURNS SETOF bytea
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
     WITH described AS (
         SELECT
             place,
@@ -44,8 +46,8 @@ LANGUAGE sql STABLE AS $$
     )
     FROM divided
     GROUP BY fifty, part
-    ORDER BY min(place)
-$$;
+    ORDER BY min(place);
+END $$;
 
 -- Up to which expiry the key's program knows of it: null until the expiry is reported. Rows from before this step have
 -- the time of the step, so that nobody hears today of what expired before: it is their default, and no row is written.
