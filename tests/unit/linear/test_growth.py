@@ -86,7 +86,7 @@ OWN_MODULES: Final = {
     "services/key_issuer/consumer.py": "our own table of handlers",
     "services/key_issuer/key_reader.py": "rows",
     "services/key_issuer/last_use.py": "rows",
-    "services/key_issuer/listeners.py": "our own events",
+    "services/key_issuer/listener": "our own events, and the service keys of those who were let in",
     "services/key_issuer/listing.py": "rows",
     "services/key_issuer/operators.py": "what an operator types",
     "services/key_issuer/records.py": "rows",
