@@ -2,7 +2,7 @@
 
 What is heard is worth nothing if it is old. Three things make it so, and each is bounded:
 
-- Something on the way holds events back. A connection is believed only if it speaks within two seconds of being
+- Something on the way holds events back. A connection is believed only if it speaks within 2.2 seconds of being
   opened, and no longer than it goes on without three seconds of silence: what comes after such a silence may have
   waited somewhere. Then a new connection is opened, which begins where this one ended.
 - This process was stopped, or its loop was busy, while events waited in the socket. An event counts as produced no
@@ -26,7 +26,7 @@ from latchkey_sdk._events import BadStreamError, EventParser, ServerEvent
 from latchkey_sdk._memory import ALIVE_SECONDS, KeyMemory
 from latchkey_sdk._service import Complaints, Service
 
-FIRST_EVENT_SECONDS: Final = 2.0
+FIRST_EVENT_SECONDS: Final = 2.2
 """How long a new connection may take to say something; so late may everything be that comes over it."""
 TICK_SECONDS: Final = 0.2
 _LIVE_AFTER_SECONDS: Final = 1.0
@@ -116,7 +116,7 @@ class RevocationStream:
                 f" (HTTP {status}): it must be live and have the permission introspect."
             )
             raise StreamLostError(_REFUSED_PAUSE)
-        if status == 503:  # noqa: PLR2004
+        if status in (429, 503):
             raise StreamLostError(min(retry_after_of(answer) or 0, _LONGEST_PAUSE))
         if status != 200 or answer.content_type != "text/event-stream":  # noqa: PLR2004
             self._complaints.tell(
