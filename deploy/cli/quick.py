@@ -70,6 +70,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/listener": "key_issuer/revocation_stream",
     "services/key_issuer/listing": "key_issuer/listing",
     "services/key_issuer/operators": "key_issuer/listing",
+    "services/key_issuer/records": "key_issuer/public_reasons key_issuer/issuance",
     "services/key_issuer/revocation": (
         "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events key_issuer/revocation_stream"
     ),

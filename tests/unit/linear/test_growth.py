@@ -141,6 +141,8 @@ OWN: Final[dict[str, str]] = {
     "services/key_issuer/changes.py _refusal": "the fields of a model, measured as KeyChanges",
     "services/key_issuer/changes.py _applied": "the fields of a model, measured as KeyChanges",
     "services/key_issuer/changes.py _successor": "a row",
+    "services/key_issuer/changes.py work": "our own words for four kinds of changes",
+    "services/key_issuer/db/repository.py append_narrowed": "a row",
     "services/key_issuer/handlers/report_leak.py report_leak": "the text of a model, measured as LeakReport",
     "services/key_issuer/handlers/revocations.py revocations": "a header that is looked up as it is",
     "services/key_issuer/handlers/verify.py verify": "a query for wanted_permissions",
