@@ -47,6 +47,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/auth_api/sessions/": "auth_api/sessions auth_api/session_cap",
     "services/auth_api/token/": "oauth/exchange oauth/abuse_redeeming oauth/abuse_token_requests",
     "services/auth_api/token/idempotency": "oauth/idempotency",
+    "services/auth_api/webhooks/": "auth_api/webhook_keys",
     "services/consent_ui/": "consent_ui/edges consent_ui/consent_page consent_ui/home_and_keys",
     "services/consent_ui/authorization_query": "what_redis_holds consent_ui/consent_page",
     "services/consent_ui/handlers/account": "consent_ui/account_page",

@@ -11,6 +11,7 @@ from services.auth_api import consumer, routes
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.resources import SERVICE, make_resources
 from services.auth_api.sessions.account_sessions import SESSION_DAYS
+from services.auth_api.webhooks import signing
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
 from shared.purge import Purge
@@ -27,6 +28,7 @@ LAST_WORDS_SECONDS: Final = 5.0
 
 def create_app(settings: Settings, clock: Clock | None = None) -> web.Application:
     """The service; it starts without its stores and waits for them."""
+    signing.warm_up()
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
     application = make_application(

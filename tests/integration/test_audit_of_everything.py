@@ -149,6 +149,7 @@ ROUTES: Final = {
     "PATCH /api/v1/clients/{clientID}": "client.changed",
     "DELETE /api/v1/clients/{clientID}": "client.deleted",
     "POST /api/v1/clients/{clientID}/reset-secret": "client.secret-reset",
+    "POST /api/v1/clients/{clientID}/webhook-keys/rotate": "client.webhook-keys-rotated",
     "POST /api/v1/oauth/create-code": "grant.given",
     "DELETE /api/v1/apps/{clientID}": "grant.ended",
     "POST /api/v1/keys": "issued",
@@ -280,6 +281,7 @@ async def _clients_and_grants(caller: Caller) -> None:
     client = (await caller.call("POST /api/v1/clients", fields))["clientID"]
     await caller.call("PATCH /api/v1/clients/{clientID}", {"name": "Other"}, path=client)
     await caller.call("POST /api/v1/clients/{clientID}/reset-secret", {}, path=client)
+    await caller.call("POST /api/v1/clients/{clientID}/webhook-keys/rotate", {}, path=client)
     await caller.call("POST /api/v1/oauth/create-code", {"clientID": client})
     await caller.call("DELETE /api/v1/apps/{clientID}", path=client)
     await caller.call("DELETE /api/v1/clients/{clientID}", path=client)

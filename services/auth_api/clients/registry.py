@@ -142,7 +142,7 @@ async def update_client(
         WrongFieldsError: the client as it would be breaks a rule.
     """
     async with resources.database.transaction() as connection:
-        client = await _locked(resources, connection, author_id, client_id)
+        client = await lock_client(resources, connection, author_id, client_id)
         kept = {name: getattr(client, name) for name in ClientFields.model_fields}
         # A permission that left the catalogue must not stand in the way of changing something else.
         known = [*resources.catalogue, *client.requested_permissions]
@@ -168,7 +168,7 @@ async def reset_secret(
     """
     until = resources.clock.now() + overlap_seconds * 1000 if overlap_seconds else None
     async with resources.database.transaction() as connection:
-        client = await _locked(resources, connection, author_id, client_id)
+        client = await lock_client(resources, connection, author_id, client_id)
         if client.public:
             raise PublicClientError
         if client.secret_digest == secret_digest:
@@ -249,7 +249,8 @@ async def _require_room(resources: Resources, connection: Connection, author_id:
         raise TooManyClientsError(most)
 
 
-async def _locked(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
+async def lock_client(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
+    """One client of an author, held while the running transaction changes something of it."""
     query, known = resources.database.sql["lock_own_client"], is_client_id(client_id)
     return _found(await connection.fetchrow(query, client_id, author_id) if known else None)
 

@@ -247,6 +247,17 @@ SET old_secret_digest = CASE WHEN $3::bigint IS NULL THEN NULL ELSE secret_diges
     secret_digest = $2
 WHERE client_id = $1;
 
+-- name: find_webhook_versions
+-- Which versions of a client's webhook keys sign, where they were ever rotated; also of a client that was deleted.
+SELECT version, created_on, previous_ends_on, request_digest FROM webhook_versions WHERE client_id = $1;
+
+-- name: keep_webhook_versions
+-- Which versions of a client's webhook keys sign from now on.
+INSERT INTO webhook_versions (client_id, version, created_on, previous_ends_on, request_digest)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (client_id) DO UPDATE
+SET version = $2, created_on = $3, previous_ends_on = $4, request_digest = $5;
+
 -- name: delete_client
 -- Removes a client and, by cascade, its grants; when anybody last consented to it.
 DELETE FROM clients

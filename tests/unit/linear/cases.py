@@ -20,6 +20,7 @@ from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.handlers import credentials, form_failures, oauth_edge
 from services.auth_api.handlers import keys as keys_handlers
+from services.auth_api.handlers.retries import retry_of
 from services.auth_api.oauth import authorization_request, pkce, scope
 from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
@@ -27,7 +28,6 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
 from services.auth_api.oauth.token import KNOWN, read_token_request
-from services.auth_api.token.idempotency import read_idempotency_key
 from services.consent_ui import display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
@@ -243,7 +243,7 @@ CASES: Final[Sequence[Case]] = (
     _header("Expect", connection.refusal_of, "", "100-continue"),
     _header("Transfer-Encoding", connection.refusal_of, "", "chunked,"),
     Case("Accept", lambda text: form_failures.render_form_error(make_request("POST", "/api/v1/session", Accept=text), Failure(403, "No.")), LARGEST_HEADER - 100, ("", "text/html")),
-    _header("Idempotency-Key", lambda request: read_idempotency_key(request.headers.getall("Idempotency-Key")), "", '"'),
+    _header("Idempotency-Key", retry_of, "", '"'),
     Case("traceparent and tracestate", _trace, LARGEST_HEADER - 100, ("", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "a=b,")),
     Case("a query", lambda text: body.query_pairs(make_request("GET", f"/?{in_a_line(text)}")), _ADDRESS, ("", "a=")),
     Case("a form", lambda text: body.parse_pairs(text.encode("utf-8", "surrogatepass"), "body"), body.LARGEST_BODY - 100, ("", "a=")),

@@ -106,7 +106,6 @@ OWN: Final[dict[str, str]] = {
     "services/auth_api/grants/connected_apps.py _app": "rows",
     "services/auth_api/handlers/clients.py create": "the fields of a model, measured as NewClient and _client_fields",
     "services/auth_api/handlers/keys.py change": "the fields of a model, measured as KeyChanges",
-    "services/auth_api/handlers/keys.py rotate": "a header for read_idempotency_key",
     "services/auth_api/handlers/keys.py _personal": "a name of 80 characters at most",
     "services/auth_api/handlers/keys.py _key_id": "an id, measured as that of a cursor",
     "services/auth_api/handlers/session.py hand_session": "a header of which 120 characters are kept",
