@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -27,15 +27,24 @@ SECRET_NAMES: Final = frozenset(
         "SECRET",
         "KEY_PEPPER",
         "OIDC_CLIENT_SECRET",
+        "OUTGOING_PROXY",
     }
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
+MOST_PAUSES: Final = 20
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
+_PROXY: Final = re.compile(
+    r"http://(?:[A-Za-z0-9\-._~!$&'()*+,;=%]{1,200}:[A-Za-z0-9\-._~!$&'()*+,;=%]{0,1000}@)?"
+    r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})/?",
+    re.ASCII,
+)
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
+_PAUSE: Final = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,3})?", re.ASCII)
+_PAUSES: Final = f"1 to {MOST_PAUSES} positive numbers of seconds with commas between them, like 5,300,1800"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "auth_api_database_url": ("AUTH_API_DATABASE_URL", "DATABASE_URL"),
@@ -66,6 +75,16 @@ class ConfigurationError(Exception):
         """Keeps the problems in the order of the variables."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+def _pauses(text: str) -> tuple[float, ...]:
+    numbers = text.split(",")
+    if len(numbers) > MOST_PAUSES or not all(_PAUSE.fullmatch(number.strip()) for number in numbers):
+        raise ValueError(_PAUSES)
+    pauses = tuple(float(number) for number in numbers)
+    if not all(pauses):
+        raise ValueError(_PAUSES)
+    return pauses
 
 
 def _public_url(text: str) -> str:
@@ -166,6 +185,21 @@ def _outer_address(text: str, expected: str) -> SplitResult:
 def _oidc_issuer(text: str) -> str:
     expected = "the issuer of an OpenID provider: an https address (http on loopback only) without query"
     if _outer_address(text, expected).query or "?" in text:
+        raise ValueError(expected)
+    return text
+
+
+def _outgoing_proxy(text: str) -> str:
+    expected = "a proxy that takes CONNECT, http://[user:password@]host:port, with %40, %3A and %2F for @, : and / in a password"
+    found = _PROXY.fullmatch(text)
+    if found is None or int(found["port"]) not in _PORTS:
+        raise ValueError(expected)
+    host = found["host"]
+    try:
+        is_good = is_host_name(host) if host[0] != "[" else bool(IPv6Address(host[1:-1]))
+    except ValueError:
+        is_good = False
+    if not is_good:
         raise ValueError(expected)
     return text
 
@@ -275,6 +309,14 @@ class Settings(BaseModel):
     user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
+    webhook_retry_seconds: Annotated[tuple[float, ...], _read(_pauses)] = (
+        5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    )  # fmt: skip
+    """The pauses before each further try of a webhook that failed."""
+    private_targets: Annotated[bool, _read(_on_off)] = False
+    """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""
+    outgoing_proxy: Annotated[str | None, _read(_outgoing_proxy)] = None
+    """The proxy through which all addresses that users give are called, and which resolves their names."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
     log_format: Annotated[Literal["json", "console"], _WORD] = "json"
 

@@ -19,7 +19,8 @@ from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
-from shared.bus import Consumer, Delivery, MessageHandler, handler
+from services.auth_api.webhooks.recording import record_changed_keys
+from shared.bus import Consumer, Delivery, EventConsumer, MessageHandler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
     ReadAccess,
@@ -40,6 +41,7 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
+from shared.contracts.events import KeysChanged
 from shared.contracts.sessions import (
     EndOwnSessions,
     EndSession,
@@ -132,6 +134,12 @@ def make_consumers(resources: Resources) -> tuple[Consumer, Consumer]:
     return Consumer(bus, PersonalCommand.queue, pages), Consumer(
         bus, AuthenticateClient.queue, issuer + pages
     )
+
+
+def make_event_consumer(resources: Resources) -> EventConsumer:
+    """What key_issuer says became of clients' keys: their programs are to hear of it."""
+    changed = handler(KeysChanged, partial(record_changed_keys, resources), batch=True, sender="key_issuer")
+    return EventConsumer(resources.bus, KeysChanged.stream, "auth_api", [changed])
 
 
 def _for_pages(resources: Resources) -> list[MessageHandler]:

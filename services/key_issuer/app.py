@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from services.key_issuer import routes
 from services.key_issuer.consumer import make_consumers, make_event_consumer
+from services.key_issuer.expiry import run_expiries
 from services.key_issuer.issuance import warm_up
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.resources import RESOURCES, SERVICE, make_resources
@@ -62,6 +64,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     background.run("revocation tail", resources.revocations.run)
     background.run("outbox relay", resources.outbox.run)
     background.run("last use", resources.last_use.run)
+    background.run("expiries", partial(run_expiries, issuer))
     background.run("janitor", Janitor(bus, SERVICE).run)
     background.run("purge", Purge(issuer.database, _kept_days(resources.settings)).run)
     for consumer in consumers:

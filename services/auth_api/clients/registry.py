@@ -17,6 +17,8 @@ from services.auth_api.clients.validation import tidied
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
+from services.auth_api.webhooks.endpoints import begin_address, change_address, keep_last_address
+from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.api_key import mint_client_id
 from shared.contracts.clients import Attempt, ClientFields
 from shared.contracts.events import GrantRevoked
@@ -98,6 +100,7 @@ async def create_client(
             await _require_room(resources, connection, author_id)
         with named_conflicts():
             await connection.execute(resources.database.sql["insert_client"], orjson.dumps(row).decode())
+        await begin_address(resources, connection, client.client_id, client.webhook_uri)
         actor = "registration" if self_registered else _actor(author_id)
         created = await _noted(resources, connection, actor, "client.created", client.client_id)
     resources.clients.invalidate(created.client_id)
@@ -151,6 +154,8 @@ async def update_client(
         )
         row = orjson.dumps(fields.model_dump()).decode()
         await connection.execute(resources.database.sql["update_client"], client_id, row)
+        if "webhook_uri" in changes:
+            await change_address(resources, connection, client_id, client.webhook_uri, fields.webhook_uri)
         changed = await _noted(resources, connection, _actor(author_id), "client.changed", client_id)
     resources.clients.invalidate(client_id)
     return changed
@@ -200,6 +205,9 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
                 user_id=None, client_id=client_id, before=ending["before"], reason="client_deleted"
             )
         else:
+            now = resources.clock.now()
+            await record_revoked_grants(resources, connection, "client_deleted", now, client_id=client_id)
+            await keep_last_address(resources, connection, client_id, row["webhook_uri"])
             revoked = await record_revocation(
                 resources,
                 connection,

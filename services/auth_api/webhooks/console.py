@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from services.auth_api.clients.registry import lock_client, read_own_client
 from services.auth_api.rate_limit import Limit
 from services.auth_api.resources import Resources
+from services.auth_api.webhooks.endpoints import TOO_MANY
 from services.auth_api.webhooks.events import TEST_TYPE, test_event
 
 if TYPE_CHECKING:
@@ -113,12 +114,13 @@ async def replay_delivery(
         Throttled: too many in a short time.
     """
     await resources.limiter.take(REPLAYS, client_id)
+    now, sql = resources.clock.now(), resources.database.sql
     async with resources.database.transaction() as connection:
         await _require_address(resources, connection, author_id, client_id)
-        query = resources.database.sql["replay_webhook_delivery"]
-        row = await connection.fetchrow(query, client_id, webhook_id, resources.clock.now())
+        row = await connection.fetchrow(sql["replay_webhook_delivery"], client_id, webhook_id, now)
         if row is None:
             raise UnknownDeliveryError
+        await connection.execute(sql["queue_webhook"], client_id, now)
     resources.deliveries.kick()
     return _view(row)
 
@@ -138,8 +140,12 @@ async def send_test(resources: Resources, author_id: int, client_id: str) -> Del
         row = await connection.fetchrow(
             sql["insert_webhook_test"], event.webhook_id, client_id, TEST_TYPE, event.body, now
         )
-        await connection.execute(sql["drop_old_webhook_tests"], client_id, TEST_TYPE, MOST_TESTS, now)
+        await connection.execute(sql["queue_webhook"], client_id, now)
+        status = await connection.execute(
+            sql["drop_old_webhook_tests"], client_id, TEST_TYPE, MOST_TESTS, now, TOO_MANY
+        )
     assert row is not None
+    resources.deliveries.count_dropped(status)
     resources.deliveries.kick()
     return _view(row)
 

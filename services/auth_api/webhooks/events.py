@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Final
 import orjson
 
 from shared.contracts.events import KeysChanged
-from shared.secret_tokens import random_base62
+from shared.secret_tokens import digest_of, random_base62
 
 TEST_TYPE: Final = "webhook.test"
 
@@ -39,7 +38,6 @@ def iso_time(milliseconds: int) -> str:
 def events_of(changed: KeysChanged, message_id: str) -> Iterator[WebhookEvent]:
     """One event for each of the keys; from the same message (``message_id`` on the bus) always the same ones."""
     event_type, timestamp = f"key.{changed.change}", iso_time(changed.on)
-    begin = "msg_" + "".join(filter(str.isalnum, message_id))[:32]
     for key in changed.keys:
         who = {} if key.external_user is None else {"externalUser": key.external_user}
         data = {
@@ -50,7 +48,7 @@ def events_of(changed: KeysChanged, message_id: str) -> Iterator[WebhookEvent]:
             "reason": changed.reason,
         }
         yield WebhookEvent(
-            webhook_id=f"{begin}_{hashlib.sha256(key.key_id.encode()).hexdigest()[:20]}",
+            webhook_id=f"msg_{digest_of(f'{message_id} {key.key_id}')[:40]}",
             client_id=key.client_id,
             user_id=key.user_id,
             type=event_type,
