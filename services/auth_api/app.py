@@ -13,6 +13,7 @@ from services.auth_api.resources import SERVICE, make_resources
 from services.auth_api.sessions.account_sessions import SESSION_DAYS
 from services.auth_api.webhooks import signing
 from services.auth_api.webhooks.endpoints import LAST_ADDRESS_DAYS
+from services.auth_api.webhooks.keys import KEPT_VERSION_DAYS
 from services.auth_api.webhooks.sender import DELIVERY_DAYS, WebhookSender
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
@@ -62,6 +63,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
         "purge_session_origins": SESSION_DAYS,
         "purge_webhook_deliveries": DELIVERY_DAYS,
         "purge_webhook_endpoints": LAST_ADDRESS_DAYS,
+        "purge_webhook_versions": KEPT_VERSION_DAYS,
     }
     background.run("janitor", Janitor(resources.bus, SERVICE).run)
     background.run("purge", Purge(resources.database, purged_after).run)

@@ -19,6 +19,7 @@ from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
+from services.auth_api.webhooks import commands as webhook_commands
 from services.auth_api.webhooks.recording import record_changed_keys
 from shared.bus import Consumer, Delivery, EventConsumer, MessageHandler, handler
 from shared.contracts.access import (
@@ -56,6 +57,7 @@ from shared.contracts.sessions import (
     SessionState,
     SessionUser,
 )
+from shared.contracts.webhooks import ReadWebhooks, ResendWebhook, RotateWebhookKeys, SendTestWebhook
 
 UseCase = Callable[[Resources, Any], Awaitable[Message]]
 PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalReply]]
@@ -120,6 +122,10 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ResetClientSecret, client_commands.reset),
     (DeleteClient, client_commands.delete),
     (ListAttempts, client_commands.list_attempts),
+    (ReadWebhooks, webhook_commands.read),
+    (ResendWebhook, webhook_commands.resend),
+    (SendTestWebhook, webhook_commands.test),
+    (RotateWebhookKeys, webhook_commands.rotate),
 )
 """What a person asks for: answered for the person whose session it is, and only while it lives."""
 

@@ -180,12 +180,13 @@ BY_PAGES: Final = {
     "client.create": "client.created",
     "client.update": "client.changed",
     "client.reset-secret": "client.secret-reset",
+    "webhook.rotate-keys": "client.webhook-keys-rotated",
     "client.delete": "client.deleted",
 }
 ASKING: Final = frozenset(
     {
         "authorization.prepare", "password-reset.read", "session.read", "session.list", "access.read", "client.list",
-        "client.read", "client.name", "client.attempts",
+        "client.read", "client.name", "client.attempts", "webhook.read", "webhook.resend", "webhook.test",
     }
 )  # fmt: skip
 """Commands that change nothing of an account, a client or a key."""

@@ -7,7 +7,7 @@ unknown or another author's. ``author_id`` is an account. What is durable is so 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -20,6 +20,7 @@ from services.auth_api.revocation import record_revocation, revoke_grant
 from services.auth_api.webhooks.endpoints import begin_address, change_address, keep_last_address
 from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.api_key import mint_client_id
+from shared.contracts.access import DisabledWebhook
 from shared.contracts.clients import Attempt, ClientFields
 from shared.contracts.events import GrantRevoked
 from shared.contracts.field_errors import FieldError
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from services.auth_api.db.repository import Connection
+
+
+MOST_NAMED: Final = 10
 
 
 class WrongFieldsError(Exception):
@@ -110,6 +114,12 @@ async def create_client(
 async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client, ...]:
     """The clients that an account registered, newest first."""
     return tuple(map(client_of, await resources.database.fetch("list_clients_of", author_id)))
+
+
+async def list_disabled_webhooks(resources: Resources, author_id: int) -> tuple[DisabledWebhook, ...]:
+    """The author's clients whose webhook address is disabled, at most ``MOST_NAMED``: what they have to look at."""
+    rows = await resources.database.fetch("list_disabled_webhooks", author_id, MOST_NAMED)
+    return tuple(DisabledWebhook.model_validate(dict(row)) for row in rows)
 
 
 async def read_client(resources: Resources, client_id: str) -> Client:

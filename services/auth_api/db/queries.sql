@@ -199,9 +199,12 @@ SELECT
 FROM jsonb_populate_record(NULL::clients, $1);
 
 -- name: find_client
--- One client with the digests of its secrets and its author's name.
-SELECT c.*, u.username AS author_name
-FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+-- One client with the digests of its secrets, its author's name, and how its webhook address fares.
+SELECT c.*, u.username AS author_name, w.failing_since AS webhook_failing_since,
+       w.disabled_on AS webhook_disabled_on, w.disabled_why AS webhook_disabled_why
+FROM clients AS c
+LEFT JOIN users AS u ON u.user_id = c.author_id
+LEFT JOIN webhook_endpoints AS w ON w.client_id = c.client_id AND c.webhook_uri IS NOT NULL
 WHERE c.client_id = $1;
 
 -- name: lock_own_client
@@ -212,11 +215,21 @@ WHERE c.client_id = $1 AND ($2::bigint IS NULL OR c.author_id = $2)
 FOR UPDATE OF c;
 
 -- name: list_clients_of
--- The clients of one author, newest first.
-SELECT c.*, u.username AS author_name
-FROM clients AS c JOIN users AS u ON u.user_id = c.author_id
+-- The clients of one author, newest first, and how their webhook addresses fare.
+SELECT c.*, u.username AS author_name, w.failing_since AS webhook_failing_since,
+       w.disabled_on AS webhook_disabled_on, w.disabled_why AS webhook_disabled_why
+FROM clients AS c
+JOIN users AS u ON u.user_id = c.author_id
+LEFT JOIN webhook_endpoints AS w ON w.client_id = c.client_id AND c.webhook_uri IS NOT NULL
 WHERE c.author_id = $1
 ORDER BY c.created_on DESC, c.client_id;
+
+-- name: list_disabled_webhooks
+-- The clients of one author whose webhook address is disabled, the latest first, up to a limit.
+SELECT c.client_id, c.name
+FROM clients AS c JOIN webhook_endpoints AS w ON w.client_id = c.client_id
+WHERE c.author_id = $1 AND c.webhook_uri IS NOT NULL AND w.disabled_on IS NOT NULL
+ORDER BY w.disabled_on DESC, c.client_id LIMIT $2;
 
 -- name: list_clients
 -- Every client, newest first, for the operator.
@@ -507,6 +520,17 @@ DELETE FROM webhook_endpoints WHERE client_id = ANY (ARRAY(
     SELECT client_id FROM webhook_endpoints AS e
     WHERE deleted_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
       AND NOT EXISTS (SELECT FROM webhook_deliveries AS d WHERE d.client_id = e.client_id AND d.due_on IS NOT NULL)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: purge_webhook_versions
+-- Deletes some rows older than so many days of clients that are gone, with all that was to be sent to them.
+DELETE FROM webhook_versions WHERE client_id = ANY (ARRAY(
+    SELECT client_id FROM webhook_versions AS v
+    WHERE created_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+      AND NOT EXISTS (SELECT FROM clients AS c WHERE c.client_id = v.client_id)
+      AND NOT EXISTS (SELECT FROM webhook_endpoints AS e WHERE e.client_id = v.client_id)
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));

@@ -6,26 +6,22 @@ unknown or another author's. Times are Unix milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from services.auth_api.clients.registry import lock_client, read_own_client
 from services.auth_api.rate_limit import Limit
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.endpoints import TOO_MANY
 from services.auth_api.webhooks.events import TEST_TYPE, test_event
+from shared.contracts.webhooks import WebhookDelivery, WebhookEndpoint
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
     from services.auth_api.db.repository import Connection
 
-DeliveryStatus = Literal["waiting", "delivered", "failed", "dropped"]
-"""``waiting`` for its first or next try; ``failed`` after its last one; ``dropped``: the address was cleared or disabled."""
-DisabledWhy = Literal["gone", "failing"]
-"""Why nothing is sent any more: the address answered 410, or every try failed for five days."""
-
 MOST_LISTED: Final = 100
+MOST_COUNTED: Final = 10_000
 MOST_TESTS: Final = 20
 """Tests of one client that wait at most: older ones are dropped."""
 REPLAYS: Final = Limit("webhook-replay", burst=100, interval_ms=6_000)
@@ -42,57 +38,17 @@ class UnknownDeliveryError(Exception):
     """The client has no such delivery; finished ones are not kept for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryView:
-    """One delivery as its author sees it: never what the endpoint answered, but its status code."""
-
-    webhook_id: str
-    number: int
-    """Its place among all: what is newer has a greater one."""
-    type: str
-    """``key.revoked``, ``webhook.test``, …"""
-    key_id: str | None
-    status: DeliveryStatus
-    tries: int
-    happened_on: int
-    due_on: int | None
-    """When it is tried next, while it waits; of one that is being tried now, half a minute from then."""
-    last_tried_on: int | None
-    last_status: int | None
-    """The HTTP status of the last try, where there was an answer."""
-    last_failure: str | None
-    """Why the last try failed or the delivery was dropped, in a few words of ours."""
-    ended_on: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointState:
-    """How a client's address fares."""
-
-    address: str | None
-    failing_since: int | None
-    """Since when every try has failed."""
-    disabled_on: int | None
-    """Since when nothing is sent, until the author sets an address again (the same one counts)."""
-    disabled_why: DisabledWhy | None
-    waiting: int
-    """Deliveries that wait, counted up to ``MOST_COUNTED``."""
-
-
-MOST_COUNTED: Final = 10_000
-
-
-async def read_endpoint(resources: Resources, author_id: int, client_id: str) -> EndpointState:
+async def read_endpoint(resources: Resources, author_id: int, client_id: str) -> WebhookEndpoint:
     """The state of a client's address, to its author."""
     client = await read_own_client(resources, author_id, client_id)
     row = await resources.database.fetchrow("read_webhook_endpoint", client_id, MOST_COUNTED)
     assert row is not None
-    return EndpointState(address=client.webhook_uri, **row)
+    return WebhookEndpoint(address=client.webhook_uri, **row)
 
 
 async def list_deliveries(
     resources: Resources, author_id: int, client_id: str, *, limit: int = 50, before: int | None = None
-) -> tuple[DeliveryView, ...]:
+) -> tuple[WebhookDelivery, ...]:
     """A client's deliveries, newest first; the next page is those ``before`` the last one's ``number``.
 
     At most ``MOST_LISTED``; of finished ones the newest 1,000 and 30 days are kept.
@@ -105,7 +61,7 @@ async def list_deliveries(
 
 async def replay_delivery(
     resources: Resources, author_id: int, client_id: str, webhook_id: str
-) -> DeliveryView:
+) -> WebhookDelivery:
     """Sends a delivery again, at once and with the same id, be it waiting or over; it has all its tries again.
 
     Raises:
@@ -113,7 +69,7 @@ async def replay_delivery(
         NoAddressError: there is no address to send it to.
         Throttled: too many in a short time.
     """
-    await resources.limiter.take(REPLAYS, client_id)
+    await _take(resources, author_id, client_id, REPLAYS)
     now, sql = resources.clock.now(), resources.database.sql
     async with resources.database.transaction() as connection:
         await _require_address(resources, connection, author_id, client_id)
@@ -125,14 +81,14 @@ async def replay_delivery(
     return _view(row)
 
 
-async def send_test(resources: Resources, author_id: int, client_id: str) -> DeliveryView:
+async def send_test(resources: Resources, author_id: int, client_id: str) -> WebhookDelivery:
     """Sends ``webhook.test`` to a client's address; like every delivery it is tried again where it fails.
 
     Raises:
         NoAddressError: there is no address to send it to.
         Throttled: too many in a short time.
     """
-    await resources.limiter.take(TESTS, client_id)
+    await _take(resources, author_id, client_id, TESTS)
     now, sql = resources.clock.now(), resources.database.sql
     event = test_event(client_id, now)
     async with resources.database.transaction() as connection:
@@ -150,6 +106,12 @@ async def send_test(resources: Resources, author_id: int, client_id: str) -> Del
     return _view(row)
 
 
+async def _take(resources: Resources, author_id: int, client_id: str, limit: Limit) -> None:
+    """Counts against a limit of the client; what somebody else tries does not."""
+    await read_own_client(resources, author_id, client_id)
+    await resources.limiter.take(limit, client_id)
+
+
 async def _require_address(
     resources: Resources, connection: Connection, author_id: int, client_id: str
 ) -> None:
@@ -160,5 +122,5 @@ async def _require_address(
         raise NoAddressError
 
 
-def _view(row: Record) -> DeliveryView:
-    return DeliveryView(**{field.name: row[field.name] for field in fields(DeliveryView)})
+def _view(row: Record) -> WebhookDelivery:
+    return WebhookDelivery.model_validate(dict(row), extra="ignore")

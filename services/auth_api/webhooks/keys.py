@@ -14,12 +14,15 @@ from services.auth_api.db.repository import write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.signing import WebhookKey
 from shared.secret_tokens import digest_of, keyed_digest
+from shared.webhook_secret import derive_hmac_key
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
 RETRY_MS: Final = 10 * 60_000
 """How long a repeated rotation counts as a retry and is answered with the same new version."""
+KEPT_VERSION_DAYS: Final = 30
+"""After a rotation, at least, is it forgotten of a client that is gone."""
 MOST_SERVER_SECRETS: Final = 2
 """By how many of the server's secrets each version signs while that rotates: with two versions four keys at most."""
 
@@ -108,10 +111,8 @@ async def rotate_keys(
 
 def derive_key(secret: bytes, client_id: str, version: int, ends_on: int | None) -> WebhookKey:
     """The keys of one version of a client under one of the server's secrets: always the same ones."""
-    hmac_key, seed = (
-        bytes.fromhex(keyed_digest(secret, f"webhook {kind}", client_id, str(version)))
-        for kind in ("hmac", "ed25519")
-    )
+    hmac_key = derive_hmac_key(secret, client_id, version)
+    seed = bytes.fromhex(keyed_digest(secret, "webhook ed25519", client_id, str(version)))
     return WebhookKey(version, hmac_key, seed, ends_on)
 
 

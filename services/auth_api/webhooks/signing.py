@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from shared.webhook_secret import written_secret
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the beginning that every one has
 PUBLIC_PREFIX: Final = "whpk_"
 
 
@@ -30,7 +31,7 @@ class WebhookKey:
     @property
     def secret(self) -> str:
         """The HMAC key as receivers are given it: ``whsec_`` and base64."""
-        return SECRET_PREFIX + b64encode(self.hmac_key).decode()
+        return written_secret(self.hmac_key)
 
     @property
     def public_key(self) -> str:
