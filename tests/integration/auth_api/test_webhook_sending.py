@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -27,18 +27,9 @@ from shared.contracts.events import ChangedKey, KeysChanged
 from shared.pauses import WEBHOOK_PAUSES
 from shared.version import VERSION
 from tests.harness.stores import Servers
-from tests.harness.tls import Authority, make_authority
+from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, accept, answering, receiving
 from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """What the receivers prove themselves with, and the sender believes."""
-    made = make_authority(tmp_path_factory.mktemp("authority"), ("localhost", "127.0.0.1", "127.0.0.2"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(made.certificate))
-        yield made
 
 
 @pytest.fixture
@@ -46,13 +37,6 @@ async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office
     """Stores and a sender of the test's own."""
     async with opened_office(servers) as office:
         yield office
-
-
-@pytest.fixture
-async def receiver(authority: Authority) -> AsyncIterator[Receiver]:
-    """A program that hears."""
-    async with receiving(authority) as receiver:
-        yield receiver
 
 
 async def test_an_event_is_one_request_as_the_specification_says(office: Office, receiver: Receiver) -> None:
