@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from shared.host_names import is_host_name
+from shared.pauses import WEBHOOK_PAUSES, read_pauses
 from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
@@ -32,7 +33,6 @@ SECRET_NAMES: Final = frozenset(
 )
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
-MOST_PAUSES: Final = 20
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
@@ -43,8 +43,6 @@ _PROXY: Final = re.compile(
 )
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
-_PAUSE: Final = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,3})?", re.ASCII)
-_PAUSES: Final = f"1 to {MOST_PAUSES} positive numbers of seconds with commas between them, like 5,300,1800"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "auth_api_database_url": ("AUTH_API_DATABASE_URL", "DATABASE_URL"),
@@ -75,16 +73,6 @@ class ConfigurationError(Exception):
         """Keeps the problems in the order of the variables."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
-
-
-def _pauses(text: str) -> tuple[float, ...]:
-    numbers = text.split(",")
-    if len(numbers) > MOST_PAUSES or not all(_PAUSE.fullmatch(number.strip()) for number in numbers):
-        raise ValueError(_PAUSES)
-    pauses = tuple(float(number) for number in numbers)
-    if not all(pauses):
-        raise ValueError(_PAUSES)
-    return pauses
 
 
 def _public_url(text: str) -> str:
@@ -309,9 +297,7 @@ class Settings(BaseModel):
     user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
-    webhook_retry_seconds: Annotated[tuple[float, ...], _read(_pauses)] = (
-        5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400,
-    )  # fmt: skip
+    webhook_retry_seconds: Annotated[tuple[float, ...], _read(read_pauses)] = WEBHOOK_PAUSES
     """The pauses before each further try of a webhook that failed."""
     private_targets: Annotated[bool, _read(_on_off)] = False
     """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""

@@ -12,6 +12,7 @@ from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
+from services.key_issuer.listeners import Listeners
 from services.key_issuer.revocation_tail import RevocationTail
 from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
@@ -41,6 +42,8 @@ class Resources:
     outbox: OutboxRelay
     revocations: RevocationTail
     """Keeps the memory right, and tells whether it can."""
+    listeners: Listeners
+    """The resource servers that hear of revocations from this process."""
     verifier: Verifier
     last_use: LastUse
     clients: ClientAuthenticator
@@ -70,6 +73,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
     heartbeat = Heartbeat(
         KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
+    listeners = Listeners(metrics, lambda: cache.deaf)
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
     peppers = Peppers(settings.key_peppers)
     issuer = Issuer(database, clock, peppers, cache, outbox.kick, settings.keys_per_user)
@@ -80,7 +84,8 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         bus=bus,
         issuer=issuer,
         outbox=outbox,
-        revocations=RevocationTail(bus, clock, cache, counts),
+        revocations=RevocationTail(bus, clock, cache, listeners, counts),
+        listeners=listeners,
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),

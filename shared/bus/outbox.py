@@ -97,6 +97,7 @@ class OutboxRelay:
         self._database = database
         self._bus = bus
         self._heartbeat = heartbeat
+        self._streams = names.EVENTS_OF.get(bus.source, names.EVENT_STREAMS)
         self._wake = asyncio.Event()
         self._family = zlib.crc32(schema.encode()) & 0x3FF
         self._run_id: str | None = None
@@ -214,7 +215,7 @@ class OutboxRelay:
 
     async def _refill_emptied_streams(self) -> None:
         """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
-        for stream in names.EVENT_STREAMS:
+        for stream in self._streams:
             length = await self._entries_ever(stream)
             if length < self._lengths.get(
                 stream, 1

@@ -88,6 +88,7 @@ async def attempt(
         "webhook-signature": signature_header(keys, webhook_id, timestamp, body),
     }
     status, retry_after = None, None
+    failure: str | None
     try:
         answer = await fetcher.fetch("POST", address, headers, body, seconds=TRY_SECONDS, most_bytes=0)
     except AddressRefusedError:

@@ -78,12 +78,16 @@ class WebhookSender:
     async def begin_turns(self) -> int:
         """Takes what is due and there is room for, and begins to send it; how many clients got a turn."""
         turns = await take_turns(self._resources, self._turns)
+        self.begin(turns)
+        return len(turns)
+
+    def begin(self, turns: Sequence[Turn]) -> None:
+        """Begins to send what was taken."""
         for turn in turns:
             self._turns[turn.client_id] = turn
             task = watched(self._run_turn(turn), "webhooks")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return len(turns)
 
     async def settle(self) -> None:
         """Returns when every turn that has begun is over."""

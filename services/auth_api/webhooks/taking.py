@@ -120,7 +120,9 @@ async def _without_unwanted(
     now: int,
 ) -> list[Record]:
     """Those that are to be sent. The others, which a race with a change of the address left, are dropped."""
-    sql, wanted, unwanted = resources.database.sql, [], []
+    sql = resources.database.sql
+    wanted: list[Record] = []
+    unwanted: list[Record] = []
     for row in leased:
         endpoint = endpoints[row["client_id"]]
         is_wanted = endpoint["address"] is not None and endpoint["disabled_on"] is None
