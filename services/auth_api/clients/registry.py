@@ -119,7 +119,7 @@ async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client
 async def list_disabled_webhooks(resources: Resources, author_id: int) -> tuple[DisabledWebhook, ...]:
     """The author's clients whose webhook address is disabled, at most ``MOST_NAMED``: what they have to look at."""
     rows = await resources.database.fetch("list_disabled_webhooks", author_id, MOST_NAMED)
-    return tuple(DisabledWebhook.model_validate(dict(row)) for row in rows)
+    return tuple(DisabledWebhook(**row) for row in rows)
 
 
 async def read_client(resources: Resources, client_id: str) -> Client:

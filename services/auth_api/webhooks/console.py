@@ -123,4 +123,4 @@ async def _require_address(
 
 
 def _view(row: Record) -> WebhookDelivery:
-    return WebhookDelivery.model_validate(dict(row), extra="ignore")
+    return WebhookDelivery(**{name: row[name] for name in WebhookDelivery.model_fields})

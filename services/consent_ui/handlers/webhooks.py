@@ -67,13 +67,9 @@ class WebhooksView:
 
 async def show_webhooks(request: web.Request) -> web.Response:
     """``GET /developer/clients/{clientID}/webhooks``; ``?before=`` pages, ``?show=secrets`` shows the secrets too."""
-    query = dict(query_pairs(request))
-    client_id, before = request.match_info["clientID"], query.get("before", "")
-    if before and not _NUMBER.fullmatch(before):
-        raise Problem(404, "There is no such page of deliveries.")
-    command = ReadWebhooks(
-        session=required_session(request), client_id=client_id, before=int(before) if before else None
-    )
+    query, client_id = dict(query_pairs(request)), request.match_info["clientID"]
+    before = number_in(query["before"]) if "before" in query else None
+    command = ReadWebhooks(session=required_session(request), client_id=client_id, before=before)
     visitor, webhooks = await ask(request, command)
     if webhooks.outcome != "done":
         raise _no_such_client()
@@ -82,7 +78,7 @@ async def show_webhooks(request: web.Request) -> web.Response:
     older = webhooks.deliveries[-1].number if webhooks.more else None
     return resources.pages.respond(
         "client_webhooks.html",
-        WebhooksView(client_id, webhooks, keys, shown, older, first_page=not before),
+        WebhooksView(client_id, webhooks, keys, shown, older, first_page=before is None),
         visitor=visitor,
         form=f"{FORM} {client_id}",
         notice=_NOTICES.get(query.get("done", "")),
@@ -100,11 +96,10 @@ async def send_test(request: web.Request) -> web.Response:
 async def resend(request: web.Request) -> web.Response:
     """``POST …/webhooks/resend``: one delivery again, with the same id."""
     form = await _form(request)
-    webhook_id = form.one("webhook_id")
-    if not _WEBHOOK_ID.fullmatch(webhook_id):
-        raise Problem(404, "There is no such delivery.")
     command = ResendWebhook(
-        session=required_session(request), client_id=form.one("client_id"), webhook_id=webhook_id
+        session=required_session(request),
+        client_id=form.one("client_id"),
+        webhook_id=webhook_id_in(form.one("webhook_id")),
     )
     return await _act(request, command, "resent")
 
@@ -112,14 +107,11 @@ async def resend(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """``POST …/webhooks/rotate``: new keys; the same form sent again makes no others."""
     form = await _form(request)
-    overlap, version = form.overlap(), form.one("version")
-    if not _NUMBER.fullmatch(version):
-        raise Problem(400, "The form does not say which keys are to be replaced.")
     command = RotateWebhookKeys(
         session=required_session(request),
         client_id=form.one("client_id"),
-        version=int(version),
-        overlap_seconds=overlap,
+        version=number_in(form.one("version")),
+        overlap_seconds=form.overlap(),
     )
     return await _act(request, command, "rotated")
 
@@ -128,10 +120,32 @@ async def enable(request: web.Request) -> web.Response:
     """``POST …/webhooks/enable``: the address that was disabled is set again."""
     await _form(request)
     _, client = await own_client(request)
-    fields = ClientFields.model_validate(client.model_dump(include=set(ClientFields.model_fields)))
+    fields = ClientFields(**{name: getattr(client, name) for name in ClientFields.model_fields})
     command = UpdateClient(session=required_session(request), client_id=client.client_id, fields=fields)
     _, answer = await ask(request, command)
     return see_other(_page(done(answer).client_id, "enabled"))
+
+
+def webhook_id_in(text: str) -> str:
+    """The id of a delivery.
+
+    Raises:
+        Problem: 404, none can have this id.
+    """
+    if not _WEBHOOK_ID.fullmatch(text):
+        raise Problem(404, "There is no such delivery.")
+    return text
+
+
+def number_in(text: str) -> int:
+    """A number of ours that a form or link carries: of a delivery, or of a version of the keys.
+
+    Raises:
+        Problem: 404, none of ours looks like this.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise Problem(404, "There is no such page or version.")
+    return int(text)
 
 
 async def _form(request: web.Request) -> PageForm:

@@ -34,6 +34,7 @@ from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
 from services.consent_ui.handlers import consent_request
 from services.consent_ui.handlers import keys as keys_pages
+from services.consent_ui.handlers import webhooks as webhooks_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
@@ -278,6 +279,7 @@ CASES: Final[Sequence[Case]] = (
     Case("the name of a host", is_host_name, body.LARGEST_BODY // 3),
     Case("a name for a key", all_of(is_visible, keys_handlers._identifier_errors, rows_of), 80),
     Case("the id of a key", all_of(keys_pages.key_id_in, parse_key), body.LARGEST_BODY // 3, ("", "lku_", "lku_000000_")),
+    Case("a delivery and a number in the console", all_of(webhooks_pages.webhook_id_in, webhooks_pages.number_in), body.LARGEST_BODY // 3),
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),
