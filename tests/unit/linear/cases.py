@@ -28,6 +28,8 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
 from services.auth_api.oauth.token import KNOWN, read_token_request
+from services.auth_api.webhooks.endpoints import host_of
+from services.auth_api.webhooks.retries import next_try_on
 from services.consent_ui import display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
@@ -251,6 +253,8 @@ CASES: Final[Sequence[Case]] = (
     Case("JSON", lambda text: body.parse_json_object(text.encode("utf-8", "surrogatepass")), body.LARGEST_BODY // 3, ("", "{", '{"a":', '{"a":"', '{"a":[', '{"a":-0.', '{"a":1E', '{"a":"\\u')),
     Case("credentials in a form", lambda text: sign_in(text, _FORM), body.LARGEST_BODY // 3, ("username=", "password=", "username=a&password=b&continue=", "")),
     Case("credentials in JSON", lambda text: sign_in(text, _JSON), body.LARGEST_BODY // 3, ('{"username":"', '{"password":"')),
+    Case("Retry-After of an endpoint", lambda text: next_try_on(1, 1, (5.0,), text), LARGEST_HEADER - 100, ("", "Sun, 29 Nov 2026 ", "1")),
+    Case("an address for webhooks", host_of, 2_000, ("", "https://", "https://[", "https://a.")),
     Case("a username", all_of(typed_username, username_problem), body.LARGEST_BODY // 3),
     Case("a password", all_of(lambda text: password_problem("Somebody", text) or _normalised(text)), body.LARGEST_BODY // 3),
     Case("an operator's link", _reset, body.LARGEST_BODY // 3, ("", "A" * 42)),
