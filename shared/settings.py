@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from shared.host_names import is_host_name
+from shared.pauses import WEBHOOK_PAUSES, read_pauses
 from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
@@ -296,6 +297,8 @@ class Settings(BaseModel):
     user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
+    webhook_retry_seconds: Annotated[tuple[float, ...], _read(read_pauses)] = WEBHOOK_PAUSES
+    """The pauses before each further try of a webhook that failed."""
     private_targets: Annotated[bool, _read(_on_off)] = False
     """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""
     outgoing_proxy: Annotated[str | None, _read(_outgoing_proxy)] = None
