@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from shared.host_names import is_host_name
+from shared.partner_keys import read_partner_keys
 from shared.redis.url import parse_redis_url
 
 PREFIX: Final = "LATCHKEY_"
@@ -220,6 +221,18 @@ def _existing_file(text: str) -> Path:
     return path
 
 
+def _partner_keys(text: str) -> Path | str:
+    expected = "a file with public keys of a partner (P-256) as GitHub publishes them, or their https address"
+    if text.startswith("https:"):
+        _outer_address(text, expected)
+        return text
+    try:
+        read_partner_keys(Path(text).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{expected} ({error})") from None
+    return Path(text)
+
+
 def _read(parse: Callable[[str], Any]) -> BeforeValidator:
     """Parses the text of a variable; what is no text has been parsed before."""
     return BeforeValidator(lambda given: parse(given) if isinstance(given, str) else given)
@@ -273,6 +286,8 @@ class Settings(BaseModel):
     user_header: Annotated[str | None, _read(_header_name)] = None
     """The header in which the site's proxy names the person, from ``user_header_peers`` only."""
     user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
+    leak_partner_keys: Annotated[Path | str | None, _read(_partner_keys)] = None
+    """Where the public keys of the partner are whose signed reports of leaked keys are taken: a file, or an address."""
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"

@@ -12,6 +12,7 @@ from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
+from services.key_issuer.leak_partner import LeakPartner, reader_of
 from services.key_issuer.revocation_tail import RevocationTail
 from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
@@ -44,6 +45,7 @@ class Resources:
     verifier: Verifier
     last_use: LastUse
     clients: ClientAuthenticator
+    leak_partner: LeakPartner
     started_on: int
     """Unix milliseconds."""
 
@@ -84,5 +86,6 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),
+        leak_partner=LeakPartner(reader_of(settings.leak_partner_keys), clock),
         started_on=clock.now(),
     )

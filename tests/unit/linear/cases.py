@@ -50,7 +50,7 @@ from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
 from shared.web.server import LARGEST_HEADER
-from tests.unit.linear import own_login
+from tests.unit.linear import leaks, own_login
 from tests.unit.linear.pumps import TAILS
 from tests.unit.linear.requests import SECRETS, SETTINGS, finished, in_a_line, make_request
 
@@ -298,8 +298,9 @@ CASES: Final[Sequence[Case]] = (
     Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {})), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
     Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
-    *(Case(name, read, longest, heads) for name, read, longest, heads in own_login.TEXTS),
+    *(Case(name, read, longest, heads) for name, read, longest, heads in (*own_login.TEXTS, *leaks.TEXTS)),
     _header("Authorization of a service", own_login.service_key, "", "Bearer "),
+    _header(leaks.SIGNATURE, leaks.signature_header),
     _header("X-Forwarded-User", own_login.named_person, "", "a"),
 )  # fmt: skip
 """Every text."""
