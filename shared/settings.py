@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -28,6 +28,7 @@ SECRET_NAMES: Final = frozenset(
         "SECRET",
         "KEY_PEPPER",
         "OIDC_CLIENT_SECRET",
+        "OUTGOING_PROXY",
     }
 )
 SHORTEST_SECRET: Final = 32
@@ -35,6 +36,11 @@ LONGEST_CODE_TTL: Final = 600
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
+_PROXY: Final = re.compile(
+    r"http://(?:[A-Za-z0-9\-._~!$&'()*+,;=%]{1,200}:[A-Za-z0-9\-._~!$&'()*+,;=%]{0,1000}@)?"
+    r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})/?",
+    re.ASCII,
+)
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
@@ -171,6 +177,21 @@ def _oidc_issuer(text: str) -> str:
     return text
 
 
+def _outgoing_proxy(text: str) -> str:
+    expected = "a proxy that takes CONNECT, http://[user:password@]host:port, with %40, %3A and %2F for @, : and / in a password"
+    found = _PROXY.fullmatch(text)
+    if found is None or int(found["port"]) not in _PORTS:
+        raise ValueError(expected)
+    host = found["host"]
+    try:
+        is_good = is_host_name(host) if host[0] != "[" else bool(IPv6Address(host[1:-1]))
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError(expected)
+    return text
+
+
 def _words(text: str) -> str:
     if re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,60}( [\x21\x23-\x5b\x5d-\x7e]{1,60}){0,30}", text) is None:
         raise ValueError("words with one space between them")
@@ -290,6 +311,10 @@ class Settings(BaseModel):
     """Where the public keys of the partner are whose signed reports of leaked keys are taken: a file, or an address."""
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
+    private_targets: Annotated[bool, _read(_on_off)] = False
+    """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""
+    outgoing_proxy: Annotated[str | None, _read(_outgoing_proxy)] = None
+    """The proxy through which all addresses that users give are called, and which resolves their names."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
     log_format: Annotated[Literal["json", "console"], _WORD] = "json"
 

@@ -83,7 +83,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         sign_ins=KeyedLock(),
         limiter=RateLimiter(bus, clock, settings),
         clients=ClientCache(database, clock),
-        field_checker=FieldChecker(),
+        field_checker=FieldChecker(private_targets=settings.private_targets),
         outbox=OutboxRelay(database, bus, SCHEMA),
         codes=codes,
         releaser=CodeReleaser(codes),

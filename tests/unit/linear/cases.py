@@ -144,7 +144,7 @@ def _passed_through(text: str) -> object:
 
 
 def _client_fields(**given: str) -> object:
-    return check_client_fields(tidied(FIELDS.model_copy(update=given)), CATALOGUE)
+    return check_client_fields(tidied(FIELDS.model_copy(update=given)), CATALOGUE, private_targets=False)
 
 
 def _link(text: str) -> object:
