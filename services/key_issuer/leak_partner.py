@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +14,7 @@ import structlog
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
 from shared.partner_keys import has_signed, read_partner_keys
+from shared.web.guarded_fetcher import FetchError, GuardedFetcher
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -21,11 +24,16 @@ BELIEVED_SECONDS: Final = 86_400.0
 AGAIN_SECONDS: Final = 300.0
 """A report with an unknown key has the keys read anew, but not more often than this."""
 AFTER_FAILURE_SECONDS: Final = 60.0
+FETCH_SECONDS: Final = 2.0
+"""An answer is out within 4 s, and the keys in the report are to be dead by then."""
+LARGEST_DOCUMENT: Final = 64 * 1024
 LARGE_REPORTS: Final = 8
 """So many reports that are larger than other bodies are read at a time."""
 
 ReadKeys = Callable[[], Awaitable[bytes]]
 """Reads what the partner publishes, or fails with ``OSError``."""
+
+_ACCEPT: Final = {"Accept": "application/json"}
 
 _log = structlog.get_logger(__name__)
 
@@ -78,10 +86,13 @@ class LeakPartner:
         return self._clock.monotonic() >= moment
 
 
-def reader_of(source: Path | str | None) -> ReadKeys | None:
+def reader_of(source: Path | str | None, fetcher: GuardedFetcher) -> ReadKeys | None:
     """What reads the keys from the operator's file, or from the partner's address; ``None`` where neither is named."""
-    if isinstance(source, Path):
-        return _file_reader(source)
+    match source:
+        case Path():
+            return _file_reader(source)
+        case str():
+            return partial(_fetch, fetcher, source)
     return None
 
 
@@ -92,3 +103,15 @@ def _file_reader(path: Path) -> ReadKeys:
         return read_file()
 
     return read
+
+
+async def _fetch(fetcher: GuardedFetcher, address: str) -> bytes:
+    try:
+        answer = await fetcher.fetch(
+            "GET", address, _ACCEPT, seconds=FETCH_SECONDS, most_bytes=LARGEST_DOCUMENT
+        )
+    except FetchError as error:
+        raise OSError(f"{type(error).__name__}: {error}") from None
+    if answer.status != HTTPStatus.OK:
+        raise OSError(f"it was answered {answer.status}")
+    return answer.body

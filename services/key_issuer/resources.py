@@ -24,6 +24,7 @@ from shared.secret_tokens import Peppers
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
+from shared.web.guarded_fetcher import GuardedFetcher
 
 SERVICE: Final = "key_issuer"
 
@@ -45,6 +46,7 @@ class Resources:
     verifier: Verifier
     last_use: LastUse
     clients: ClientAuthenticator
+    fetcher: GuardedFetcher
     leak_partner: LeakPartner
     started_on: int
     """Unix milliseconds."""
@@ -73,6 +75,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
+    fetcher = GuardedFetcher(settings)
     peppers = Peppers(settings.key_peppers)
     issuer = Issuer(database, clock, peppers, cache, outbox.kick, settings.keys_per_user)
     return Resources(
@@ -86,6 +89,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),
-        leak_partner=LeakPartner(reader_of(settings.leak_partner_keys), clock),
+        fetcher=fetcher,
+        leak_partner=LeakPartner(reader_of(settings.leak_partner_keys, fetcher), clock),
         started_on=clock.now(),
     )

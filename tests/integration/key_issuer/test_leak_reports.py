@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
 
 from services.key_issuer.handlers.report_leak import LARGEST_REPORT, MOST_MATCHES
 from services.key_issuer.leak_partner import (
@@ -24,6 +27,7 @@ from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of
 from tests.harness.leak_partner import IDENTIFIER, SIGNATURE, Partner, match, published
 from tests.harness.stores import Servers, fresh_stores
+from tests.harness.tls import make_authority
 from tests.integration.key_issuer.conftest import URL, Desk, HandClock, mint, open_desk, until
 
 PARTNER: Final = Partner()
@@ -323,6 +327,51 @@ async def test_known_keys_stay_good_while_they_cannot_be_read(document: bytes | 
     clock.ahead_ms += int(AFTER_FAILURE_SECONDS * 1000)
     assert await partner.knows("new")
     assert not await partner.knows(PARTNER.identifier), "it is published no longer"
+
+
+@asynccontextmanager
+async def publishing(folder: Path, publisher: Publisher, answer: int = 200) -> AsyncIterator[str]:
+    """The address at which the keys are published, over TLS."""
+
+    async def read(_request: web.Request) -> web.Response:
+        return web.Response(status=answer, body=await publisher.read())
+
+    application = web.Application()
+    application.router.add_get("/public_keys", read)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=make_authority(folder).context)
+    await site.start()
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}/public_keys"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("targets", "answer", "expected"), [("on", 200, 200), ("on", 403, 503), ("off", 200, 503)]
+)
+async def test_the_keys_are_read_from_an_address(
+    servers: Servers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    targets: str,
+    answer: int,
+    expected: int,
+) -> None:
+    """By the fetcher that reaches nothing inner; once for many reports, as long as no key is unknown."""
+    publisher = Publisher()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with (
+        publishing(tmp_path, publisher, answer) as address,
+        fresh_stores(servers) as stores,
+        open_desk(stores, LEAK_PARTNER_KEYS=address, PRIVATE_TARGETS=targets) as desk,
+    ):
+        key = await desk.make()
+        reports = [await report(desk, [match(key.token)]) for _ in range(2)]
+        assert {status for status, _ in reports} == {expected}
+        assert await desk.check(key.token) == (401 if expected == 200 else 200)
+    assert publisher.reads == (1 if targets == "on" else 0)
 
 
 async def test_strangers_long_bodies_take_the_room_of_long_reports_only(desk: Desk) -> None:
