@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.auth_api.token import exchange
+from services.consent_ui import authorization_query
 from services.consent_ui.handlers import consent_request
 from shared.contracts.authorization import Flow
 from tests.harness.participants import Participants, found_in
@@ -171,9 +172,9 @@ async def _public(site: Site) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "planted", "flow", "caught"),
     [
-        (consent_request, "without_secrets", _as_they_are, _device, {"user_code"}),
-        (consent_request, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
-        (consent_request, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
+        (authorization_query, "without_secrets", _as_they_are, _device, {"user_code"}),
+        (authorization_query, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
+        (authorization_query, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
         (consent_request, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
         (exchange, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
     ],

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.authorization_query import query_of
 from services.consent_ui.error_pages import MessageView, refusal_page
 from services.consent_ui.forms import (
     WRONG_NAME,
@@ -16,7 +17,7 @@ from services.consent_ui.forms import (
     read_own_form,
     stale_form,
 )
-from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request, query_of
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
 from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of

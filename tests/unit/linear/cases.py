@@ -28,11 +28,10 @@ from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
 from services.auth_api.oauth.token import KNOWN, read_token_request
 from services.auth_api.token.idempotency import read_idempotency_key
-from services.consent_ui import display_names, forms, moments, redirect_target
+from services.consent_ui import authorization_query, display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
-from services.consent_ui.handlers import consent_request
 from services.consent_ui.handlers import keys as keys_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
@@ -152,7 +151,7 @@ def _link(text: str) -> object:
     target = pages_session.target_of(request)
     return PrepareAuthorization(
         surface="authorize",
-        query=consent_request.query_of(SECRETS, target),
+        query=authorization_query.query_of(SECRETS, target),
         session=None,
         peer="p",
         request_id="r",
@@ -281,7 +280,7 @@ CASES: Final[Sequence[Case]] = (
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),
-    Case("the path of a link for consent", all_of(partial(consent_request.query_of, SECRETS), consent_request._path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
+    Case("the path of a link for consent", all_of(partial(authorization_query.query_of, SECRETS), authorization_query.path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
     Case("a field of a page's form", page_form, body.LARGEST_BODY // 3),
     Case("a page's form", _posted(forms.read_own_form, "/logout", _FORM), body.LARGEST_BODY // 3, ("", "csrf=")),
     Case("a day", moments.end_of_day, body.LARGEST_BODY // 3, ("", "2027-01-31", "2027-01-")),
