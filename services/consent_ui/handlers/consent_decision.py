@@ -24,10 +24,9 @@ from services.consent_ui.session import ANSWER_SECONDS, session_of
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
 from shared.key_file import render_key_file
-from shared.return_to import read_target
 from shared.secret_tokens import digest_of, random_base62
 from shared.web.failures import Problem
-from shared.web.redirects import append_parameters, see_other
+from shared.web.redirects import append_parameters, read_target, see_other
 
 _CODE_LENGTH: Final = 43
 """256 bits in base62; the code's digest is all that leaves this process inwards."""

@@ -20,12 +20,11 @@ from shared.contracts.authorization import (
     PrepareAuthorization,
     PreparedAuthorization,
 )
-from shared.return_to import sign_target
 from shared.secret_tokens import peer_digest
 from shared.user_code import format_user_code, normalise_user_code
 from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
-from shared.web.redirects import see_other
+from shared.web.redirects import see_other, sign_target
 
 DECIDE: Final = "/oauth/decide"
 DECIDE_FORM: Final = "decide"

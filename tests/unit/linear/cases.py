@@ -43,11 +43,11 @@ from shared.contracts.field_errors import FieldError
 from shared.host_names import is_host_name
 from shared.key_file import filename_problem, render_key_file, safe_ascii, template_problem
 from shared.plain_text import is_visible
-from shared.return_to import is_own_target, read_target, sign_target
 from shared.telemetry.spans import SpanTracer
 from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
+from shared.web.redirects import is_own_target, read_target, sign_target
 from shared.web.server import LARGEST_HEADER
 from tests.unit.linear import leaks, own_login
 from tests.unit.linear.pumps import TAILS

@@ -99,7 +99,7 @@ OWN: Final[dict[str, str]] = {
     "services/auth_api/authorize/prepare.py _consent_page": "permissions that were checked, and a row",
     "services/auth_api/clients/cache.py _ageing": "our own table",
     "services/auth_api/clients/model.py client_of": "a row",
-    "services/auth_api/clients/model.py to_view": "a row",
+    "services/auth_api/clients/model.py view": "a row",
     "services/auth_api/clients/registry.py update_client": "the fields of a model, measured as ClientChanges and _client_fields",
     "services/auth_api/device_flow/device_codes.py look_up": "our own record, by a code that normalise_user_code made",
     "services/auth_api/grants/connected_apps.py list_apps": "rows",
