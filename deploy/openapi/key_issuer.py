@@ -80,6 +80,12 @@ _PERMISSION: Final = Parameter(
     schema={"type": "array", "items": {"type": "string"}},
 )
 _ECHO: Final = Parameter("echo", "query", "Said back.")
+_PLACE: Final = Parameter(
+    "Last-Event-ID",
+    "header",
+    "The id of the last event that was heard, at whatever process: the stream goes on after it.",
+)
+_EVENTS: Final = """Events `invalidate` (`{"keyIDs": […]}`), `reset` and `heartbeat` (`{}`), each with an id; without an end."""
 
 
 class LeakMatch(BaseModel):
@@ -136,6 +142,15 @@ SECTIONS: Final[dict[str, Section]] = {
             },
             {FORM: form("token", "token_type_hint client_id client_secret")},
             security=("key", "client", ""),
+        ),
+        "GET /api/v1/revocations": Operation(
+            "Hear which keys to forget",
+            {
+                200: Answer(_EVENTS, {"type": "string"}, "text/event-stream"),
+                **problems(401, 403, 405, 429, 503),
+            },
+            parameters=(_PLACE,),
+            security=("key",),
         ),
         "GET /api/v1/status": Operation(
             "Whether the server runs, and whose key this is",

@@ -13,6 +13,7 @@ from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.leak_partner import LeakPartner, reader_of
+from services.key_issuer.listeners import Listeners
 from services.key_issuer.revocation_tail import RevocationTail
 from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
@@ -43,6 +44,8 @@ class Resources:
     outbox: OutboxRelay
     revocations: RevocationTail
     """Keeps the memory right, and tells whether it can."""
+    listeners: Listeners
+    """The resource servers that hear of revocations from this process."""
     verifier: Verifier
     last_use: LastUse
     clients: ClientAuthenticator
@@ -74,6 +77,7 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
     heartbeat = Heartbeat(
         KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
+    listeners = Listeners(metrics, lambda: cache.deaf)
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
     fetcher = GuardedFetcher(settings)
     peppers = Peppers(settings.key_peppers)
@@ -85,7 +89,8 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         bus=bus,
         issuer=issuer,
         outbox=outbox,
-        revocations=RevocationTail(bus, clock, cache, counts),
+        revocations=RevocationTail(bus, clock, cache, listeners, counts),
+        listeners=listeners,
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),

@@ -97,6 +97,7 @@ class OutboxRelay:
         self._database = database
         self._bus = bus
         self._heartbeat = heartbeat
+        self._streams = names.EVENTS_OF.get(bus.source, names.EVENT_STREAMS)
         self._wake = asyncio.Event()
         self.kick: Final = self._wake.set
         """There is something new: do not wait for the next look."""
@@ -212,7 +213,7 @@ class OutboxRelay:
 
     async def _refill_emptied_streams(self) -> None:
         """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
-        for stream in names.EVENT_STREAMS:
+        for stream in self._streams:
             length = await self._entries_ever(stream)
             if length < self._lengths.get(
                 stream, 1

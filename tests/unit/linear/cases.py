@@ -36,7 +36,7 @@ from services.consent_ui.handlers import keys as keys_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
-from shared.authorization_header import basic_credentials, scheme_of
+from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
 from shared.contracts.authorization import PrepareAuthorization
 from shared.contracts.clients import ClientFields, ClientView
 from shared.contracts.field_errors import FieldError
@@ -254,7 +254,7 @@ CASES: Final[Sequence[Case]] = (
     Case("an operator's link", _reset, body.LARGEST_BODY // 3, ("", "A" * 42)),
     Case("what a browser says of itself on a page", browser_name, LARGEST_HEADER - 100, ("", "Mozilla/5.0 (", "Firefox/")),
     Case("parameters of a token request", all_of(lambda text: read_token_request(_parameters(text, [*KNOWN])), lambda text: read_token_request(Parameters({"grant_type": "authorization_code", "code": "c", "code_verifier": text}))), body.LARGEST_BODY // 3),
-    Case("client credentials in Basic", lambda text: basic_credentials(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
+    Case("client credentials in Basic", lambda text: all_of(basic_credentials, basic_name_and_key)(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
     Case("client credentials", all_of(lambda text: read_client_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
     Case("an authorization request", all_of(_authorize, _check_request), body.LARGEST_BODY // 3, ("", "https://client.example/0")),
     Case("what passes through", _passed_through, body.LARGEST_BODY // 3),
@@ -294,7 +294,7 @@ CASES: Final[Sequence[Case]] = (
     Case("an OAuth endpoint's JSON", lambda text: _oauth(text, _JSON), body.LARGEST_BODY // 3, ("", '{"code":"')),
     Case("an OAuth endpoint's query", lambda text: finished(oauth_edge.read_parameters(make_request("POST", f"/?{in_a_line(text)}"), KNOWN)), _ADDRESS, ("", "code=")),
     Case("permissions to check", _permission_query, _ADDRESS, ("", "a&permission=")),
-    Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {})), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
+    Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {}), introspect._service_login), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
     Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
     *(Case(name, read, longest, heads) for name, read, longest, heads in (*own_login.TEXTS, *leaks.TEXTS)),
