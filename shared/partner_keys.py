@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+
+from shared.web.public_address import fault_of_address
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -33,6 +36,27 @@ def read_partner_keys(document: bytes) -> Mapping[str, EllipticCurvePublicKey]:
     if not keys:
         raise ValueError("it holds no public key on the curve P-256")
     return keys
+
+
+def source_of_keys(text: str) -> Path | str:
+    """Where an operator says that the keys are: the path of a file with at least one, or an https address.
+
+    Raises:
+        ValueError: saying what is expected, and what is wrong.
+    """
+    if text.startswith("https:"):
+        fault = fault_of_address(text, private_targets=True)
+        if fault is None:
+            return text
+    else:
+        try:
+            read_partner_keys(Path(text).read_bytes())
+        except (OSError, ValueError) as error:
+            fault = str(error)
+        else:
+            return Path(text)
+    expected = "a file with public keys of a partner (P-256) as GitHub publishes them, or their https address"
+    raise ValueError(f"{expected} ({fault})")
 
 
 def has_signed(key: EllipticCurvePublicKey, signature: str, message: bytes) -> bool:

@@ -155,11 +155,6 @@ async def test_one_bad_entry_harms_none(desk: Desk) -> None:
     assert await ends(desk, typeless.key_id, *(key.key_id for key in keys)) == {("revoked", "leak_reported")}
 
 
-async def test_an_empty_report_is_answered_with_nothing(desk: Desk) -> None:
-    """There is nothing to say."""
-    assert await report(desk, []) == (200, [])
-
-
 async def test_more_keys_than_one_transaction_ends_die_alike(desk: Desk) -> None:
     """In pieces, among as many entries as a report may have."""
     keys = [await desk.make(user_id=1_000 + place) for place in range(CHUNK + 1)]

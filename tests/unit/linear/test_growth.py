@@ -68,6 +68,7 @@ OWN_MODULES: Final = {
     "shared/redis/": "what Redis answers",
     "shared/bus/": "frames that our own services wrote",
     "shared/settings.py": "the operator's configuration",
+    "shared/environment.py": "the operator's configuration",
     "shared/telemetry/logs.py": "our own log lines",
     "shared/telemetry/tracing.py": "the operator's configuration",
     "shared/database.py": "our own queries",
