@@ -91,7 +91,7 @@ class GuardedFetcher:
         fault = fault_of_address(url, private_targets=self._private_targets)
         if fault is not None:
             raise AddressRefusedError(fault)
-        with _told_in_a_word():
+        with _told_in_a_word(by_proxy=self._proxy is not None):
             async with asyncio.timeout(seconds):
                 return await self._ask(method, url, headers, body, most_bytes)
 
@@ -165,7 +165,7 @@ def _plain(value: str) -> str:
 
 
 @contextmanager
-def _told_in_a_word() -> Iterator[None]:
+def _told_in_a_word(*, by_proxy: bool) -> Iterator[None]:
     """Whatever goes wrong on the way to an answer is one of ours."""
     import aiohttp
 
@@ -176,7 +176,7 @@ def _told_in_a_word() -> Iterator[None]:
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
         raise FetchFailedError("proxy") from None
     except aiohttp.ClientConnectorDNSError:
-        raise FetchFailedError("name") from None
+        raise FetchFailedError("proxy" if by_proxy else "name") from None
     except (aiohttp.ClientSSLError, ssl.SSLError):
         raise FetchFailedError("tls") from None
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):

@@ -64,6 +64,8 @@ class Outside:
     inner: Receiver
     port: int
     """Of both."""
+    life: AsyncExitStack
+    """What ends with the test."""
 
     @property
     def url(self) -> str:
@@ -73,6 +75,7 @@ class Outside:
     async def listen(self, receiver: Receiver, tls: ssl.SSLContext | None = None) -> int:
         """Starts one more, for the test's life; its port."""
         server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
+        self.life.callback(server.close)
         return int(server.sockets[0].getsockname()[1])
 
 
@@ -89,4 +92,4 @@ async def outside_world(folder: Path) -> AsyncIterator[Outside]:
         port = server.sockets[0].getsockname()[1]
         shut = await asyncio.start_server(inner.serve, INNER, port)
         stack.callback(shut.close)
-        yield Outside(names, authority, receiver, inner, port)
+        yield Outside(names, authority, receiver, inner, port, stack)
