@@ -87,7 +87,6 @@ async def test_a_head_without_end_is_no_answer(outside: Outside, first: bytes, j
     assert outside.receiver.sent < MOST_SENT
 
 
-@pytest.mark.alone
 async def test_the_event_loop_is_not_held_by_interim_answers(outside: Outside) -> None:
     """While a fetch is flooded with them others go on: once one held the loop for as long as they came."""
     flood(outside, b"", b"HTTP/1.1 100 C\r\n\r\n")
