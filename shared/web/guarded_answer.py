@@ -15,19 +15,34 @@ LARGEST_ANSWER: Final = 8 * 1024 * 1024
 
 
 class GuardedAnswer(ClientResponse):
-    """aiohttp takes interim answers without end, and never lets go of the event loop while they come."""
+    """aiohttp takes interim answers without end, and never lets go of the event loop while they come.
+
+    It also ends connections as TLS wants it (RFC 8446 §6.1), for which the other side may let us wait for half a minute.
+    """
+
+    _way: asyncio.Transport | None = None
+
+    def end(self) -> None:
+        """Drops the connection at once, whatever was read of it."""
+        self.close()
+        if self._way is not None:
+            self._way.abort()
 
     async def start(self, connection: Connection) -> ClientResponse:
         """Reads the head. One that is too long never ends: whoever waits for it gives up in time."""
         transport, reader = connection.transport, connection.protocol
         if transport is None or reader is None:
             return await super().start(connection)
+        self._way = transport
         gate = _Gate(transport, reader)
         transport.set_protocol(gate)
         try:
-            return await super().start(connection)
-        finally:
-            gate.open()
+            await super().start(connection)
+        except BaseException:
+            self.end()
+            raise
+        gate.open()
+        return self
 
 
 class _Gate(asyncio.Protocol):

@@ -106,6 +106,8 @@ class GuardedFetcher:
         from multidict import CIMultiDict, CIMultiDictProxy
         from yarl import URL
 
+        from shared.web.guarded_answer import GuardedAnswer
+
         async with (
             self._session() as session,
             session.request(
@@ -118,10 +120,11 @@ class GuardedFetcher:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as answer,
         ):
+            assert isinstance(answer, GuardedAnswer), "it is the session's response_class"
             try:
                 content = await _read(answer.content, most_bytes)
             finally:
-                answer.close()
+                answer.end()
         found = CIMultiDict((name, _plain(value)) for name, value in answer.headers.items())
         return Fetched(answer.status, CIMultiDictProxy(found), content)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from shared.settings import Settings
 from shared.web.guarded_fetcher import AddressRefusedError, FetchFailedError, GuardedFetcher
@@ -103,6 +104,28 @@ async def test_the_event_loop_is_not_held_by_interim_answers(outside: Outside) -
     assert turns > 5_000
 
 
+async def test_it_is_so_on_the_loop_that_the_services_run_on(tmp_path: Path) -> None:
+    """The connections of uvloop are other ones than asyncio's: answers, floods and a proxy's tunnel."""
+
+    async def story() -> None:
+        async with outside_world(tmp_path) as outside:
+            with pytest.MonkeyPatch.context() as patching:
+                patching.setenv("SSL_CERT_FILE", str(outside.authority.file))
+                await test_interim_answers_before_an_answer_are_passed_over(outside)
+                await test_a_body_without_end_is_cut(outside, CHUNKED, b"1\r\nx\r\n")
+                await test_a_head_without_end_is_no_answer(outside, b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+                outside.receiver.requests.clear()
+                outside.names.asked.clear()
+                outside.receiver.answer = OK
+                await test_the_operators_proxy_is_used_and_nothing_else(outside)
+
+    def on_uvloop() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(story())
+
+    await asyncio.to_thread(on_uvloop)
+
+
 async def test_two_answers_at_once_are_one(outside: Outside) -> None:
     """What follows an answer is nobody's."""
     outside.receiver.answer = OK * 1_000
@@ -173,7 +196,8 @@ async def test_a_handshake_or_a_look_up_without_end_ends_in_time(outside: Outsid
         await fetcher_in(outside).fetch("GET", f"https://127.0.0.1:{port}/", {}, seconds=0.3, most_bytes=0)
 
     async def never(_host: str, _port: int) -> list[str]:
-        return await asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        return await answer
 
     fetcher = GuardedFetcher(Settings(), never)
     with pytest.raises(FetchFailedError, match="timeout"):
