@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.web import name_lookups
 from shared.web.name_lookups import MOST_OF_A_SITE, NameLookups, site_of
 
 
@@ -40,7 +39,7 @@ class Names:
 def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     """In place of the system's."""
     names = Names()
-    monkeypatch.setattr(name_lookups.socket, "getaddrinfo", names.getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
     yield names
     names.answered.set()
 
