@@ -97,7 +97,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "shared/redis/full": "full_redis",
     "shared/redis/": "bus/commands bus/stream_tail bus/broken_logins",
     "shared/web/fetch_errors": "guarded_fetcher",
-    "shared/web/guarded_": "guarded_fetcher guarded_fetcher_bounds",
+    "shared/web/guarded_": "guarded_fetcher guarded_fetcher_bounds guarded_fetcher_proxy",
     "shared/web/name_lookups": "guarded_fetcher",
     "shared/web/public_address": "guarded_fetcher auth_api/clients",
     "shared/web/user_header": "auth_api/user_header",

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from shared.settings import Settings
+from shared.web.guarded_fetcher import GuardedFetcher
 from tests.harness.authority import Authority
 from tests.harness.name_server import NameServer, serving_names
 
@@ -79,6 +81,10 @@ class Outside:
     def url(self) -> str:
         """Where the receiver takes requests."""
         return f"https://{GOOD}:{self.port}/hook?a=%20b"
+
+    def fetcher(self, **settings: Any) -> GuardedFetcher:
+        """One that asks this name server, and may go to loopback as others go to the world outside."""
+        return GuardedFetcher(Settings(private_targets=True, **settings), self.names.look_up)
 
     async def listen(self, receiver: Receiver) -> int:
         """Starts one more, without TLS, for the test's life; its port."""

@@ -19,6 +19,7 @@ from tests.weakened.weakening import Weakening, weaken
 _FIELDS: Final = "auth_api/test_client_fields.py"
 _ADDRESSES: Final = "shared/test_public_address.py"
 _FETCHER: Final = "integration/test_guarded_fetcher.py"
+_PROXY: Final = "integration/test_guarded_fetcher_proxy.py"
 _BOUNDS: Final = "integration/test_guarded_fetcher_bounds.py"
 _FILES: Final = "shared/test_key_file.py"
 _WIRE: Final = "integration/test_wire.py"
@@ -122,7 +123,7 @@ EDGES: Final[tuple[Weakening, ...]] = (
     weaken(
         47,
         "before a proxy nothing is checked",
-        _BOUNDS,
+        _PROXY,
         rewritten_call("GuardedFetcher.fetch", "fault_of_address", "None if self._proxy else _"),
     ),
     weaken(
