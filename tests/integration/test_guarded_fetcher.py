@@ -149,6 +149,18 @@ def _unchecked(look_up: Callable[..., Any], *, private_targets: bool) -> guarded
     return guarded_connections.AnyAddress(look_up)
 
 
+async def test_a_name_of_many_addresses_is_no_scanner(outside: Outside) -> None:
+    """A few are tried, and all are looked at."""
+    many = [f"127.0.1.{number}" for number in range(1, 200)]
+    resolver = guarded_connections.PublicAddresses(outside.names.look_up, private_targets=True)
+    outside.names.zone[GOOD] = many
+    tried = [each["host"] for each in await resolver.resolve(GOOD, 443)]
+    assert tried == many[: guarded_connections.MOST_ADDRESSES]
+    outside.names.zone[GOOD] = [*many, ANY]
+    with pytest.raises(AddressRefusedError):
+        await resolver.resolve(GOOD, 443)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_ac_47_a_redirect_is_an_answer(outside: Outside, status: int) -> None:
     """Nobody follows it, inside or elsewhere."""
