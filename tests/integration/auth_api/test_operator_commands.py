@@ -139,6 +139,7 @@ async def test_an_operators_client_may_have_a_chosen_id(registry: Registry, run:
         ["--permission", "nope"],
         ["--api-key-format", "x"],
         ["--webhook-uri", "http://127.0.0.1"],
+        ["--webhook-uri", "https://192.0.0.192/"],
     ],
 )
 async def test_wrong_fields_are_wrong_usage(run: Run, arguments: list[str]) -> None:
