@@ -36,6 +36,8 @@ NEWEST_KEPT: Final = 1_000
 TRIMMED_AT_ONCE: Final = 10_000
 """Of them each time: more than one client ends in as long."""
 STOP_SECONDS: Final = 3.0
+MOST_AT_DATABASE: Final = 2
+"""Connections to PostgreSQL that turns may hold: the others of this process are for requests."""
 
 _log = structlog.get_logger("latchkey.webhooks")
 
@@ -57,6 +59,7 @@ class WebhookSender:
         self._grown: set[str] = set()
         """Clients with deliveries that ended here since their old ones were last trimmed."""
         self._house_at = float("-inf")
+        self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
 
     async def run(self) -> None:
         """Sends until cancelled; raises ``StoreUnavailable`` while PostgreSQL is away (a supervisor starts it again).
@@ -107,7 +110,8 @@ class WebhookSender:
     async def _send_all(self, turn: Turn) -> None:
         outcomes: dict[str, Outcome] = {}
         try:
-            keys = await live_keys(self._resources, turn.client_id)
+            async with self._at_database:
+                keys = await live_keys(self._resources, turn.client_id)
 
             async def send(delivery: Taken) -> None:
                 outcomes[delivery.webhook_id] = await attempt(
@@ -125,7 +129,8 @@ class WebhookSender:
             if ARMED:
                 await failpoint("webhooks.after_tries_before_record")
         finally:
-            await self._record(turn, outcomes)
+            async with self._at_database:
+                await self._record(turn, outcomes)
 
     async def _record(self, turn: Turn, outcomes: dict[str, Outcome]) -> None:
         """Writes what came of each; what was not tried to its end is due at once, as if it had not been taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -24,18 +24,9 @@ from services.auth_api.webhooks.taking import (
 )
 from shared.purge import Purge
 from tests.harness.stores import Servers
-from tests.harness.tls import Authority, make_authority
+from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, answering, receiving
 from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """What the receivers prove themselves with, and the sender believes."""
-    made = make_authority(tmp_path_factory.mktemp("authority"), ("localhost", "127.0.0.1", "127.0.0.2"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(made.certificate))
-        yield made
 
 
 @pytest.fixture
@@ -43,13 +34,6 @@ async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office
     """Stores and a sender of the test's own."""
     async with opened_office(servers) as office:
         yield office
-
-
-@pytest.fixture
-async def receiver(authority: Authority) -> AsyncIterator[Receiver]:
-    """A program that hears."""
-    async with receiving(authority) as receiver:
-        yield receiver
 
 
 @pytest.fixture
