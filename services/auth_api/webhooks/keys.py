@@ -86,12 +86,12 @@ async def rotate_keys(
     Raises:
         UnknownClientError: there is no such client, or it is another author's.
     """
-    now, sql = resources.clock.now(), resources.database.sql
-    until = now + overlap_seconds * 1000
+    sql = resources.database.sql
     async with resources.database.transaction() as connection:
         await lock_client(resources, connection, author_id, client_id)
         before = _versions_of(await connection.fetchrow(sql["find_webhook_versions"], client_id))
-        after = before.rotated(now, until, digest_of(request))
+        now = resources.clock.now()  # those that wait for the lock come after whoever has it
+        after = before.rotated(now, now + overlap_seconds * 1000, digest_of(request))
         await connection.execute(
             sql["keep_webhook_versions"],
             client_id,
