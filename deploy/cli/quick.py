@@ -68,7 +68,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/changes": "key_issuer/changes key_issuer/rotation key_issuer/key_events",
     "services/key_issuer/client_authentication": "key_issuer/introspect",
     "services/key_issuer/db/": "key_issuer/queries releases",
-    "services/key_issuer/expiry": "key_issuer/expiries",
+    "services/key_issuer/expiry": "key_issuer/expiries key_issuer/expiries_kept",
     "services/key_issuer/handlers/": "key_issuer/verify key_issuer/introspect key_issuer/status key_issuer/users_me",
     "services/key_issuer/issu": "key_issuer/issuance key_issuer/abandoned",
     "services/key_issuer/key_reader": "key_issuer/verify key_issuer/fill_races",
