@@ -73,9 +73,12 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/issu": "key_issuer/issuance key_issuer/abandoned",
     "services/key_issuer/key_reader": "key_issuer/verify key_issuer/fill_races",
     "services/key_issuer/last_use": "key_issuer/last_use",
+    "services/key_issuer/handlers/report_leak": "key_issuer/leak_reports key_issuer/status",
+    "services/key_issuer/leak_partner": "key_issuer/leak_reports",
     "services/key_issuer/listener": "key_issuer/revocation_stream",
     "services/key_issuer/listing": "key_issuer/listing",
     "services/key_issuer/operators": "key_issuer/listing",
+    "services/key_issuer/records": "key_issuer/public_reasons key_issuer/issuance",
     "services/key_issuer/revocation": (
         "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events key_issuer/revocation_stream"
     ),
@@ -87,6 +90,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "shared/bus/status": "bus/operators",
     "shared/bus/dead_letters": "bus/operators bus/failing_commands",
     "shared/bus/stream_tail": "bus/stream_tail",
+    "shared/partner_keys": "key_issuer/leak_reports",
     "shared/database": "database",
     "shared/migrations": "releases",
     "shared/purge": "purge",

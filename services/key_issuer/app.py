@@ -84,6 +84,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await _write_last_uses(resources.last_use)
+    await resources.fetcher.close()
     await bus.stop()
     await issuer.database.stop()
 

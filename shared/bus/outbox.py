@@ -99,6 +99,8 @@ class OutboxRelay:
         self._heartbeat = heartbeat
         self._streams = names.EVENTS_OF.get(bus.source, names.EVENT_STREAMS)
         self._wake = asyncio.Event()
+        self.kick: Final = self._wake.set
+        """There is something new: do not wait for the next look."""
         self._family = zlib.crc32(schema.encode()) & 0x3FF
         self._run_id: str | None = None
         self._lengths: dict[str, int] = {}
@@ -106,10 +108,6 @@ class OutboxRelay:
         self._alive_at = 0.0
         self._beat_at = float("-inf")
         self._purge_at = 0.0
-
-    def kick(self) -> None:
-        """There is something new: do not wait for the next look."""
-        self._wake.set()
 
     async def run(self) -> None:
         """Publishes until cancelled; raises ``StoreUnavailable`` while a store is away (a supervisor starts it again)."""

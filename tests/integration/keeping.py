@@ -16,6 +16,7 @@ from services.auth_api import routes as auth_api
 from services.consent_ui import routes as consent_ui
 from services.key_issuer import routes as key_issuer
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_key
+from tests.harness.leak_partner import IDENTIFIER, SIGNATURE, match
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person, Site, bearer
 from tests.harness.stack import Stack
 from tests.integration.consent_ui.visits import form_with
@@ -252,6 +253,8 @@ async def present(stranger: Stranger) -> None:
     settings, http = stranger.stack.settings, stranger.site.http
     token = mint_key(settings.key_prefix, USER_KEY, settings.public_url).token
     await http.post("/api/v1/keys/report-leak", json={"token": token})
+    signed = {IDENTIFIER: secrets.token_hex(200), SIGNATURE: secrets.token_hex(40)}
+    await http.post("/api/v1/keys/report-leak", json=[match(token)], headers=signed)
     await http.post("/api/v1/oauth/revoke", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=(long_text(), token))

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from services.auth_api.token import exchange
 from services.auth_api.webhooks import commands as webhook_commands
 from services.auth_api.webhooks.signing import WebhookKey
+from services.consent_ui import authorization_query
 from services.consent_ui.handlers import consent_request
 from shared.contracts.authorization import Flow
 from shared.contracts.webhooks import WebhookKeyView
@@ -186,9 +187,9 @@ async def _public(site: Site) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "planted", "flow", "caught"),
     [
-        (consent_request, "without_secrets", _as_they_are, _device, {"user_code"}),
-        (consent_request, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
-        (consent_request, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
+        (authorization_query, "without_secrets", _as_they_are, _device, {"user_code"}),
+        (authorization_query, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
+        (authorization_query, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
         (consent_request, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
         (exchange, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
         (webhook_commands, "_key_view", _with_secret, _webhooks, {"shown on a page"}),

@@ -97,7 +97,7 @@ CASES: Final[dict[str, tuple[str, Case]]] = {
             issuer, RevokeCode(code_digest=order.code_digest or "", client_id=CLIENT, user_id=order.user_id)
         ),
     ),
-    "somebody reports it": ("leak_reported", lambda issuer, _order, key: end_leaked(issuer, key.token)),
+    "somebody reports it": ("leak_reported", lambda issuer, _order, key: end_leaked(issuer, [key.token])),
     "its person rotates it without an overlap": ("rotated", _rotated),
     "its client is deleted": ("client_deleted", _of_grant("client_deleted", user_id=None)),
     "its person is disabled": ("user_disabled", _of_grant("user_disabled", client_id=None)),

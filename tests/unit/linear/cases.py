@@ -30,11 +30,10 @@ from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redi
 from services.auth_api.oauth.token import KNOWN, read_token_request
 from services.auth_api.webhooks.endpoints import host_of
 from services.auth_api.webhooks.retries import next_try_on
-from services.consent_ui import display_names, forms, moments, redirect_target
+from services.consent_ui import authorization_query, display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
-from services.consent_ui.handlers import consent_request
 from services.consent_ui.handlers import keys as keys_pages
 from services.consent_ui.handlers import webhooks as webhooks_pages
 from services.consent_ui.user_agents import browser_name
@@ -47,13 +46,13 @@ from shared.contracts.field_errors import FieldError
 from shared.host_names import is_host_name
 from shared.key_file import filename_problem, render_key_file, safe_ascii, template_problem
 from shared.plain_text import is_visible
-from shared.return_to import is_own_target, read_target, sign_target
 from shared.telemetry.spans import SpanTracer
 from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
+from shared.web.redirects import is_own_target, read_target, sign_target
 from shared.web.server import LARGEST_HEADER
-from tests.unit.linear import own_login
+from tests.unit.linear import leaks, own_login
 from tests.unit.linear.pumps import TAILS
 from tests.unit.linear.requests import SECRETS, SETTINGS, finished, in_a_line, make_request
 
@@ -155,7 +154,7 @@ def _link(text: str) -> object:
     target = pages_session.target_of(request)
     return PrepareAuthorization(
         surface="authorize",
-        query=consent_request.query_of(SECRETS, target),
+        query=authorization_query.query_of(SECRETS, target),
         session=None,
         peer="p",
         request_id="r",
@@ -287,7 +286,7 @@ CASES: Final[Sequence[Case]] = (
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),
-    Case("the path of a link for consent", all_of(partial(consent_request.query_of, SECRETS), consent_request._path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
+    Case("the path of a link for consent", all_of(partial(authorization_query.query_of, SECRETS), authorization_query.path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
     Case("a field of a page's form", page_form, body.LARGEST_BODY // 3),
     Case("a page's form", _posted(forms.read_own_form, "/logout", _FORM), body.LARGEST_BODY // 3, ("", "csrf=")),
     Case("a day", moments.end_of_day, body.LARGEST_BODY // 3, ("", "2027-01-31", "2027-01-")),
@@ -304,8 +303,9 @@ CASES: Final[Sequence[Case]] = (
     Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {}), introspect._service_login), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
     Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
-    *(Case(name, read, longest, heads) for name, read, longest, heads in own_login.TEXTS),
+    *(Case(name, read, longest, heads) for name, read, longest, heads in (*own_login.TEXTS, *leaks.TEXTS)),
     _header("Authorization of a service", own_login.service_key, "", "Bearer "),
+    _header(leaks.SIGNATURE, leaks.signature_header),
     _header("X-Forwarded-User", own_login.named_person, "", "a"),
 )  # fmt: skip
 """Every text."""
