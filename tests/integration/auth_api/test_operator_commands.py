@@ -159,6 +159,7 @@ async def test_an_operator_has_the_webhook_keys_of_any_client(registry: Registry
         ["--permission", "nope"],
         ["--api-key-format", "x"],
         ["--webhook-uri", "http://127.0.0.1"],
+        ["--webhook-uri", "https://192.0.0.192/"],
     ],
 )
 async def test_wrong_fields_are_wrong_usage(run: Run, arguments: list[str]) -> None:
