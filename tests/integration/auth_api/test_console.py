@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -197,7 +198,7 @@ async def test_what_others_try_at_a_webhook_is_not_found_and_does_not_count(
     async with start_registry() as registry, pages_of(registry) as pages:
         author, thief = await registry.site.sign_up(), await registry.site.sign_up()
         client_id = (await author.create_client(webhookUri="https://hooks.example.invalid/")).client_id
-        stolen = {"session": session_of(thief), "client_id": client_id}
+        stolen: dict[str, Any] = {"session": session_of(thief), "client_id": client_id}
         assert await pages.request(ReadWebhooks(**stolen)) == Webhooks(user=await user_of(pages, thief))
         rotated = await pages.request(RotateWebhookKeys(**stolen, version=1, overlap_seconds=0))
         assert rotated.outcome == "not_found"
@@ -205,7 +206,7 @@ async def test_what_others_try_at_a_webhook_is_not_found_and_does_not_count(
             tested = await pages.request(SendTestWebhook(**stolen))
             resent = await pages.request(ResendWebhook(**stolen, webhook_id="msg_00000000"))
             assert (tested.outcome, resent.outcome) == ("not_found", "not_found")
-        own = {"session": session_of(author), "client_id": client_id}
+        own: dict[str, Any] = {"session": session_of(author), "client_id": client_id}
         assert (await pages.request(SendTestWebhook(**own))).outcome == "done"
         webhooks = await pages.request(ReadWebhooks(**own))
         assert [key.version for key in webhooks.keys] == [1]
