@@ -69,7 +69,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/listener": "key_issuer/revocation_stream",
     "services/key_issuer/listing": "key_issuer/listing",
     "services/key_issuer/operators": "key_issuer/listing",
-    "services/key_issuer/revocation": "key_issuer/revocation key_issuer/unheard_revocations key_issuer/revocation_stream",
+    "services/key_issuer/revocation": "key_issuer/revocation key_issuer/unheard_revocations key_issuer/revocation_stream key_issuer/revocation_stream_faults",
     "services/key_issuer/rules": "key_issuer/issuance",
     "services/key_issuer/verification": "key_issuer/verify key_issuer/fill_races",
     "shared/": "oauth/exchange consent_ui/consent_page key_issuer/verify",
