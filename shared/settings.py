@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from shared.environment import PREFIX, ConfigurationError, ConfigurationProblem, problem_of, text_of
 from shared.host_names import is_host_name
 from shared.partner_keys import source_of_keys
+from shared.pauses import WEBHOOK_PAUSES, read_pauses
 from shared.redis.url import parse_redis_url
 
 SHORTEST_SECRET: Final = 32
@@ -264,6 +265,8 @@ class Settings(BaseModel):
     """Where the public keys of the partner are whose signed reports of leaked keys are taken: a file, or an address."""
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
+    webhook_retry_seconds: Annotated[tuple[float, ...], _read(read_pauses)] = WEBHOOK_PAUSES
+    """The pauses before each further try of a webhook that failed."""
     private_targets: Annotated[bool, _read(_on_off)] = False
     """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""
     outgoing_proxy: Annotated[str | None, _read(_outgoing_proxy)] = None

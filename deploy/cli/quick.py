@@ -47,6 +47,10 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/auth_api/sessions/": "auth_api/sessions auth_api/session_cap",
     "services/auth_api/token/": "oauth/exchange oauth/abuse_redeeming oauth/abuse_token_requests",
     "services/auth_api/token/idempotency": "oauth/idempotency",
+    "services/auth_api/webhooks/": "auth_api/webhooks auth_api/webhook_sending auth_api/webhook_sharing",
+    "services/auth_api/webhooks/keys": "auth_api/webhook_keys",
+    "services/auth_api/webhooks/endpoints": "auth_api/webhook_addresses auth_api/clients",
+    "services/auth_api/webhooks/console": "auth_api/webhook_sending consent_ui/console_webhooks",
     "services/consent_ui/": "consent_ui/edges consent_ui/consent_page consent_ui/home_and_keys",
     "services/consent_ui/authorization_query": "what_redis_holds consent_ui/consent_page",
     "services/consent_ui/handlers/account": "consent_ui/account_page",
@@ -54,6 +58,8 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/consent_ui/handlers/consent_": "consent_ui/consent_page consent_ui/deciding consent_ui/file_flow",
     "services/consent_ui/handlers/developer": "consent_ui/console consent_ui/snippets",
     "services/consent_ui/handlers/sign_in": "consent_ui/signing_in consent_ui/strangers",
+    "services/consent_ui/handlers/webhooks": "consent_ui/console_webhooks",
+    "services/consent_ui/templates/client_webhooks": "consent_ui/console_webhooks",
     "services/consent_ui/session": "consent_ui/signing_in consent_ui/strangers",
     "services/consent_ui/templates/sign_in": "consent_ui/signing_in consent_ui/own_login",
     "services/consent_ui/templates/client": "consent_ui/console consent_ui/snippets",
@@ -72,6 +78,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/listener": "key_issuer/revocation_stream",
     "services/key_issuer/listing": "key_issuer/listing",
     "services/key_issuer/operators": "key_issuer/listing",
+    "services/key_issuer/records": "key_issuer/public_reasons key_issuer/issuance",
     "services/key_issuer/revocation": (
         "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events key_issuer/revocation_stream"
     ),

@@ -197,7 +197,7 @@ async def test_each_service_fills_the_streams_that_it_writes(valkey: Valkey, dat
     stream = names.event_stream(event.stream)
 
     async def has(bus: Bus, number: int) -> bool:
-        return await bus.redis.execute("XLEN", stream) == number
+        return bool(await bus.redis.execute("XLEN", stream) == number)
 
     async with open_bus(valkey, "key_issuer") as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
         async with database.transaction() as connection:

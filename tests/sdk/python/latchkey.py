@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -83,7 +83,8 @@ class PlayedLatchkey:
         self._counter += 1
         event = f"id: {place or self._counter}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode()
         for listener in tuple(self._listeners):
-            await listener.write(event)
+            with suppress(ConnectionError):
+                await listener.write(event)
 
     async def invalidate(self, *keys: MintedKey) -> None:
         """Tells listeners to forget these."""
@@ -93,7 +94,8 @@ class PlayedLatchkey:
         """Ends every stream."""
         for listener in tuple(self._listeners):
             self._listeners.discard(listener)
-            await listener.write_eof()
+            with suppress(ConnectionError):
+                await listener.write_eof()
 
     async def _introspect(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()

@@ -20,6 +20,7 @@ from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.handlers import credentials, form_failures, oauth_edge
 from services.auth_api.handlers import keys as keys_handlers
+from services.auth_api.handlers.retries import retry_of
 from services.auth_api.oauth import authorization_request, pkce, scope
 from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
@@ -27,12 +28,14 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
 from services.auth_api.oauth.token import KNOWN, read_token_request
-from services.auth_api.token.idempotency import read_idempotency_key
+from services.auth_api.webhooks.endpoints import host_of
+from services.auth_api.webhooks.retries import next_try_on
 from services.consent_ui import authorization_query, display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
 from services.consent_ui.handlers import keys as keys_pages
+from services.consent_ui.handlers import webhooks as webhooks_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
@@ -242,13 +245,15 @@ CASES: Final[Sequence[Case]] = (
     _header("Expect", connection.refusal_of, "", "100-continue"),
     _header("Transfer-Encoding", connection.refusal_of, "", "chunked,"),
     Case("Accept", lambda text: form_failures.render_form_error(make_request("POST", "/api/v1/session", Accept=text), Failure(403, "No.")), LARGEST_HEADER - 100, ("", "text/html")),
-    _header("Idempotency-Key", lambda request: read_idempotency_key(request.headers.getall("Idempotency-Key")), "", '"'),
+    _header("Idempotency-Key", retry_of, "", '"'),
     Case("traceparent and tracestate", _trace, LARGEST_HEADER - 100, ("", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "a=b,")),
     Case("a query", lambda text: body.query_pairs(make_request("GET", f"/?{in_a_line(text)}")), _ADDRESS, ("", "a=")),
     Case("a form", lambda text: body.parse_pairs(text.encode("utf-8", "surrogatepass"), "body"), body.LARGEST_BODY - 100, ("", "a=")),
     Case("JSON", lambda text: body.parse_json_object(text.encode("utf-8", "surrogatepass")), body.LARGEST_BODY // 3, ("", "{", '{"a":', '{"a":"', '{"a":[', '{"a":-0.', '{"a":1E', '{"a":"\\u')),
     Case("credentials in a form", lambda text: sign_in(text, _FORM), body.LARGEST_BODY // 3, ("username=", "password=", "username=a&password=b&continue=", "")),
     Case("credentials in JSON", lambda text: sign_in(text, _JSON), body.LARGEST_BODY // 3, ('{"username":"', '{"password":"')),
+    Case("Retry-After of an endpoint", lambda text: next_try_on(1, 1, (5.0,), text), LARGEST_HEADER - 100, ("", "Sun, 29 Nov 2026 ", "1")),
+    Case("an address for webhooks", host_of, 2_000, ("", "https://", "https://[", "https://a.")),
     Case("a username", all_of(typed_username, username_problem), body.LARGEST_BODY // 3),
     Case("a password", all_of(lambda text: password_problem("Somebody", text) or _normalised(text)), body.LARGEST_BODY // 3),
     Case("an operator's link", _reset, body.LARGEST_BODY // 3, ("", "A" * 42)),
@@ -277,6 +282,7 @@ CASES: Final[Sequence[Case]] = (
     Case("the name of a host", is_host_name, body.LARGEST_BODY // 3),
     Case("a name for a key", all_of(is_visible, keys_handlers._identifier_errors, rows_of), 80),
     Case("the id of a key", all_of(keys_pages.key_id_in, parse_key), body.LARGEST_BODY // 3, ("", "lku_", "lku_000000_")),
+    Case("a delivery and a number in the console", all_of(webhooks_pages.webhook_id_in, webhooks_pages.number_in), body.LARGEST_BODY // 3),
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),

@@ -29,8 +29,10 @@ class EventParser:
 
     def __init__(self) -> None:
         """At the beginning of a stream."""
-        self._rest = b""
+        self._rest = bytearray()
+        """The line that has no end yet."""
         self._size = 0
+        """Of the lines of the event that has no end yet."""
         self._name = ""
         self._data: list[str] = []
         self._place: str | None = None
@@ -41,20 +43,21 @@ class EventParser:
         Raises:
             BadStreamError: an event grows without an end.
         """
-        self._size += len(piece)
-        lines = (self._rest + piece).replace(b"\r\n", b"\n").split(b"\n")
-        self._rest = lines.pop()
-        for line in lines:
-            event = self._take(line.decode("utf-8", "replace"))
-            if event is not None:
-                self._size = len(piece)
-                yield event
-        if self._size > LONGEST_EVENT:
+        self._rest += piece
+        if b"\n" in piece:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in lines:
+                event = self._take(line.removesuffix(b"\r").decode("utf-8", "replace"))
+                if event is not None:
+                    yield event
+        if self._size + len(self._rest) > LONGEST_EVENT:
             raise BadStreamError
 
     def _take(self, line: str) -> ServerEvent | None:
         if not line:
             return self._finish()
+        self._size += len(line)
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "event":
@@ -67,5 +70,5 @@ class EventParser:
 
     def _finish(self) -> ServerEvent | None:
         name, data = self._name, "\n".join(self._data)
-        self._name, self._data = "", []
+        self._name, self._data, self._size = "", [], 0
         return ServerEvent(name, data, self._place) if name else None
