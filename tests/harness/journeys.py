@@ -17,7 +17,22 @@ from tests.harness.processes import REPOSITORY
 MEASURED: Final = 5
 AFTERWARDS: Final = frozenset({"outbox relay", "revocation tail"})
 """Tasks of a service that carry on with what a request did while it is answered already: no answer waits for them."""
-HOUSEKEEPING: Final = frozenset({"delayed", "recovery", "suspects", "janitor", "purge", "time"})
+HOUSEKEEPING: Final = frozenset(
+    [
+        "delayed",
+        "recovery",
+        "suspects",
+        "janitor",
+        "purge",
+        "time",
+        "outbox",
+        "log",
+        "use",
+        "webhooks",
+        "listeners",
+        "expiries",
+    ]
+)
 """The last words of the names of tasks that run now and then, whatever is asked."""
 
 Ask = Callable[[], Awaitable[httpx.Response]]
