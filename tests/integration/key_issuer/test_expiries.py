@@ -346,6 +346,17 @@ async def test_what_expired_before_the_upgrade_is_not_reported(servers: Servers)
             assert [key.key_id for key in ended.keys] == ["endless"]
 
 
+async def test_a_process_that_is_there_before_the_upgrade_of_the_tables_waits(servers: Servers) -> None:
+    """It does not die of a column that comes with the next step."""
+    async with fresh_database(servers, migrated=False) as url:
+        await migrate(url, SCHEMA, MIGRATIONS, last=7)
+        async with open_bench(url) as bench:
+            with pytest.raises(StoreUnavailable, match="not migrated"):
+                await report_expired_keys(bench.issuer)
+            await migrate(url, SCHEMA, MIGRATIONS)
+            assert await report_expired_keys(bench.issuer) == 0
+
+
 async def test_a_look_reads_what_is_due_and_nothing_else(bench: Bench) -> None:
     """An index leads there; keys without an expiry are not in it, so that their issue costs nothing."""
     await bench.issue(*(command(mint(), user_id=user) for user in range(1, 300)))
