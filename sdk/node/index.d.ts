@@ -73,7 +73,7 @@ export class Guard {
    */
   start(): Promise<void>;
 
-  /** Ends the stream, which would keep the program running. Checks still work, as before `start`. */
+  /** Ends the stream, which keeps no program running by itself. Checks still work, as before `start`. */
   close(): Promise<void>;
 
   /** Whether an event was heard within the last 3 s, so that no revocation can have been missed. */
