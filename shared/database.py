@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -76,6 +76,15 @@ def _named_outages() -> Iterator[None]:
 
 async def _keep_session(_connection: object) -> None:
     """Between borrowers: asyncpg rolls back what is open; nothing here sets session state, so no round trip."""
+
+
+async def _or_close(connection: PoolConnectionProxy[asyncpg.Record], step: Awaitable[None]) -> None:
+    """Begins or ends a transaction; where that is cut short, the connection is not lent again with one still open."""
+    try:
+        await step
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class Database:
@@ -150,8 +159,15 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         """A connection inside one READ COMMITTED transaction: committed at the end, rolled back on any error."""
-        async with self.connection("transaction") as connection, connection.transaction():
-            yield connection
+        async with self.connection("transaction") as connection:
+            transaction = connection.transaction()
+            await _or_close(connection, transaction.start())
+            try:
+                yield connection
+            except BaseException:
+                await _or_close(connection, transaction.rollback())
+                raise
+            await _or_close(connection, transaction.commit())
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of a named query."""
