@@ -80,7 +80,8 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/operators": "key_issuer/listing",
     "services/key_issuer/records": "key_issuer/public_reasons key_issuer/issuance",
     "services/key_issuer/revocation": (
-        "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events key_issuer/revocation_stream"
+        "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events"
+        " key_issuer/revocation_stream key_issuer/revocation_stream_faults"
     ),
     "services/key_issuer/rules": "key_issuer/issuance",
     "services/key_issuer/verification": "key_issuer/verify key_issuer/fill_races",
