@@ -203,7 +203,7 @@ export class Revocations {
  */
 function refusalIn({ statusCode, headers }) {
   if (statusCode === 200 && headers["content-type"]?.startsWith("text/event-stream")) return null;
-  const seconds = statusCode === 503 ? Number(headers["retry-after"]) : 0;
+  const seconds = statusCode === 503 || statusCode === 429 ? Number(headers["retry-after"]) : 0;
   const wait = seconds > 0 ? Math.min(seconds * 1000, LONGEST_DELAY) : 0;
   return new StreamEnded(`the server answered ${statusCode}`, statusCode, wait);
 }
