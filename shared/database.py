@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,12 @@ _OUTAGES: Final = (
     OSError,
     TimeoutError,
 )
+_NOT_MIGRATED: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedObjectError,
+)
 
 
 def load_queries(path: Path) -> Queries:
@@ -67,7 +73,7 @@ def load_queries(path: Path) -> Queries:
 def _named_outages() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+    except _NOT_MIGRATED as error:
         # A server that runs but was not migrated yet is, to a caller, a store that is not ready.
         raise StoreUnavailable("postgres", f"not migrated: {error}") from error
     except _OUTAGES as error:
@@ -76,6 +82,15 @@ def _named_outages() -> Iterator[None]:
 
 async def _keep_session(_connection: object) -> None:
     """Between borrowers: asyncpg rolls back what is open; nothing here sets session state, so no round trip."""
+
+
+async def _or_close(connection: PoolConnectionProxy[asyncpg.Record], step: Awaitable[None]) -> None:
+    """Begins or ends a transaction; where that is cut short, the connection is not lent again with one still open."""
+    try:
+        await step
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class Database:
@@ -150,8 +165,15 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         """A connection inside one READ COMMITTED transaction: committed at the end, rolled back on any error."""
-        async with self.connection("transaction") as connection, connection.transaction():
-            yield connection
+        async with self.connection("transaction") as connection:
+            transaction = connection.transaction()
+            await _or_close(connection, transaction.start())
+            try:
+                yield connection
+            except BaseException:
+                await _or_close(connection, transaction.rollback())
+                raise
+            await _or_close(connection, transaction.commit())
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of a named query."""

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from services.key_issuer import routes
 from services.key_issuer.consumer import make_consumers, make_event_consumer
+from services.key_issuer.expiry import run_expiries
 from services.key_issuer.issuance import warm_up
 from services.key_issuer.last_use import LastUse
 from services.key_issuer.listener_keys import watch_service_keys
@@ -72,6 +73,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     )
     background.run("outbox relay", resources.outbox.run)
     background.run("last use", resources.last_use.run)
+    background.run("expiries", partial(run_expiries, issuer))
     background.run("janitor", Janitor(bus, SERVICE).run)
     background.run("purge", Purge(issuer.database, _kept_days(resources.settings)).run)
     for consumer in consumers:
@@ -82,6 +84,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await _write_last_uses(resources.last_use)
+    await resources.fetcher.close()
     await bus.stop()
     await issuer.database.stop()
 

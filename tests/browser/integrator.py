@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deploy.embedded.ports import free_port
+from tests.harness.tls import make_authority
 
 PATIENCE_SECONDS: Final = 10.0
 
@@ -68,8 +62,10 @@ async def running_integrator() -> AsyncIterator[Integrator]:
     app.router.add_get("/home", _home)
     runner = web.AppRunner(app)
     await runner.setup()
+    with TemporaryDirectory() as folder:
+        context_of_https = make_authority(Path(folder)).context
     try:
-        for port, context in zip(ports, (None, _certified(), None), strict=True):
+        for port, context in zip(ports, (None, context_of_https, None), strict=True):
             await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
         yield integrator
     finally:
@@ -78,35 +74,3 @@ async def running_integrator() -> AsyncIterator[Integrator]:
 
 async def _home(_request: web.Request) -> web.Response:
     return web.Response(text="<title>Home</title><h1>Home</h1>", content_type="text/html")
-
-
-def _certified() -> ssl.SSLContext:
-    """A certificate for localhost that nobody but the test's browser accepts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "site.pem"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context.load_cert_chain(file)
-    return context

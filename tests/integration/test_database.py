@@ -58,3 +58,34 @@ async def test_a_connection_that_lost_its_place_is_not_lent_again(servers: Serve
         async with database.connection() as connection:
             assert await connection.fetchval("SELECT pg_backend_pid()") != before
         await database.stop()
+
+
+async def test_a_transaction_whose_end_was_cut_short_is_not_lent_again(servers: Servers) -> None:
+    """The server answers too late for the request, which ends without its rollback: nobody gets that connection."""
+    faults: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: faults.append(context["message"]))
+    async with fresh_database(servers) as url, gate_to(url) as gate:
+        database = database_at(gate.url)
+        within = asyncio.Event()
+
+        async def transaction() -> None:
+            async with database.transaction() as connection:
+                gate.silence()
+                within.set()
+                await connection.fetchval("SELECT pg_sleep(60)")
+
+        request = asyncio.create_task(transaction())
+        await within.wait()
+        for _ in ("the statement", "the rollback"):
+            await asyncio.sleep(0.05)
+            request.cancel()
+        await asyncio.sleep(0.05)
+        await gate.open()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        async with database.transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+        await database.stop()
+    loop.set_exception_handler(None)
+    assert faults == []

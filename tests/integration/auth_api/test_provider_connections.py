@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import json
 import os
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.harness.processes import REPOSITORY
+from tests.harness.tls import make_authority
 
 ASK = """
 import asyncio, json, sys
@@ -51,41 +45,10 @@ class Outside:
     """Where the proxy was asked to connect."""
 
 
-def signed_by_ourselves(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody else has signed, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a private authority")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "authority.pem", folder / "key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return certificate_file, key_file
-
-
 @pytest.fixture
 async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
     """Both, running."""
-    certificate, key = signed_by_ourselves(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    authority = make_authority(tmp_path)
     tunnels: list[str] = []
 
     async def provide(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,10 +67,12 @@ async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
 
-    provider = await asyncio.start_server(provide, "127.0.0.1", 0, ssl=context)
+    provider = await asyncio.start_server(provide, "127.0.0.1", 0, ssl=authority.context)
     proxy = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     ports = [server.sockets[0].getsockname()[1] for server in (provider, proxy)]
-    yield Outside(f"https://127.0.0.1:{ports[0]}/keys", f"http://127.0.0.1:{ports[1]}", certificate, tunnels)
+    yield Outside(
+        f"https://127.0.0.1:{ports[0]}/keys", f"http://127.0.0.1:{ports[1]}", authority.certificate, tunnels
+    )
     provider.close()
     proxy.close()
 
