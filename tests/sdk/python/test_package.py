@@ -62,7 +62,7 @@ def test_it_builds_and_works_without_the_repository(built: Path) -> None:
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"src/{name}" for name in modules} | {"README.md", "LICENSE", "pyproject.toml"} <= held
     program = "from latchkey_sdk import Guard, Key, Refused; import latchkey_sdk.asgi, latchkey_sdk.aiohttp"
-    command = [built / "clean" / "bin" / "python", "-I", "-W", "error", "-c", program]
+    command = [str(built / "clean" / "bin" / "python"), "-I", "-W", "error", "-c", program]
     finished = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
 
