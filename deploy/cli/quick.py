@@ -68,19 +68,20 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/key_issuer/changes": "key_issuer/changes key_issuer/rotation key_issuer/key_events",
     "services/key_issuer/client_authentication": "key_issuer/introspect",
     "services/key_issuer/db/": "key_issuer/queries releases",
-    "services/key_issuer/expiry": "key_issuer/expiries",
+    "services/key_issuer/expiry": "key_issuer/expiries key_issuer/expiries_kept",
     "services/key_issuer/handlers/": "key_issuer/verify key_issuer/introspect key_issuer/status key_issuer/users_me",
     "services/key_issuer/issu": "key_issuer/issuance key_issuer/abandoned",
     "services/key_issuer/key_reader": "key_issuer/verify key_issuer/fill_races",
     "services/key_issuer/last_use": "key_issuer/last_use",
     "services/key_issuer/handlers/report_leak": "key_issuer/leak_reports key_issuer/status",
     "services/key_issuer/leak_partner": "key_issuer/leak_reports",
-    "services/key_issuer/listener": "key_issuer/revocation_stream",
+    "services/key_issuer/listener": "key_issuer/revocation_stream key_issuer/listeners",
     "services/key_issuer/listing": "key_issuer/listing",
     "services/key_issuer/operators": "key_issuer/listing",
     "services/key_issuer/records": "key_issuer/public_reasons key_issuer/issuance",
     "services/key_issuer/revocation": (
-        "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events key_issuer/revocation_stream"
+        "key_issuer/revocation key_issuer/unheard_revocations key_issuer/key_events"
+        " key_issuer/revocation_stream key_issuer/revocation_stream_faults"
     ),
     "services/key_issuer/rules": "key_issuer/issuance",
     "services/key_issuer/verification": "key_issuer/verify key_issuer/fill_races",
