@@ -96,6 +96,7 @@ OWN_MODULES: Final = {
 }
 """Where nothing that a stranger wrote is taken apart, and whose words are."""
 OWN: Final[dict[str, str]] = {
+    "shared/web/guarded_connections.py resolve": "addresses that the system's look-up gives",
     "services/auth_api/accounts/service.py _verified": "a username that username_problem would pass, and a row",
     "services/auth_api/activity_log.py _unpacked": "our own record",
     "services/auth_api/authorize/consent.py is_stale": "our own record and the client's",
