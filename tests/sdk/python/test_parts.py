@@ -140,6 +140,22 @@ def test_trust_ends_three_seconds_after_the_last_word_and_comes_back() -> None:
     assert world.knows()
 
 
+def test_the_age_of_an_answer_counts_from_the_question() -> None:
+    """It may have been true then, and no longer when it arrived."""
+    world = Memory()
+    asked_at = world.now
+    world.now += 1.5
+    assert world.learn(asked_at) is Learnt.USABLE
+    assert world.knows()
+    world.now = asked_at + 2
+    assert not world.knows()
+    world.memory.hear(world.now)
+    assert world.knows()
+    world.now = asked_at + 60
+    world.memory.hear(world.now)
+    assert not world.knows()
+
+
 def test_words_that_come_in_disorder_do_not_take_trust_back() -> None:
     """The newest counts."""
     world = Memory()
