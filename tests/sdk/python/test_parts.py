@@ -13,6 +13,7 @@ from latchkey_sdk._key import LONGEST_KEY, looks_like_a_key
 from latchkey_sdk._memory import KeyMemory, Learnt
 from services.key_issuer import verification
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_key, parse_key
+from tests.harness.growth import grows_too_fast
 
 KEY = Key("kid", 2, "b", None, None, frozenset())
 
@@ -85,6 +86,18 @@ def test_an_event_without_an_end_is_given_up() -> None:
     assert list(parser.feed(half)) == []
     with pytest.raises(BadStreamError):
         list(parser.feed(half))
+
+
+@pytest.mark.parametrize("line", [b"x", b"data: x\n", b"event: x\ndata: {}\n\n"])
+def test_reading_events_takes_time_in_proportion(line: bytes) -> None:
+    """Also where they come byte by byte, and without an end."""
+
+    def read(text: bytes) -> None:
+        parser = EventParser()
+        for at in range(len(text)):
+            list(parser.feed(text[at : at + 1]))
+
+    assert grows_too_fast(lambda size: line * (size // len(line)), read, 100_000) is None
 
 
 def test_how_late_the_server_may_be_is_what_it_allows_itself() -> None:
