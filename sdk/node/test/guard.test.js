@@ -216,6 +216,15 @@ test("a connection that was closed just then is no answer: the question is put o
   assert.equal(latchkey.asked.length, 2);
 });
 
+test("one question after the other takes one connection", async (t) => {
+  const latchkey = await FakeLatchkey.started(t);
+  const guard = latchkey.guard();
+  let connections = 0;
+  latchkey.server.on("connection", () => connections++);
+  for (let each = 0; each < 10; each++) await guard.check(latchkey.issue().token);
+  assert.equal(connections, 1);
+});
+
 test("a server that never answers is given up after 3 s, and so is one that answers drop by drop", async (t) => {
   const latchkey = await FakeLatchkey.started(t);
   const guard = latchkey.guard();

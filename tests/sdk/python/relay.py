@@ -20,6 +20,8 @@ class Relay:
         self.url = ""
         self.hold: Callable[[], Pass] = lambda: _at_once
         """Makes, for each listener, what holds its answer back."""
+        self.questions = 0
+        """How many keys were asked about."""
         self.streams = 0
         """How many listeners came."""
         self.open = asyncio.Event()
@@ -32,16 +34,20 @@ class Relay:
         begun = await reader.read(65_536)
         is_stream = b"/api/v1/revocations" in begun
         self.streams += is_stream
-        forth.write(begun)
+        forth.write(await self._count(begun))
         back = asyncio.ensure_future(self._pass(beyond, writer, self.hold() if is_stream else _at_once))
         try:
-            await self._pass(reader, forth, _at_once)
+            await self._pass(reader, forth, self._count)
         finally:
             back.cancel()
             with suppress(asyncio.CancelledError):
                 await back
             for each in (writer, forth):
                 each.close()
+
+    async def _count(self, piece: bytes) -> bytes:
+        self.questions += piece.count(b"/api/v1/oauth/introspect")
+        return piece
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hold: Pass) -> None:
         with suppress(ConnectionError):

@@ -142,7 +142,6 @@ OWN: Final[dict[str, str]] = {
     "services/consent_ui/handlers/developer.py show_client": "a word that is looked up",
     "services/consent_ui/handlers/home.py home": "a word that is looked up",
     "services/consent_ui/handlers/keys.py show_key": "a word that is looked up",
-    "services/consent_ui/handlers/webhooks.py show_webhooks": "words that are looked up, among 200 pairs at most",
     "services/consent_ui/handlers/sign_in.py _form_page": "words that are looked up, among 200 pairs at most",
     "services/key_issuer/changes.py _refusal": "the fields of a model, measured as KeyChanges",
     "services/key_issuer/changes.py _applied": "the fields of a model, measured as KeyChanges",

@@ -45,7 +45,7 @@ def middleware(guard: Guard, *permissions: str) -> Middleware:
 
 
 def _put_quietly(request: web.Request, key: Key) -> None:
-    """aiohttp says once in a process that it prefers names of another kind, which older ones do not have."""
+    """Without the warning, once in a process, that newer versions prefer names of a kind that older ones do not have."""
     if _NAME in _said_once:
         request[_NAME] = key
         return
