@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,10 +40,13 @@ class Receiver:
     certificate: Path = Path()
     told: dict[tuple[str, str | None], set[str]] = field(default_factory=dict)
     """(type, key id) → the ids of the webhooks that said so and were accepted."""
+    told_at: dict[tuple[str, str | None], float] = field(default_factory=dict)
+    """When the first of them came, by the monotonic clock."""
     wrong: list[str] = field(default_factory=list)
     """What should not have arrived, in words."""
     refused: int = 0
-    _keys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    keys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Of each client, by the end of its address: what its author was shown."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -73,7 +77,7 @@ class Receiver:
     async def learn_keys(self, name: str, author: Account, client: RegisteredClient) -> None:
         """Reads the keys of a client whose address ends in ``name``, as its author does once."""
         answer = await author.send("GET", f"/api/v1/clients/{client.client_id}/webhook-keys", None, 200)
-        self._keys[name] = answer["keys"]
+        self.keys[name] = answer["keys"]
 
     def lost(self, ended: Iterable[str]) -> list[str]:
         """Of these keys of clients, which ended, those of whose end nobody was told."""
@@ -93,6 +97,7 @@ class Receiver:
             self.wrong.append(fault)
         said = json.loads(body)
         key = said["type"], said["data"].get("keyID")
+        self.told_at.setdefault(key, time.monotonic())
         self.told.setdefault(key, set()).add(request.headers["webhook-id"])
         return web.Response(status=204)
 
@@ -108,7 +113,7 @@ class Receiver:
     def _fault_of(self, request: web.Request, body: bytes) -> str | None:
         """Why a delivery is not to be believed: both signatures of the client's newest keys must be there and right."""
         headers = request.headers
-        keys = self._keys[request.match_info["client"]][0]
+        keys = self.keys[request.match_info["client"]][0]
         try:
             Webhook(keys["secret"]).verify(body, dict(headers))
         except WebhookVerificationError as error:
