@@ -29,6 +29,7 @@ _KEY_ISSUER: Final = frozenset(
         "/api/v1/users/me",
         "/api/v1/oauth/introspect",
         "/api/v1/keys/report-leak",
+        "/api/v1/revocations",
     }
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,16 +23,37 @@ def basic_credentials(header: str) -> tuple[str, str]:
     Raises:
         ValueError: it is anything else; the message says what, and quotes nothing.
     """
+    user, colon, password = _decoded(header).partition(b":")
+    if not colon or not user:
+        raise ValueError("no client id and colon in the base64")
+    return _half(user), _half(password)
+
+
+def basic_name_and_key(header: str) -> tuple[frozenset[str], str]:
+    """The name and the key of HTTP Basic (RFC 7617), for a password that is a key of ours: it holds no colon.
+
+    The name has two readings, as it stands and form-encoded (RFC 6749 §2.3.1), since clients send either; one that is no
+    UTF-8 has none.
+
+    Raises:
+        ValueError: it is anything else, as no key can stand there.
+    """
+    name, _, key = _decoded(header).rpartition(b":")
+    readings = set()
+    for raw in (name, unquote_to_bytes(name.replace(b"+", b" "))):
+        with suppress(UnicodeDecodeError):
+            readings.add(raw.decode())
+    return frozenset(readings), key.decode("ascii")
+
+
+def _decoded(header: str) -> bytes:
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
         raise ValueError("another scheme than Basic")
     try:
-        user, colon, password = b64decode(encoded.strip(" ").encode("ascii"), validate=True).partition(b":")
+        return b64decode(encoded.strip(" ").encode("ascii"), validate=True)
     except ValueError:
         raise ValueError("no base64") from None
-    if not colon or not user:
-        raise ValueError("no client id and colon in the base64")
-    return _half(user), _half(password)
 
 
 def _half(raw: bytes) -> str:

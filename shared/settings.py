@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from shared.environment import PREFIX, ConfigurationError, ConfigurationProblem, problem_of, text_of
 from shared.host_names import is_host_name
+from shared.partner_keys import source_of_keys
+from shared.pauses import WEBHOOK_PAUSES, read_pauses
 from shared.redis.url import parse_redis_url
 
-PREFIX: Final = "LATCHKEY_"
-SECRET_NAMES: Final = frozenset(
-    {
-        "DATABASE_URL",
-        "AUTH_API_DATABASE_URL",
-        "KEY_ISSUER_DATABASE_URL",
-        "REDIS_URL",
-        "SECRET",
-        "KEY_PEPPER",
-        "OIDC_CLIENT_SECRET",
-    }
-)
 SHORTEST_SECRET: Final = 32
 LONGEST_CODE_TTL: Final = 600
 _PORTS: Final = range(1, 65_536)
 _POSTGRES_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f.:]+\]|[^@:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1", re.ASCII)
+_PROXY: Final = re.compile(
+    r"http://(?:[A-Za-z0-9\-._~!$&'()*+,;=%]{1,200}:[A-Za-z0-9\-._~!$&'()*+,;=%]{0,1000}@)?"
+    r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})/?",
+    re.ASCII,
+)
 _POSTGRES: Final = "postgresql://user:password@host:port/database"
 _REDIS: Final = "redis://[user:password@]host:port[/number] or redis+sentinel://host:port/name"
 _SECRET: Final = f"at least {SHORTEST_SECRET} bytes (`latchkey init` makes one)"
@@ -44,28 +39,6 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "key_peppers": ("KEY_PEPPER",),
 }
 """The variables of a field, the first that is given counts; those of all others are called like the field."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationProblem:
-    """One wrong value: the variable, what it should be, and what was given (masked if secret)."""
-
-    variable: str
-    expected: str
-    given: str
-
-    def __str__(self) -> str:
-        """One line for the operator."""
-        return f"{self.variable}: expected {self.expected}; given {self.given}"
-
-
-class ConfigurationError(Exception):
-    """The configuration is wrong; ``problems`` holds every reason at once. The CLI exits with 78."""
-
-    def __init__(self, problems: Sequence[ConfigurationProblem]) -> None:
-        """Keeps the problems in the order of the variables."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
 
 
 def _public_url(text: str) -> str:
@@ -166,6 +139,21 @@ def _outer_address(text: str, expected: str) -> SplitResult:
 def _oidc_issuer(text: str) -> str:
     expected = "the issuer of an OpenID provider: an https address (http on loopback only) without query"
     if _outer_address(text, expected).query or "?" in text:
+        raise ValueError(expected)
+    return text
+
+
+def _outgoing_proxy(text: str) -> str:
+    expected = "a proxy that takes CONNECT, http://[user:password@]host:port, with %40, %3A and %2F for @, : and / in a password"
+    found = _PROXY.fullmatch(text)
+    if found is None or int(found["port"]) not in _PORTS:
+        raise ValueError(expected)
+    host = found["host"]
+    try:
+        is_good = is_host_name(host) if host[0] != "[" else bool(IPv6Address(host[1:-1]))
+    except ValueError:
+        is_good = False
+    if not is_good:
         raise ValueError(expected)
     return text
 
@@ -273,8 +261,16 @@ class Settings(BaseModel):
     user_header: Annotated[str | None, _read(_header_name)] = None
     """The header in which the site's proxy names the person, from ``user_header_peers`` only."""
     user_header_peers: Annotated[tuple[IPv4Network | IPv6Network, ...], _read(_networks)] = ()
+    leak_partner_keys: Annotated[Path | str | None, _read(source_of_keys)] = None
+    """Where the public keys of the partner are whose signed reports of leaked keys are taken: a file, or an address."""
     registration: Annotated[bool, _read(_on_off)] = False
     """RFC 7591 registration by programs; off unless the operator turns it on."""
+    webhook_retry_seconds: Annotated[tuple[float, ...], _read(read_pauses)] = WEBHOOK_PAUSES
+    """The pauses before each further try of a webhook that failed."""
+    private_targets: Annotated[bool, _read(_on_off)] = False
+    """Whether addresses that users give may lead to inner hosts: loopback, private, CGNAT and ULA addresses, dotless names."""
+    outgoing_proxy: Annotated[str | None, _read(_outgoing_proxy)] = None
+    """The proxy through which all addresses that users give are called, and which resolves their names."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _WORD] = "info"
     log_format: Annotated[Literal["json", "console"], _WORD] = "json"
 
@@ -315,7 +311,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[st
     for field in Settings.model_fields:
         for name in _NAMES.get(field, (field.upper(),)):
             names[field] = name
-            if text := _text_of(environ, name, problems):
+            if text := text_of(environ, name, problems):
                 texts[field] = text
                 break
     noted = {problem.variable for problem in problems}
@@ -327,7 +323,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, need: frozenset[st
             field, reasons = str(wrong["loc"][0]), wrong["ctx"]
             # Of words pydantic itself says which there are, of all else our parsers what they expect.
             expected = str(reasons.get("error") or reasons["expected"])
-            problems.append(_problem(names[field], expected, texts[field]))
+            problems.append(problem_of(names[field], expected, texts[field]))
     else:
         problems += _without_a_way_in(settings)
         if not problems:
@@ -339,33 +335,12 @@ def _without_a_way_in(settings: Settings) -> list[ConfigurationProblem]:
     problems = []
     if settings.oidc_issuer is not None and settings.oidc_client_id is None:
         problems.append(
-            _problem("OIDC_CLIENT_ID", "the id of this site at the provider of LATCHKEY_OIDC_ISSUER", "")
+            problem_of("OIDC_CLIENT_ID", "the id of this site at the provider of LATCHKEY_OIDC_ISSUER", "")
         )
     if settings.user_header is not None and not settings.user_header_peers:
         expected = "the networks of the proxies whose LATCHKEY_USER_HEADER is believed, like 10.0.0.0/8"
-        problems.append(_problem("USER_HEADER_PEERS", expected, ""))
+        problems.append(problem_of("USER_HEADER_PEERS", expected, ""))
     if not (settings.local_accounts or settings.login_url or settings.oidc_issuer or settings.user_header):
         expected = "on, or another way in (LATCHKEY_LOGIN_URL, LATCHKEY_OIDC_ISSUER, LATCHKEY_USER_HEADER)"
-        problems.append(_problem("LOCAL_ACCOUNTS", expected, "off"))
+        problems.append(problem_of("LOCAL_ACCOUNTS", expected, "off"))
     return problems
-
-
-def _text_of(environ: Mapping[str, str], name: str, problems: list[ConfigurationProblem]) -> str | None:
-    """The value of a variable or the content of its file; what is wrong with that is added to the problems."""
-    text = environ.get(PREFIX + name) or None
-    file = environ.get(f"{PREFIX}{name}_FILE") if name in SECRET_NAMES else None
-    if text and file:
-        problems.append(_problem(name, f"either {PREFIX}{name} or {PREFIX}{name}_FILE, not both", text))
-        return None
-    if file:
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            shown = f"{file} ({error})"
-            problems.append(ConfigurationProblem(f"{PREFIX}{name}_FILE", "a readable UTF-8 file", shown))
-    return text
-
-
-def _problem(name: str, expected: str, given: str) -> ConfigurationProblem:
-    shown = f"{len(given.encode())} bytes, not shown" if name in SECRET_NAMES else repr(given)
-    return ConfigurationProblem(PREFIX + name, expected, shown if given else "nothing")

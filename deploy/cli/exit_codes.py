@@ -39,9 +39,9 @@ def _known(error: Exception) -> int | None:
     """The exit code of a failure that has a message for people; imported late, so that `--help` stays fast."""
     from deploy.backup.errors import BackupError
     from deploy.embedded.errors import EmbeddedError
+    from shared.environment import ConfigurationError
     from shared.errors import StoreUnavailable
     from shared.migrations import MigrationError
-    from shared.settings import ConfigurationError
 
     if isinstance(error, ConfigurationError):
         return BAD_CONFIGURATION

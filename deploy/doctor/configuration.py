@@ -9,8 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.doctor.findings import Notes
+from shared.environment import PREFIX, ConfigurationError
 from shared.permissions import load_permissions
-from shared.settings import PREFIX, ConfigurationError, Settings, load_settings
+from shared.settings import Settings, load_settings
 
 AREA: Final = "configuration"
 NEEDED: Final = frozenset(

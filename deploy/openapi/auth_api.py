@@ -28,6 +28,7 @@ from services.auth_api.handlers.credentials import CredentialsBody
 from services.auth_api.handlers.external_users import EndedDocument, EndedPeople
 from services.auth_api.handlers.keys import KeyChanges, NewKeyFile, NewPersonalKey, Rotation
 from services.auth_api.handlers.login_requests import LoginRequestDocument, SignInAnswer, SignInAnswered
+from services.auth_api.handlers.webhook_keys import WebhookKeyRotation
 from services.auth_api.oauth.client_registration import ClientMetadata
 from shared.contracts.access import ConnectedApp
 from shared.contracts.clients import Attempt
@@ -180,6 +181,27 @@ SECTIONS: Final[dict[str, Section]] = {
                 "Each with its cause; by the client, by people signed in, by anybody: at most 100 each, newest first.",
                 list[Attempt],
             ),
+        ),
+        "GET /api/v1/clients/{clientID}/webhook-keys": _read(
+            "The keys that sign a client's webhooks",
+            _ok(
+                "Newest first; also before the client has an address for webhooks.",
+                documents.WebhookKeysDocument,
+            ),
+        ),
+        "POST /api/v1/clients/{clientID}/webhook-keys/rotate": Operation(
+            "Replace the keys that sign a client's webhooks",
+            _ok("The new keys, then those before, which sign until `endsOn`.", documents.WebhookKeysDocument)
+            | _CHANGE,
+            {JSON: WebhookKeyRotation},
+            parameters=(
+                Parameter(
+                    "Idempotency-Key",
+                    "header",
+                    "A rotation with the same one, or again with none, within ten minutes is a retry of the first.",
+                ),
+            ),
+            security=SESSION,
         ),
     },
     "OAuth 2.0": {

@@ -17,7 +17,7 @@ from deploy.openapi.document import (
     oauth_errors,
     problems,
 )
-from services.key_issuer.handlers.report_leak import LeakReport
+from services.key_issuer.handlers.report_leak import IDENTIFIER, SIGNATURE, LeakReport
 from services.key_issuer.handlers.status import StatusRequest
 from shared.documents import Document
 
@@ -80,7 +80,36 @@ _PERMISSION: Final = Parameter(
     schema={"type": "array", "items": {"type": "string"}},
 )
 _ECHO: Final = Parameter("echo", "query", "Said back.")
+_PLACE: Final = Parameter(
+    "Last-Event-ID",
+    "header",
+    "The id of the last event that was heard, at whatever process: the stream goes on after it.",
+)
+_EVENTS: Final = """Events `invalidate` (`{"keyIDs": […]}`), `reset` and `heartbeat` (`{}`), each with an id; without an end."""
+
+
+class LeakMatch(BaseModel):
+    """An entry of a report of GitHub's secret scanning partner programme; all of it is taken for what it is."""
+
+    token: str
+    type: str
+    url: str | None = None
+    source: str | None = None
+
+
+class LeakLabel(BaseModel):
+    """Whether what was reported was a key of this site: its SHA-256 in hex, and the type that the report gave it."""
+
+    token_hash: str
+    token_type: str
+    label: Literal["true_positive", "false_positive"]
+
+
 _REFUSALS: Final = problems(400, 405, 408, 413, 415, 503)
+_SIGNED: Final = (
+    Parameter(IDENTIFIER, "header", "Which of the partner's keys has signed; only with the next."),
+    Parameter(SIGNATURE, "header", "ECDSA of P-256 and SHA-256 over the body, DER in base64."),
+)
 _CHECK: Final = {
     200: Answer(
         "The key is live and holds the permissions.",
@@ -114,6 +143,15 @@ SECTIONS: Final[dict[str, Section]] = {
             {FORM: form("token", "token_type_hint client_id client_secret")},
             security=("key", "client", ""),
         ),
+        "GET /api/v1/revocations": Operation(
+            "Hear which keys to forget",
+            {
+                200: Answer(_EVENTS, {"type": "string"}, "text/event-stream"),
+                **problems(401, 403, 405, 429, 503),
+            },
+            parameters=(_PLACE,),
+            security=("key",),
+        ),
         "GET /api/v1/status": Operation(
             "Whether the server runs, and whose key this is",
             _STATUS,
@@ -138,9 +176,15 @@ SECTIONS: Final[dict[str, Section]] = {
             security=("key",),
         ),
         "POST /api/v1/keys/report-leak": Operation(
-            "Report a key that you found",
-            {202: Answer("If it was a key, it is dead now."), **_REFUSALS},
-            {JSON: LeakReport},
+            "Report a key that you found, or, signed by the partner whose keys the operator has named, a list",
+            {
+                200: Answer("A signed list: every key in it is dead now.", list[LeakLabel]),
+                202: Answer("If it was a key, it is dead now."),
+                **_REFUSALS,
+                **problems(403),
+            },
+            {JSON: LeakReport | list[LeakMatch]},
+            parameters=_SIGNED,
         ),
     }
 }

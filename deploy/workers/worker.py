@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from deploy.service_table import NEEDS, load_service
 from deploy.workers.process import READY, TURN, Waits
 from deploy.workers.stack import write_stack_on_request
+from shared.environment import ConfigurationError
 from shared.process import gc_frozen
-from shared.settings import ConfigurationError, load_settings
+from shared.settings import load_settings
 from shared.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from services.auth_api.keys import commands as key_commands
 from services.auth_api.resources import Resources
 from services.auth_api.sessions import account_sessions
 from services.auth_api.sessions.service import end_session, read_session
-from shared.bus import Consumer, Delivery, MessageHandler, handler
+from services.auth_api.webhooks import commands as webhook_commands
+from services.auth_api.webhooks.recording import record_changed_keys
+from shared.bus import Consumer, Delivery, EventConsumer, MessageHandler, handler
 from shared.contracts.access import (
     ChangeOwnKey,
     ReadAccess,
@@ -40,6 +42,7 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
+from shared.contracts.events import KeysChanged
 from shared.contracts.sessions import (
     EndOwnSessions,
     EndSession,
@@ -54,6 +57,7 @@ from shared.contracts.sessions import (
     SessionState,
     SessionUser,
 )
+from shared.contracts.webhooks import ReadWebhooks, ResendWebhook, RotateWebhookKeys, SendTestWebhook
 
 UseCase = Callable[[Resources, Any], Awaitable[Message]]
 PersonalUseCase = Callable[[Resources, SessionUser, Any], Awaitable[PersonalReply]]
@@ -118,6 +122,10 @@ PERSONAL_USE_CASES: Final[tuple[tuple[type[PersonalCommand[Any]], PersonalUseCas
     (ResetClientSecret, client_commands.reset),
     (DeleteClient, client_commands.delete),
     (ListAttempts, client_commands.list_attempts),
+    (ReadWebhooks, webhook_commands.read),
+    (ResendWebhook, webhook_commands.resend),
+    (SendTestWebhook, webhook_commands.test),
+    (RotateWebhookKeys, webhook_commands.rotate),
 )
 """What a person asks for: answered for the person whose session it is, and only while it lives."""
 
@@ -132,6 +140,12 @@ def make_consumers(resources: Resources) -> tuple[Consumer, Consumer]:
     return Consumer(bus, PersonalCommand.queue, pages), Consumer(
         bus, AuthenticateClient.queue, issuer + pages
     )
+
+
+def make_event_consumer(resources: Resources) -> EventConsumer:
+    """What key_issuer says became of clients' keys: their programs are to hear of it."""
+    changed = handler(KeysChanged, partial(record_changed_keys, resources), batch=True, sender="key_issuer")
+    return EventConsumer(resources.bus, KeysChanged.stream, "auth_api", [changed])
 
 
 def _for_pages(resources: Resources) -> list[MessageHandler]:

@@ -14,6 +14,7 @@ from services.auth_api.codes.store import CodeStore
 from services.auth_api.db.repository import QUERIES, SCHEMA
 from services.auth_api.rate_limit import RateLimiter
 from services.auth_api.token.release import CodeReleaser
+from services.auth_api.webhooks.queue import DeliveryQueue
 from shared.bus import Bus
 from shared.bus.outbox import OutboxRelay
 from shared.clock import Clock
@@ -50,6 +51,8 @@ class Resources:
     field_checker: FieldChecker
     outbox: OutboxRelay
     """``outbox.kick()`` after a commit that wrote an event."""
+    deliveries: DeliveryQueue
+    """``deliveries.kick()`` after a commit that recorded deliveries of webhooks."""
     codes: CodeStore
     releaser: CodeReleaser
     """Gives codes back whose exchange ended in 503."""
@@ -83,8 +86,9 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         sign_ins=KeyedLock(),
         limiter=RateLimiter(bus, clock, settings),
         clients=ClientCache(database, clock),
-        field_checker=FieldChecker(),
+        field_checker=FieldChecker(private_targets=settings.private_targets),
         outbox=OutboxRelay(database, bus, SCHEMA),
+        deliveries=DeliveryQueue(metrics),
         codes=codes,
         releaser=CodeReleaser(codes),
         activity_log=ActivityLog(bus, clock),

@@ -43,6 +43,7 @@ async def revoke_grant(resources: Resources, revoked: GrantRevoked) -> None:
         StoreUnavailable: Redis or the issuer does not answer; call again, or leave it to the event.
     """
     resources.outbox.kick()
+    resources.deliveries.kick()
     user_id, client_id, before = revoked.user_id, revoked.client_id, revoked.before
     await resources.codes.revoke_before(user_id=user_id, client_id=client_id, before=before)
     await resources.bus.request(RevokeGrant(**revoked.model_dump()))

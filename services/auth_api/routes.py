@@ -24,6 +24,7 @@ from services.auth_api.handlers import (
     revoke,
     session,
     token,
+    webhook_keys,
 )
 from services.auth_api.handlers.form_failures import render_form_error
 from services.auth_api.handlers.oauth_edge import render_token_error
@@ -68,6 +69,8 @@ def add_routes(application: web.Application) -> None:
             web.delete("/api/v1/clients/{clientID}", clients.delete),
             web.post("/api/v1/clients/{clientID}/reset-secret", clients.reset),
             web.get("/api/v1/clients/{clientID}/attempts", clients.list_attempts),
+            web.get("/api/v1/clients/{clientID}/webhook-keys", webhook_keys.list_own),
+            web.post("/api/v1/clients/{clientID}/webhook-keys/rotate", webhook_keys.rotate),
             web.post("/api/v1/oauth/token", token.token),
             web.post("/api/v1/oauth/revoke", revoke.revoke),
             web.post("/api/v1/oauth/create-code", create_code.create),
@@ -85,16 +88,23 @@ def add_routes(application: web.Application) -> None:
             web.post("/api/v1/keys/{keyID}/rotate", keys.rotate),
             web.delete("/api/v1/external-users/{externalID}", external_users.end_one),
             web.post("/api/v1/external-users/end", external_users.end_many),
-            web.get("/login/site", handoff.begin_sign_in),
-            web.get("/login/site/header", header_sign_in.sign_in_by_header, allow_head=False),
-            web.get("/login/site/callback", handoff.finish_sign_in, allow_head=False),
-            web.get("/login/oidc", oidc.begin_sign_in),
-            web.post("/login/oidc/link", oidc.begin_linking),
-            web.post("/login/site/link", handoff.begin_linking),
-            web.get("/login/oidc/callback", oidc.finish_sign_in, allow_head=False),
-            web.post("/login/oidc/backchannel-logout", oidc.backchannel_logout),
+            *_logins(),
             web.get("/api/v1/login-requests/{challenge}", login_requests.read_login_request),
             web.put("/api/v1/login-requests/{challenge}", login_requests.answer_login_request),
         ]
     )
     add_preflights(application)
+
+
+def _logins() -> list[web.RouteDef]:
+    """The way to a login elsewhere and back, for browsers and the provider."""
+    return [
+        web.get("/login/site", handoff.begin_sign_in),
+        web.get("/login/site/header", header_sign_in.sign_in_by_header, allow_head=False),
+        web.get("/login/site/callback", handoff.finish_sign_in, allow_head=False),
+        web.get("/login/oidc", oidc.begin_sign_in),
+        web.post("/login/oidc/link", oidc.begin_linking),
+        web.post("/login/site/link", handoff.begin_linking),
+        web.get("/login/oidc/callback", oidc.finish_sign_in, allow_head=False),
+        web.post("/login/oidc/backchannel-logout", oidc.backchannel_logout),
+    ]

@@ -17,6 +17,7 @@ from services.consent_ui.handlers import (
     keys,
     public,
     sign_in,
+    webhooks,
 )
 
 
@@ -62,6 +63,11 @@ def add_routes(application: web.Application) -> None:
             web.post(f"{client}/reset-secret", client_endings.reset_secret),
             web.get(f"{client}/delete", client_endings.ask_delete),
             web.post(f"{client}/delete", client_endings.delete_client),
+            web.get(f"{client}/webhooks", webhooks.show_webhooks),
+            web.post(f"{client}/webhooks/test", webhooks.send_test),
+            web.post(f"{client}/webhooks/resend", webhooks.resend),
+            web.post(f"{client}/webhooks/enable", webhooks.enable),
+            web.post(f"{client}/webhooks/rotate", webhooks.rotate),
             web.get(PREFIX + "{name}", public.static),
         ]
     )

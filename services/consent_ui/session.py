@@ -11,10 +11,9 @@ from aiohttp import web
 from services.consent_ui.pages import Visitor
 from services.consent_ui.resources import RESOURCES
 from shared.contracts.sessions import PersonalCommand, PersonalReply, ReadSession
-from shared.return_to import is_own_target, sign_target
 from shared.web.cookies import session_of as presented_session
 from shared.web.failures import Problem
-from shared.web.redirects import see_other
+from shared.web.redirects import is_own_target, see_other, sign_target
 
 ANSWER_SECONDS: Final = 3.2
 """Longer than other requests: behind an answer auth_api may have to ask the issuer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,8 +12,10 @@ from aiohttp import web
 
 from services.key_issuer import routes
 from services.key_issuer.consumer import make_consumers, make_event_consumer
+from services.key_issuer.expiry import run_expiries
 from services.key_issuer.issuance import warm_up
 from services.key_issuer.last_use import LastUse
+from services.key_issuer.listener_keys import watch_service_keys
 from services.key_issuer.resources import RESOURCES, SERVICE, make_resources
 from shared.bus import Janitor, Supervisor
 from shared.clock import Clock, SystemClock
@@ -38,7 +41,11 @@ def create_app(settings: Settings, clock: Clock | None = None) -> web.Applicatio
     tracer = tracer_of(SERVICE)
     resources = make_resources(settings, clock or SystemClock(), tracer)
     application = make_application(
-        resources.metrics, error_renderers=routes.ERROR_RENDERERS, hot=routes.HOT, tracer=tracer
+        resources.metrics,
+        error_renderers=routes.ERROR_RENDERERS,
+        hot=routes.HOT,
+        streams=routes.STREAMS,
+        tracer=tracer,
     )
     application[RESOURCES] = resources
     routes.add_routes(application)
@@ -60,8 +67,13 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await warm_up(issuer)
     await bus.start()
     background.run("revocation tail", resources.revocations.run)
+    background.run("listeners", resources.listeners.watch)
+    background.run(
+        "service keys of listeners", partial(watch_service_keys, resources.listeners, resources.verifier)
+    )
     background.run("outbox relay", resources.outbox.run)
     background.run("last use", resources.last_use.run)
+    background.run("expiries", partial(run_expiries, issuer))
     background.run("janitor", Janitor(bus, SERVICE).run)
     background.run("purge", Purge(issuer.database, _kept_days(resources.settings)).run)
     for consumer in consumers:
@@ -72,6 +84,7 @@ async def _running(application: web.Application) -> AsyncIterator[None]:
     await answering.stop(grace=STOP_SECONDS)
     await background.stop()
     await _write_last_uses(resources.last_use)
+    await resources.fetcher.close()
     await bus.stop()
     await issuer.database.stop()
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from asyncpg import Record
 
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuer import Issuer
-from services.key_issuer.records import ROTATED, NewKeyRow, shown_status, view_of
+from services.key_issuer.records import ROTATED, NarrowingReason, NewKeyRow, shown_status, view_of
 from shared.contracts.keys import ChangeKey, IssueKey, KeyChanged, KeyView, RotateKey
 
 LONGEST_OVERLAP: Final = 7 * 24 * 3600
 _TEXT: Final = re.compile(r"[^\x00\ud800-\udfff]{1,500}")
 _NOT_FOUND: Final = KeyChanged(outcome="not_found")
+_NARROWING: Final[Mapping[str, NarrowingReason]] = {
+    "narrowed": "permissions",
+    "expiry_moved": "expiry",
+    "paused": "paused",
+}
+"""The audit's words for what makes a key worth less, and the public ones; the program hears of nothing else."""
 
 
 def _conflict(field: str, detail: str) -> KeyChanged:
@@ -40,6 +46,9 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
         narrowed = [after.key_id] if any(event != "renamed" for event in events) else []
         if events:
             await _write_key(rows, after, checked_otherwise=bool(narrowed), now=now)
+            await rows.append_narrowed(
+                row, [_NARROWING[event] for event in events if event in _NARROWING], now
+            )
             await rows.execute("insert_audit", after.key_id, events, [""] * len(events), now)
         status = shown_status(after.status, after.expires_on, now)
         return KeyChanged(outcome="done", key=after.model_copy(update={"status": status})), narrowed
@@ -47,8 +56,13 @@ async def change_key(issuer: Issuer, command: ChangeKey) -> KeyChanged:
     return await issuer.narrow(work, "key_issuer.change.committed")
 
 
-async def _write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int) -> None:
-    """Writes a locked key's name, status, permissions and expiry; verifiers forget it if they would answer otherwise."""
+async def _write_key(
+    rows: KeyRows, key: KeyView, *, checked_otherwise: bool, now: int, by_rotation: bool = False
+) -> None:
+    """Writes a locked key's name, status, permissions and expiry; verifiers forget it if they would answer otherwise.
+
+    ``by_rotation``: an expiry that moves is the end of a rotation's overlap.
+    """
     await rows.execute(
         "change_key",
         key.key_id,
@@ -57,6 +71,7 @@ async def _write_key(rows: KeyRows, key: KeyView, *, checked_otherwise: bool, no
         " ".join(key.permissions),
         key.expires_on,
         int(checked_otherwise),
+        by_rotation,
     )
     if checked_otherwise:
         await rows.append_invalidated(key.key_id, now)
@@ -149,7 +164,7 @@ async def _rotate(
     )
     if old.status == "paused":
         await _write_key(rows, view, checked_otherwise=False, now=now)
-    narrowed = await _retire(rows, old, command.overlap_seconds, now)
+    narrowed = await _retire(rows, row, old, command.overlap_seconds, now)
     narrowed += await rows.evict(grants, now)  # limits belong to the grant: an overlap cannot double them
     return KeyChanged(outcome="done", key=view), narrowed
 
@@ -164,14 +179,16 @@ def _successor(row: Record, command: RotateKey) -> IssueKey:
     return IssueKey.model_validate({**row, **made}, extra="ignore")
 
 
-async def _retire(rows: KeyRows, old: KeyView, overlap_seconds: int, now: int) -> list[str]:
-    """The old key's expiry only ever moves closer."""
+async def _retire(rows: KeyRows, row: Record, old: KeyView, overlap_seconds: int, now: int) -> list[str]:
+    """The old key's expiry only ever moves closer. ``row`` is what ``old`` shows."""
     overlap = min(max(overlap_seconds, 0), LONGEST_OVERLAP)
     if overlap == 0:
         return await rows.end_keys([old.key_id], ROTATED, now)
     expires_on = now + overlap * 1000
     if old.expires_on is not None:
         expires_on = min(expires_on, old.expires_on)
-    await _write_key(rows, old.model_copy(update={"expires_on": expires_on}), checked_otherwise=True, now=now)
+    retired = old.model_copy(update={"expires_on": expires_on})
+    await _write_key(rows, retired, checked_otherwise=True, now=now, by_rotation=True)
+    await rows.append_narrowed(row, [ROTATED], now)
     await rows.execute("insert_audit", old.key_id, ["rotated"], [ROTATED], now)
     return [old.key_id]

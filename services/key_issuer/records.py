@@ -25,6 +25,8 @@ OWN_KEYS: Final = ""
 """Stands for the client where a person's own keys are counted."""
 
 RowStatus = Literal["active", "paused", "revoked"]
+NarrowingReason = Literal["permissions", "expiry", "paused", "rotated"]
+"""The public words for how a key of a client became worth less while it lives on."""
 
 
 def shown_status(status: str, expires_on: int | None, now: int) -> KeyStatus:

@@ -12,6 +12,8 @@ from services.key_issuer.db.repository import PLANS, QUERIES, SCHEMA
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.key_reader import KeyReader
 from services.key_issuer.last_use import LastUse
+from services.key_issuer.leak_partner import LeakPartner, reader_of
+from services.key_issuer.listeners import Listeners
 from services.key_issuer.revocation_tail import RevocationTail
 from services.key_issuer.verification import IssuerMetrics, KeyCache, Verifier
 from shared.bus import Bus
@@ -23,6 +25,7 @@ from shared.secret_tokens import Peppers
 from shared.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.tracing import NO_TRACES, Tracer
+from shared.web.guarded_fetcher import GuardedFetcher
 
 SERVICE: Final = "key_issuer"
 
@@ -41,9 +44,13 @@ class Resources:
     outbox: OutboxRelay
     revocations: RevocationTail
     """Keeps the memory right, and tells whether it can."""
+    listeners: Listeners
+    """The resource servers that hear of revocations from this process."""
     verifier: Verifier
     last_use: LastUse
     clients: ClientAuthenticator
+    fetcher: GuardedFetcher
+    leak_partner: LeakPartner
     started_on: int
     """Unix milliseconds."""
 
@@ -70,7 +77,9 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
     heartbeat = Heartbeat(
         KeysInvalidated.stream, lambda now: KeysInvalidated(key_ids=(), on=now), lambda: cache.last_heard_at
     )
+    listeners = Listeners(metrics, lambda: cache.deaf)
     outbox = OutboxRelay(database, bus, SCHEMA, heartbeat)
+    fetcher = GuardedFetcher(settings)
     peppers = Peppers(settings.key_peppers)
     issuer = Issuer(database, clock, peppers, cache, outbox.kick, settings.keys_per_user)
     return Resources(
@@ -80,9 +89,12 @@ def make_resources(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACES)
         bus=bus,
         issuer=issuer,
         outbox=outbox,
-        revocations=RevocationTail(bus, clock, cache, counts),
+        revocations=RevocationTail(bus, clock, cache, listeners, counts),
+        listeners=listeners,
         verifier=Verifier(cache, clock, KeyReader(issuer, counts).read),
         last_use=LastUse(issuer),
         clients=ClientAuthenticator(bus, clock, next(iter(settings.key_peppers.values()))),
+        fetcher=fetcher,
+        leak_partner=LeakPartner(reader_of(settings.leak_partner_keys, fetcher), clock),
         started_on=clock.now(),
     )

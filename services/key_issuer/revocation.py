@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -41,7 +41,7 @@ async def revoke_key(issuer: Issuer, command: RevokeKey) -> KeysRevoked:
 
 async def revoke_token(issuer: Issuer, command: RevokeToken) -> KeysRevoked:
     """Revokes the key whose digest a client presents, if it is that client's (RFC 7009 §2.1)."""
-    row = await _presented(issuer, "read_keys", command.key_id, command.digest)
+    (row,) = await _presented(issuer, "read_keys", [(command.key_id, command.digest)])
     if row is None or row["client_id"] != command.client_id:
         return _NONE
     return await _end_key(issuer, "revoked_by_client", command.key_id)
@@ -176,11 +176,17 @@ async def _end_one(
     return await issuer.narrow(work, _POINT)
 
 
-async def _presented(issuer: Issuer, query: str, key_id: str, digest: str) -> Record | None:
-    """The row of a key that the caller proves to know by its digest; not locked, since ids are public."""
-    row = await issuer.database.fetchrow(query, [key_id])
-    known = row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
-    return row if known else None
+async def _presented(issuer: Issuer, query: str, claims: Sequence[tuple[str, str]]) -> list[Record | None]:
+    """The row of each key that the caller proves to know by its digest; not locked, since ids are public."""
+    rows = {
+        row["key_id"]: row for row in await issuer.database.fetch(query, [key_id for key_id, _ in claims])
+    }
+
+    def is_known(row: Record | None, digest: str) -> bool:
+        return row is not None and issuer.peppers.matches(digest, row["digest"], row["pepper_version"])
+
+    found = [(rows.get(key_id), digest) for key_id, digest in claims]
+    return [row if is_known(row, digest) else None for row, digest in found]
 
 
 async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
@@ -196,15 +202,42 @@ async def revoke_service_key(issuer: Issuer, key_id: str, reason: str) -> bool:
     return await issuer.narrow(work, _POINT)
 
 
-async def end_leaked(issuer: Issuer, token: str) -> bool:
-    """Revokes the key that ``token`` is, live or paused; whether it ended now."""
-    parsed = parse_key(token)
-    if parsed is None:
-        return False
-    of_service = parsed.kind == SERVICE_KEY
-    query = "read_service_keys" if of_service else "read_keys"
-    if await _presented(issuer, query, parsed.key_id, digest_of(token)) is None:
-        return False
-    if of_service:
-        return await revoke_service_key(issuer, parsed.key_id, LEAKED)
-    return bool((await _end_key(issuer, LEAKED, parsed.key_id)).revoked)
+async def end_leaked(issuer: Issuer, tokens: Iterable[str]) -> set[str]:
+    """Revokes the keys that these are, live or paused; which of them are keys of ours, ended ones included."""
+    parsed = [(token, key) for token in tokens if (key := parse_key(token)) is not None]
+    keys: set[str] = set()
+    for start in range(0, len(parsed), CHUNK):
+        some = parsed[start : start + CHUNK]
+        of_people = {token: key.key_id for token, key in some if key.kind != SERVICE_KEY}
+        of_services = {token: key.key_id for token, key in some if key.kind == SERVICE_KEY}
+        keys |= await _end_leaked_of(issuer, "read_keys", of_people, _end_leaked_people)
+        keys |= await _end_leaked_of(issuer, "read_service_keys", of_services, _end_leaked_services)
+    return keys
+
+
+async def _end_leaked_of(
+    issuer: Issuer,
+    query: str,
+    tokens: Mapping[str, str],
+    end: Callable[[Issuer, Sequence[str]], Awaitable[None]],
+) -> set[str]:
+    """Ends those of these tokens (each with its id) that the table knows; they are returned."""
+    rows = await _presented(issuer, query, [(key_id, digest_of(token)) for token, key_id in tokens.items()])
+    keys = {
+        token: key_id for (token, key_id), row in zip(tokens.items(), rows, strict=True) if row is not None
+    }
+    if keys:
+        await end(issuer, list(keys.values()))
+    return set(keys)
+
+
+async def _end_leaked_people(issuer: Issuer, key_ids: Sequence[str]) -> None:
+    async def work(rows: KeyRows) -> tuple[None, list[str]]:
+        return None, await rows.end_live_keys(key_ids, LEAKED, issuer.clock.now())
+
+    await issuer.narrow(work, _POINT)
+
+
+async def _end_leaked_services(issuer: Issuer, key_ids: Sequence[str]) -> None:
+    for key_id in key_ids:
+        await revoke_service_key(issuer, key_id, LEAKED)

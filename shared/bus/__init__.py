@@ -9,7 +9,7 @@ from shared.bus.envelope import MessageTooLarge
 from shared.bus.handlers import Delivery, MessageHandler, handler
 from shared.bus.janitor import Janitor
 from shared.bus.requests import PreparedRequest, RemoteFailure
-from shared.bus.stream_tail import StreamTail
+from shared.bus.stream_tail import BroadcastEntry, StreamTail
 from shared.redis.client import CoalescingRedis
 from shared.redis.errors import CommandError
 from shared.redis.script import Script
@@ -17,6 +17,7 @@ from shared.supervisor import Backoff, Supervisor
 
 __all__ = [
     "Backoff",
+    "BroadcastEntry",
     "Bus",
     "CoalescingRedis",
     "CommandError",

@@ -148,5 +148,6 @@ class EventConsumer(Consumer):
 
     def __init__(self, bus: Bus, stream: str, group: str, handlers: Sequence[MessageHandler]) -> None:
         """``stream`` is the event stream's name, ``group`` the consuming service's."""
-        keys = StreamKeys(names.event_stream(stream), group, names.event_dead(stream), None)
+        past_types = names.PAST_TYPES.get(stream, frozenset())
+        keys = StreamKeys(names.event_stream(stream), group, names.event_dead(stream), None, past_types)
         super().__init__(bus, group, handlers, keys=keys)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
 MOST_ATTEMPTS: Final = 5
+PAST: Final = "past"
+"""How an entry ends that an earlier release wrote and nobody needs."""
 
 _log = structlog.get_logger("latchkey.bus")
 
@@ -104,6 +106,8 @@ class Dispatcher:
         if envelope.reply_to and not envelope.reply_to.startswith(self._answered):
             raise _Ended(entry_id, reason="it wants its answer in a stream that is not its sender's")
         handler = self._handlers.get(envelope.type)
+        if handler is None and envelope.type in self._keys.past_types:
+            raise _Ended(entry_id, envelope, word=PAST)
         if handler is None:
             raise _Ended(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
         if handler.sender not in ("", envelope.source):

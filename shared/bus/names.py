@@ -18,9 +18,11 @@ QUEUES_OF: Final = {
 }
 """The command streams of each service that takes commands."""
 EVERY_QUEUE: Final = tuple(queue for queues in QUEUES_OF.values() for queue in queues)
-EVENT_STREAMS: Final = ("events.auth",)
-EVENTS_OF: Final = {"auth_api": EVENT_STREAMS, "key_issuer": ("events.keys",)}
-"""The event streams that each service writes, or (``events.keys``, for no reader) wrote in an earlier release."""
+EVENTS_OF: Final = {"auth_api": ("events.auth",), "key_issuer": ("events.keys",)}
+"""The event streams that each service writes; each reads the other's."""
+EVENT_STREAMS: Final = tuple(stream for streams in EVENTS_OF.values() for stream in streams)
+PAST_TYPES: Final = {"events.keys": frozenset({"key.issued", "key.revoked"})}
+"""Types of events that release 0.1 wrote to a stream, for no reader: some of its entries may be there still."""
 BROADCASTS: Final = ("revocations",)
 
 
@@ -75,3 +77,5 @@ class StreamKeys:
     dead: str
     delayed: str | None
     """``None`` on event streams: what comes back later would come back to every group."""
+    past_types: frozenset[str] = frozenset()
+    """Types of messages of an earlier release that are acknowledged and nothing else."""

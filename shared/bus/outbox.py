@@ -97,7 +97,10 @@ class OutboxRelay:
         self._database = database
         self._bus = bus
         self._heartbeat = heartbeat
+        self._streams = names.EVENTS_OF.get(bus.source, names.EVENT_STREAMS)
         self._wake = asyncio.Event()
+        self.kick: Final = self._wake.set
+        """There is something new: do not wait for the next look."""
         self._family = zlib.crc32(schema.encode()) & 0x3FF
         self._run_id: str | None = None
         self._lengths: dict[str, int] = {}
@@ -105,10 +108,6 @@ class OutboxRelay:
         self._alive_at = 0.0
         self._beat_at = float("-inf")
         self._purge_at = 0.0
-
-    def kick(self) -> None:
-        """There is something new: do not wait for the next look."""
-        self._wake.set()
 
     async def run(self) -> None:
         """Publishes until cancelled; raises ``StoreUnavailable`` while a store is away (a supervisor starts it again)."""
@@ -214,7 +213,7 @@ class OutboxRelay:
 
     async def _refill_emptied_streams(self) -> None:
         """Where a stream holds less than it ever did (FLUSHALL, DEL, a lost disk): what was in it goes out again."""
-        for stream in names.EVENT_STREAMS:
+        for stream in self._streams:
             length = await self._entries_ever(stream)
             if length < self._lengths.get(
                 stream, 1

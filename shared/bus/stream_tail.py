@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -30,19 +31,30 @@ EventT = TypeVar("EventT", bound=Event)
 _log = structlog.get_logger("latchkey.bus")
 
 
+@dataclass(frozen=True, slots=True)
+class BroadcastEntry(Generic[EventT]):
+    """One entry of a broadcast: its id in the stream, the same for every process, and what it says."""
+
+    id: bytes
+    event: EventT
+
+
 class StreamTail(Generic[EventT]):
     """Plain XREAD of the broadcast of one type of event, without a group.
 
     Whenever entries may have been missed (at the start, after a lost connection, where the stream began anew, for an
-    entry that cannot be read) ``on_gap`` is told, which must then doubt everything it knows.
+    entry that cannot be read) ``on_gap`` is told, which must then doubt everything it knows. It gets the past: what the
+    stream holds before the entries that are told next, oldest first and without a hole, the newest ``most_past`` at most.
+    Whoever finds there the last entry that it was told has missed only what follows it.
     """
 
     def __init__(
         self,
         bus: Bus,
         event: type[EventT],
-        on_entry: Callable[[EventT], Awaitable[None]],
-        on_gap: Callable[[], Awaitable[None]],
+        on_entry: Callable[[BroadcastEntry[EventT]], Awaitable[None]],
+        on_gap: Callable[[Sequence[BroadcastEntry[EventT]]], Awaitable[None]],
+        most_past: int = 0,
     ) -> None:
         """Nothing is read before ``run``."""
         self._bus = bus
@@ -50,6 +62,7 @@ class StreamTail(Generic[EventT]):
         self._types = {event.type: event}
         self._on_entry = on_entry
         self._on_gap = on_gap
+        self._most_past = most_past
         self._cursor: bytes | None = None
         self._connection: RedisConnection | None = None
         self._last_read_at = float("-inf")
@@ -85,15 +98,15 @@ class StreamTail(Generic[EventT]):
         silence = asked_at - self._last_read_at
         if self._cursor is None or connection is not self._connection or silence > LONGEST_SILENCE:
             # First the end of the stream, then the gap: what is told between the two is told again.
-            _, self._cursor = await self._bounds(connection)
-            self._connection = connection
-            await self._on_gap()
+            _, end = await self._bounds(connection)
+            await self._on_gap(await self._past(connection, end))
+            self._cursor, self._connection = end, connection
         begin = self._cursor
         answer = await connection.send(
             ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self._stream, begin)
         )
         for entry_id, fields in answer[0][1] if answer else ():
-            await self._tell(fields)
+            await self._tell(entry_id, fields)
             self._cursor = entry_id
         first, last = map(_position, await self._bounds(connection))
         known = _position(begin) if begin != NO_ENTRY else _position(self._cursor)
@@ -117,15 +130,37 @@ class StreamTail(Generic[EventT]):
         first = info[b"first-entry"]
         return first[0] if first else NO_ENTRY, info[b"last-generated-id"]
 
-    async def _tell(self, fields: list[bytes]) -> None:
+    async def _past(self, connection: RedisConnection, end: bytes) -> list[BroadcastEntry[EventT]]:
+        """The newest entries up to ``end``, oldest first; nothing of what lies before one that cannot be read."""
+        newest_first: list[BroadcastEntry[EventT]] = []
+        while len(newest_first) < self._most_past:
+            count = min(READ_AT_ONCE, self._most_past - len(newest_first))
+            answer = await connection.send(("XREVRANGE", self._stream, end, "-", "COUNT", count))
+            for entry_id, fields in answer:
+                event = self._event_of(fields)
+                if event is None:
+                    return newest_first[::-1]
+                newest_first.append(BroadcastEntry(entry_id, event))
+            if len(answer) < count:
+                break
+            end = b"(" + answer[-1][0]
+        return newest_first[::-1]
+
+    async def _tell(self, entry_id: bytes, fields: list[bytes]) -> None:
+        event = self._event_of(fields)
+        if event is None:
+            await self._on_gap(())
+        else:
+            await self._on_entry(BroadcastEntry(entry_id, event))
+
+    def _event_of(self, fields: list[bytes]) -> EventT | None:
+        """What an entry says; ``None``, and a line in the log, where it cannot be read."""
         try:
             envelope = read_fields(fields)
-            event = self._types[envelope.type].from_wire(envelope.body)
+            return self._types[envelope.type].from_wire(envelope.body)
         except (BadEnvelopeError, ValidationError, KeyError) as error:
             _log.error("broadcast_unreadable", stream=self._stream, reason=type(error).__name__)
-            await self._on_gap()
-        else:
-            await self._on_entry(event)
+            return None
 
 
 def _position(entry_id: bytes) -> tuple[int, int]:

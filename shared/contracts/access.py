@@ -32,6 +32,13 @@ class ConnectedApp(Message):
     """Live and paused keys."""
 
 
+class DisabledWebhook(Message):
+    """A client of the person whose webhook address is disabled."""
+
+    client_id: str
+    name: str
+
+
 class Access(PersonalReply):
     """The connected apps, last granted first, and the keys, newest first.
 
@@ -40,6 +47,8 @@ class Access(PersonalReply):
 
     apps: tuple[ConnectedApp, ...] = ()
     keys: tuple[KeyView, ...] = ()
+    disabled_webhooks: tuple[DisabledWebhook, ...] = ()
+    """What the person, as an author, has to look at."""
 
     @property
     def live_keys(self) -> tuple[KeyView, ...]:

@@ -14,6 +14,9 @@ from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 OVERLAP_USED: Final = "authenticated with the secret before the last reset"
 """The cause of an attempt that will fail once the overlap ends; the console looks for it."""
 
+DisabledWhy = Literal["gone", "failing"]
+"""Why nothing is sent to a webhook address any more: it answered 410, or every try failed for five days."""
+
 OverlapSeconds = Annotated[int, Field(ge=0, le=604_800)]
 """How long an old secret or key works beside its replacement: at most a week."""
 
@@ -55,6 +58,11 @@ class ClientView(ClientFields):
     """Registered by a program (RFC 7591); neither an author nor the operator vouches for it."""
     old_secret_until: int | None = None
     """Until when the secret before the last reset works, where one was let work on."""
+    webhook_failing_since: int | None = None
+    """Since when every try to reach the webhook address has failed; this and what follows as its author alone sees it."""
+    webhook_disabled_on: int | None = None
+    """Since when nothing is sent to that address."""
+    webhook_disabled_why: DisabledWhy | None = None
 
     @property
     def redirect_uri(self) -> str | None:

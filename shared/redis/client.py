@@ -16,7 +16,7 @@ from shared.errors import StoreUnavailable
 from shared.redis.checks import ServerChecks
 from shared.redis.connection import Argument, RedisConnection, pack
 from shared.redis.errors import CommandError
-from shared.redis.full import even_if_full
+from shared.redis.full import once_more_if_full
 from shared.redis.link import STOPPED, RedisLink
 from shared.redis.script import Script
 from shared.redis.topology import Cluster, Key, OneServer, Topology, key_of, topology_of
@@ -97,7 +97,10 @@ class CoalescingRedis:
             StoreUnavailable: as ``execute``.
             CommandError: as ``execute``.
         """
-        return await even_if_full(lambda words: self.execute(*words), command)
+        try:
+            return await self.execute(*command)
+        except StoreUnavailable as error:
+            return await once_more_if_full(error, lambda words: self.execute(*words), command)
 
     async def begin(self, *command: Argument) -> asyncio.Future[Any]:
         """Sends one command now; what is returned gives its reply, as ``execute`` does.

@@ -33,8 +33,8 @@ async def even_if_full(
 ) -> Any:
     """The reply to a command that ``send`` sends, also where Redis has no memory left.
 
-    For what takes something back, and the little that this needs: small, and gone when it is done. Where there is
-    memory it costs nothing more. ``sent`` is the reply of a command that was sent already, to be the first in a row.
+    Where there is memory it costs nothing more. ``sent`` is the reply of a command that was sent already, to be the first
+    in a row.
 
     Raises:
         StoreUnavailable: as ``send``; for want of memory only where this user may not run the script.
@@ -43,9 +43,24 @@ async def even_if_full(
     try:
         return await (send(command) if sent is None else sent)
     except StoreUnavailable as error:
-        if error.reason != FULL:
-            raise
-        full = error
+        return await once_more_if_full(error, send, command)
+
+
+async def once_more_if_full(
+    outage: StoreUnavailable,
+    send: Callable[[Sequence[Argument]], Awaitable[Any]],
+    command: Sequence[Argument],
+) -> Any:
+    """The reply to a command that Redis refused for want of memory, sent once more so that it is not refused.
+
+    For what takes something back, and the little that this needs: small, and gone when it is done.
+
+    Raises:
+        StoreUnavailable: ``outage``, where it was none of memory, or where this user may not run the script; as ``send``.
+        CommandError: Redis refused the command for what it is.
+    """
+    if outage.reason != FULL:
+        raise outage
     again = (1, key_of(command) or "", *command)
     try:
         try:
@@ -57,4 +72,4 @@ async def even_if_full(
     except CommandError as error:
         if error.code != "NOPERM":
             raise
-        raise full from error
+        raise outage from error

@@ -85,6 +85,11 @@ class LimitedConnection(web.RequestHandler):
             self._begin_head()
         super().data_received(data)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its server stops."""
+        return self._lifetime.longest < 0
+
     def head_received(self) -> None:
         """The head of a request is whole; ``guarded`` says so."""
         self._serving = True
@@ -136,6 +141,12 @@ class LimitedConnection(web.RequestHandler):
             self.force_close()
         else:
             self._head_timer = self._clock.call_at(due, self._check_head)
+
+
+def is_stopping(request: web.BaseRequest) -> bool:
+    """Whether the server that this request came to stops, so that an answer without an end should end."""
+    protocol = request.protocol
+    return isinstance(protocol, LimitedConnection) and protocol.is_stopping
 
 
 def _limit_taking(transport: asyncio.BaseTransport) -> None:

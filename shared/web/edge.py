@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from time import perf_counter
 from typing import Final
@@ -53,6 +53,7 @@ def make_application(
     default_renderer: ErrorRenderer = render_problem,
     hot: frozenset[str] = frozenset(),
     patient: frozenset[str] = frozenset(),
+    streams: frozenset[str] = frozenset(),
     tracer: Tracer = NO_TRACES,
 ) -> web.Application:
     """An application with the edge in front of its routes.
@@ -62,9 +63,11 @@ def make_application(
         default_renderer: for all other paths.
         hot: route templates whose requests are counted but not logged, and whose handlers bound their own waiting.
         patient: those whose handlers wait for somebody else's server, and bound that themselves.
+        streams: those whose answers, with ``stream_headers``, have no end; logged and counted then, but not how long it took.
         tracer: is told of each request but those of ``QUIET_ROUTES``.
     """
     observe = _observer(metrics)
+    unbounded = hot | patient | streams
 
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -72,7 +75,7 @@ def make_application(
         request_id = begin(request)
         route = route_template(request)
         try:
-            if route in hot or route in patient:
+            if route in unbounded:
                 response = await handler(request)
             else:
                 async with asyncio.timeout(DEADLINE_SECONDS):
@@ -80,13 +83,10 @@ def make_application(
         except Exception as error:  # noqa: BLE001 - the one place where every error ends
             failure = failure_of(error, request_id)
             response = _renderer_for(request.path, error_renderers, default_renderer)(request, failure)
-        headers = response.headers
-        headers.extend(COMMON_HEADERS)
-        headers[REQUEST_ID] = request_id
-        if (request.path if route == UNROUTED else route) in OPEN:  # a 405 has no route
-            headers.update(CROSS_ORIGIN)
         seconds = perf_counter() - started
-        observe(route, request.method, response.status, seconds)
+        if not response.prepared:  # else a stream: its headers left long ago
+            _complete(response, request, route)
+        observe(route, request.method, response.status, None if response.prepared else seconds)
         if route not in hot and route not in QUIET_ROUTES:
             _log_request(request, route, response.status, seconds)
         return response
@@ -126,13 +126,28 @@ def _traced_by(tracer: Tracer) -> Middleware:
     return traced
 
 
-def _observer(metrics: Metrics) -> Callable[[str, str, int, float], None]:
+def _complete(response: web.StreamResponse, request: web.Request, route: str) -> None:
+    """Adds the headers that every answer has."""
+    headers = response.headers
+    headers.extend(COMMON_HEADERS)
+    headers[REQUEST_ID] = request_id_of(request)
+    if (request.path if route == UNROUTED else route) in OPEN:  # a 405 has no route
+        headers.update(CROSS_ORIGIN)
+
+
+def stream_headers(request: web.Request, own: Mapping[str, str]) -> CIMultiDict[str]:
+    """The headers of an answer that begins before its handler returns: its own, and those that every answer has."""
+    return CIMultiDict({**own, **COMMON_HEADERS, REQUEST_ID: request_id_of(request)})
+
+
+def _observer(metrics: Metrics) -> Callable[[str, str, int, float | None], None]:
     """Counts a request; the children of labels are kept, since looking them up costs more than counting."""
     requests, request_seconds = cache(metrics.requests.labels), cache(metrics.request_seconds.labels)
 
-    def observe(route: str, method: str, status: int, seconds: float) -> None:
+    def observe(route: str, method: str, status: int, seconds: float | None) -> None:
         requests(route, method if method in _METHODS else "other", status).inc()
-        request_seconds(route).observe(seconds)
+        if seconds is not None:
+            request_seconds(route).observe(seconds)
 
     return observe
 

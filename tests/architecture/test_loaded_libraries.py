@@ -14,7 +14,7 @@ LEFT_OUT = [
     (["deploy.cli.backends"], ["aiohttp", "jinja2", "prometheus_client", "pydantic"]),
     (
         [f"deploy.cli.{name}" for name in ("users", "clients", "keys", "bus", "doctor", "migrate")],
-        ["aiohttp", "jinja2", "opentelemetry", "yaml"],
+        ["aiohttp", "cryptography", "jinja2", "opentelemetry", "yaml"],
     ),
     (["deploy.cli.serve", "deploy.workers.worker"], ["aiohttp", "asyncpg", "jinja2", "prometheus_client"]),
     (["services.auth_api.app", "services.key_issuer.app"], ["jinja2", "opentelemetry", "yaml"]),

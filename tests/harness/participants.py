@@ -22,7 +22,7 @@ PUBLIC: Final = frozenset(
     {
         # Names of things, which logs and addresses show.
         *("clientID", "client_id", "keyID", "key_id", "fromAPIClient", "request_id", "X-Request-ID"),
-        *("sessionID", "session_id"),
+        *("sessionID", "session_id", "webhook_id", "publicKey"),
         *("username", "name", "identifier", "label", "description", "client_name"),
         # What a program asks for, and where its answer goes; state and context are the program's own and are passed on.
         *(
@@ -167,7 +167,9 @@ def _of_page(html: str) -> Said:
         yield from _of_query(form.action)
     for _, address in page.links:
         yield from _of_query(address)
-    yield from (("shown on a page", text) for text in re.findall(r"lk[a-z]_[0-9A-Za-z_]{40,}", html))
+    yield from (
+        ("shown on a page", text) for text in re.findall(r"lk[a-z]_[0-9A-Za-z_]{40,}|whsec_[^\"]+", html)
+    )
     for file in re.findall(r"base64,([^\"]+)", html):
         try:
             yield "file", base64.b64decode(file.replace("&#43;", "+"), validate=True).decode()

@@ -200,7 +200,7 @@ async def play_checks(site: Site, person: Person, client: Client) -> None:
 
 
 async def play_console(site: Site, author: Person, person: Person) -> None:
-    """A client registered and its secret reset on the pages and by REST; its attempts; deleted."""
+    """A client registered, its secret reset and its webhook keys rotated on the pages and by REST; its attempts; deleted."""
     fields = {"name": "Console app", "redirect_uris": CALLBACK, "requested_permissions": "submit_score"}
     page = await open_page(author, "/developer/clients/new")
     made = await press(author, page, "Register", fields)
@@ -213,6 +213,15 @@ async def play_console(site: Site, author: Person, person: Person) -> None:
     path = f"/api/v1/clients/{client_id}"
     reset = await author.http.post(f"{path}/reset-secret", json={"overlapSeconds": 3600})
     assert reset.json()["clientSecret"] != secret
+    page = await open_page(author, f"/developer/clients/{client_id}/webhooks?show=secrets")
+    assert "whsec_" in page.text
+    await press(author, page, "Rotate the keys", {"overlap": "3600"})
+    rotated = await author.http.post(f"{path}/webhook-keys/rotate", json={"overlapSeconds": 3600})
+    page = await open_page(author, f"/developer/clients/{client_id}/webhooks?show=secrets")
+    keys = (await author.http.get(f"{path}/webhook-keys")).json()["keys"]
+    assert [key["version"] for key in keys] == [3, 2]
+    assert keys == rotated.json()["keys"]
+    assert all(key["secret"].partition("+")[0] in page.text for key in keys)
     assert (await author.http.get(f"{path}/attempts")).json() != []
     assert (await author.http.delete(path)).status_code == 204
 

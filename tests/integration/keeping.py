@@ -16,6 +16,7 @@ from services.auth_api import routes as auth_api
 from services.consent_ui import routes as consent_ui
 from services.key_issuer import routes as key_issuer
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_key
+from tests.harness.leak_partner import IDENTIFIER, SIGNATURE, match
 from tests.harness.site import CALLBACK, PASSWORD, Client, Person, Site, bearer
 from tests.harness.stack import Stack
 from tests.integration.consent_ui.visits import form_with
@@ -239,11 +240,21 @@ async def rotate_key(stranger: Stranger) -> None:
         stranger.key = answer.json()
 
 
+async def rotate_webhook_keys(stranger: Stranger) -> None:
+    """A rotation that is no retry."""
+    path = f"/api/v1/clients/{stranger.client.client_id}/webhook-keys/rotate"
+    headers = {"Idempotency-Key": secrets.token_hex(127)}
+    answer = await stranger.http.post(path, json={"overlapSeconds": 604_800}, headers=headers)
+    stranger.answers.append(answer)
+
+
 async def present(stranger: Stranger) -> None:
     """Keys that nobody has made, wherever keys are taken."""
     settings, http = stranger.stack.settings, stranger.site.http
     token = mint_key(settings.key_prefix, USER_KEY, settings.public_url).token
     await http.post("/api/v1/keys/report-leak", json={"token": token})
+    signed = {IDENTIFIER: secrets.token_hex(200), SIGNATURE: secrets.token_hex(40)}
+    await http.post("/api/v1/keys/report-leak", json=[match(token)], headers=signed)
     await http.post("/api/v1/oauth/revoke", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=stranger.client.basic)
     await http.post("/api/v1/oauth/introspect", data={"token": token}, auth=(long_text(), token))
@@ -330,6 +341,7 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ("PATCH", "/api/v1/clients/{clientID}"): at_client("PATCH"),
     ("DELETE", "/api/v1/clients/{clientID}"): register,
     ("POST", "/api/v1/clients/{clientID}/reset-secret"): at_client("POST", "/reset-secret"),
+    ("POST", "/api/v1/clients/{clientID}/webhook-keys/rotate"): rotate_webhook_keys,
     ("POST", "/api/v1/oauth/token"): exchange,
     ("POST", "/api/v1/oauth/revoke"): present,
     ("POST", "/api/v1/oauth/create-code"): exchange,
@@ -361,6 +373,10 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ),
     ("POST", f"{CLIENT}/reset-secret"): nothing_more,
     ("POST", f"{CLIENT}/delete"): nothing_more,
+    ("POST", f"{CLIENT}/webhooks/test"): on_page(f"{CLIENT}/webhooks", "Send a test event"),
+    ("POST", f"{CLIENT}/webhooks/resend"): nothing_more,
+    ("POST", f"{CLIENT}/webhooks/enable"): nothing_more,
+    ("POST", f"{CLIENT}/webhooks/rotate"): on_page(f"{CLIENT}/webhooks", "Rotate the keys"),
     ("POST", "/api/v1/status"): present,
     ("POST", "/api/v1/oauth/introspect"): present,
     ("POST", "/api/v1/keys/report-leak"): present,

@@ -6,10 +6,12 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import click
+import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 
@@ -21,6 +23,8 @@ from tests.conftest import StackStarter
 from tests.harness.buses import started
 from tests.harness.site import PASSWORD, Person
 from tests.harness.stack import Stack
+from tests.harness.tls import make_authority
+from tests.harness.webhooks import answering, receiving
 
 READING: Final = frozenset(
     {
@@ -149,6 +153,7 @@ ROUTES: Final = {
     "PATCH /api/v1/clients/{clientID}": "client.changed",
     "DELETE /api/v1/clients/{clientID}": "client.deleted",
     "POST /api/v1/clients/{clientID}/reset-secret": "client.secret-reset",
+    "POST /api/v1/clients/{clientID}/webhook-keys/rotate": "client.webhook-keys-rotated",
     "POST /api/v1/oauth/create-code": "grant.given",
     "DELETE /api/v1/apps/{clientID}": "grant.ended",
     "POST /api/v1/keys": "issued",
@@ -179,12 +184,13 @@ BY_PAGES: Final = {
     "client.create": "client.created",
     "client.update": "client.changed",
     "client.reset-secret": "client.secret-reset",
+    "webhook.rotate-keys": "client.webhook-keys-rotated",
     "client.delete": "client.deleted",
 }
 ASKING: Final = frozenset(
     {
         "authorization.prepare", "password-reset.read", "session.read", "session.list", "access.read", "client.list",
-        "client.read", "client.name", "client.attempts",
+        "client.read", "client.name", "client.attempts", "webhook.read", "webhook.resend", "webhook.test",
     }
 )  # fmt: skip
 """Commands that change nothing of an account, a client or a key."""
@@ -240,6 +246,24 @@ async def test_every_route_leaves_its_line(start_stack: StackStarter) -> None:
     assert set(caller.done) == {route for route, line in ROUTES.items() if line not in untried}
 
 
+async def test_an_address_that_is_disabled_by_itself_leaves_a_line(
+    start_stack: StackStarter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``webhooks``, which nobody asked: an endpoint that says 410 hears no more."""
+    authority = make_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    async with receiving(authority) as receiver, start_stack({"PRIVATE_TARGETS": "on"}) as stack:
+        receiver.answer = answering(410)
+        person = await stack.site.sign_up()
+        client = await person.create_client(webhookUri=receiver.url)
+        key = await person.give_key(client)
+        await person.http.delete(f"/api/v1/keys/{key['keyID']}")
+        wanted = f"webhooks client.webhook-disabled-gone client:{client.client_id}"
+        async with asyncio.timeout(10):
+            while wanted not in await lines_of(stack):
+                await asyncio.sleep(0.05)
+
+
 class Caller:
     """Calls routes as one person and sees which lines they leave."""
 
@@ -280,6 +304,7 @@ async def _clients_and_grants(caller: Caller) -> None:
     client = (await caller.call("POST /api/v1/clients", fields))["clientID"]
     await caller.call("PATCH /api/v1/clients/{clientID}", {"name": "Other"}, path=client)
     await caller.call("POST /api/v1/clients/{clientID}/reset-secret", {}, path=client)
+    await caller.call("POST /api/v1/clients/{clientID}/webhook-keys/rotate", {}, path=client)
     await caller.call("POST /api/v1/oauth/create-code", {"clientID": client})
     await caller.call("DELETE /api/v1/apps/{clientID}", path=client)
     await caller.call("DELETE /api/v1/clients/{clientID}", path=client)

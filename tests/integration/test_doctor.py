@@ -46,7 +46,7 @@ async def test_verifiers_that_hear_nothing_are_a_warning(stores: Stores) -> None
 
 
 async def test_rights_of_an_earlier_version_are_a_problem(stores: Stores, tmp_path: Path) -> None:
-    """Redis keeps them until it is restarted; who has too many is named. Where no service has a user all is well."""
+    """Redis keeps them until it is restarted; who has too many or too few is named. Where no service has a user all is well."""
     valkey = Valkey(tmp_path)
     valkey.start()
     client = CoalescingRedis(valkey.url)
@@ -66,6 +66,12 @@ async def test_rights_of_an_earlier_version_are_a_problem(stores: Stores, tmp_pa
         finding = (await _found(environ))["redis", "rights"]
         assert finding.verdict is Verdict.PROBLEM
         assert finding.detail.startswith("consent_ui: ")
+        await client.execute("ACL", "SETUSER", "consent_ui", "reset", *rules_of("consent_ui"))
+        before = " ".join(rules_of("auth_api")).partition(" (~lk:{events.keys}")[0].split(" ")
+        await client.execute("ACL", "SETUSER", "auth_api", "reset", *before)
+        finding = (await _found(environ))["redis", "rights"]
+        assert finding.verdict is Verdict.PROBLEM
+        assert finding.detail == "auth_api: may not do what webhooks need"
     finally:
         await client.close()
         valkey.kill()

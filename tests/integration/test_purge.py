@@ -144,7 +144,10 @@ MARKS = """
 
 
 async def test_rows_of_keys_that_ended_long_ago_go(url: str) -> None:
-    """Revoked or expired so long ago; not what lives, however old, nor what ended since: a code's second key needs it."""
+    """Revoked or expired so long ago; not what lives, however old, nor what ended since: a code's second key needs it.
+
+    Nor one of a client whose expiry is still to be reported.
+    """
     async with connected(url) as connection:
         for name, expired_ms, ended_ms, number in (
             ("live-", None, None, 10),
@@ -154,8 +157,12 @@ async def test_rows_of_keys_that_ended_long_ago_go(url: str) -> None:
             ("young-", None, 30 * DAY_MS - 60_000, 10),
             ("expired-young-", 30 * DAY_MS - 60_000, None, 10),
             ("expired-then-ended-", 60 * DAY_MS, 30 * DAY_MS - 60_000, 10),
+            ("unreported-", 30 * DAY_MS + 1, None, 10),
         ):
             await connection.execute(KEYS, name, expired_ms, ended_ms, number)
+        await connection.execute(
+            "UPDATE keys.api_keys SET expiry_reported = expires_on WHERE key_id LIKE 'expired-%'"
+        )
         async with opened(url, "keys") as database, opened(url, "keys") as other:
             assert await Purge(database, {"purge_ended_keys": 0}).purge() == 0
             purges = [Purge(each, {"purge_ended_keys": 30}) for each in (database, other)]
@@ -164,7 +171,7 @@ async def test_rows_of_keys_that_ended_long_ago_go(url: str) -> None:
         rows = await connection.fetch(
             "SELECT DISTINCT rtrim(key_id, '0123456789') AS name FROM keys.api_keys ORDER BY 1"
         )
-    left_over = {"live-", "later-", "young-", "expired-young-", "expired-then-ended-"}
+    left_over = {"live-", "later-", "young-", "expired-young-", "expired-then-ended-", "unreported-"}
     assert {row["name"] for row in rows} == left_over
 
 

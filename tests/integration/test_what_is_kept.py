@@ -29,6 +29,7 @@ TRIMMED: Final[Mapping[str, int]] = {
     "lk:{replies.*}": 1_200_000,
     "lk:{revocations}": 200_000,
     "lk:{events.auth}": 200_000,
+    "lk:{events.keys}": 200_000,
 }
 """Streams that others trim, by what they may take: read replies after 256 KiB for each of four processes, revocations after
 ten minutes, events that all have read beyond 10,000 (``Janitor``)."""

@@ -13,13 +13,19 @@ import pytest
 from redis.asyncio import Redis
 
 from services.auth_api.token import exchange
+from services.auth_api.webhooks import commands as webhook_commands
+from services.auth_api.webhooks.signing import WebhookKey
+from services.consent_ui import authorization_query
 from services.consent_ui.handlers import consent_request
 from shared.contracts.authorization import Flow
+from shared.contracts.webhooks import WebhookKeyView
+from shared.secret_tokens import digest_of
 from tests.harness.participants import Participants, found_in
 from tests.harness.rights import Deployment, deployed
 from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.conftest import Valkey, until
+from tests.integration.consent_ui.visits import open_page
 from tests.integration.every_flow import (
     DEVICE_CODE,
     IDEMPOTENCY_KEY,
@@ -163,6 +169,16 @@ async def _pushed(site: Site) -> None:
     await play_pushed_request(site, person, await person.create_client())
 
 
+def _with_secret(key: WebhookKey) -> WebhookKeyView:
+    return WebhookKeyView(version=1, public_key=key.secret, secret_digest=digest_of(key.secret), ends_on=None)
+
+
+async def _webhooks(site: Site) -> None:
+    author = await site.sign_up()
+    client = await author.create_client()
+    await open_page(author, f"/developer/clients/{client.client_id}/webhooks?show=secrets")
+
+
 async def _public(site: Site) -> None:
     person = await sign_up_on_the_page(site)
     await play_public_client(site, person, person)
@@ -171,13 +187,21 @@ async def _public(site: Site) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "planted", "flow", "caught"),
     [
-        (consent_request, "without_secrets", _as_they_are, _device, {"user_code"}),
-        (consent_request, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
-        (consent_request, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
+        (authorization_query, "without_secrets", _as_they_are, _device, {"user_code"}),
+        (authorization_query, "without_secrets", _as_they_are, _pushed, {"request_uri"}),
+        (authorization_query, "without_secrets", _as_they_are, _public, {"client_secret", "code_verifier"}),
         (consent_request, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
         (exchange, "peer_digest", lambda _key, peer: peer, _public, {"peer"}),
+        (webhook_commands, "_key_view", _with_secret, _webhooks, {"shown on a page"}),
     ],
-    ids=["user code", "pushed request", "misplaced secret", "peer of a page", "peer of an exchange"],
+    ids=[
+        "user code",
+        "pushed request",
+        "misplaced secret",
+        "peer of a page",
+        "peer of an exchange",
+        "secret of webhooks",
+    ],
 )
 async def test_what_is_planted_is_found(
     deployment: Deployment,
@@ -189,7 +213,7 @@ async def test_what_is_planted_is_found(
     flow: Any,
     caught: set[str],
 ) -> None:
-    """Each of these stood in Redis once."""
+    """Most of these stood in Redis once; the others must not begin to."""
     monkeypatch.setattr(module, name, planted)
     _, found = await played(deployment, tmp_path, flow(deployment.site))
     assert {line.partition(":")[0] for line in found} == caught

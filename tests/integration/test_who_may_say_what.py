@@ -12,19 +12,21 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from services.auth_api import consumer as auth_api_consumer
 from services.auth_api.handlers.application import RESOURCES
 from services.key_issuer import consumer as key_issuer_consumer
 from services.key_issuer.resources import RESOURCES as ISSUER_RESOURCES
 from shared.api_key import USER_KEY, mint_key
-from shared.bus import Bus, Consumer, Janitor, PreparedRequest
-from shared.bus.names import QUEUES_OF, commands, dead, delayed, event_stream, replies
+from shared.bus import Bus, Consumer, Delivery, Janitor, PreparedRequest, handler
+from shared.bus.envelope import Envelope
+from shared.bus.names import QUEUES_OF, StreamKeys, commands, dead, delayed, event_dead, event_stream, replies
 from shared.contracts.access import ChangeOwnKey, ReadAccess, RevokeAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.authorization import PrepareAuthorization
 from shared.contracts.base import Command
 from shared.contracts.clients import AuthenticateClient
+from shared.contracts.events import KeysChanged
 from shared.contracts.keys import IssueKey, ListKeys, RevokeGrant, RevokeKey
 from shared.contracts.sessions import EndOwnSessions, ListSessions, PersonalCommand, ReadSession
 from shared.secret_tokens import digest_of
@@ -151,6 +153,61 @@ async def test_a_service_reads_and_empties_nothing_of_others(deployment: Deploym
             ):
                 with pytest.raises(NoPermissionError):
                     await attacker.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+async def test_auth_api_reads_what_key_issuer_says_of_keys_and_no_more(deployment: Deployment) -> None:
+    """As a group does, with what fails, what is left by another member and dead letters; it changes and drops nothing."""
+    stream, before = event_stream(KeysChanged.stream), await deployment.denied()
+    heard: list[str] = []
+
+    async def hear(event: KeysChanged, delivery: Delivery) -> None:
+        if delivery.attempt == 1:
+            raise ZeroDivisionError
+        heard.append(event.reason)
+
+    async with Redis.from_url(deployment.redis_urls["auth_api"]) as reader:
+        await reader.xgroup_create(stream, "some", "$", mkstream=True)
+    async with Redis.from_url(deployment.redis_urls["key_issuer"]) as writer:
+        for message_type in (KeysChanged.type, "key.unknown"):
+            event = KeysChanged(change="revoked", reason="person", on=1, keys=())
+            envelope = Envelope("id", message_type, "key_issuer", 1, event.to_wire())
+            fields: dict[Any, Any] = dict(zip(*[iter(envelope.to_fields())] * 2, strict=True))
+            await writer.xadd(stream, fields)
+    async with attacking(deployment, "auth_api") as (redis, bus):
+        await redis.xreadgroup("some", "gone", {stream: ">"}, count=1)
+        keys = StreamKeys(stream, "some", event_dead(KeysChanged.stream), None)
+        consumer = Consumer(bus, "some", [handler(KeysChanged, hear)], keys=keys, claim_idle_ms=50)
+        running = asyncio.create_task(consumer.run())
+        async with asyncio.timeout(20):
+            while heard != ["person"] or not await redis.xlen(keys.dead):
+                await asyncio.sleep(0.02)
+        consumer.stop()
+        await running
+        await Janitor(bus, "auth_api").clean()
+        assert await deployment.denied() == before
+        for command in (
+            ("XADD", stream, "*", "t", KeysChanged.type),
+            ("XTRIM", stream, "MAXLEN", "0"),
+            ("XDEL", stream, "1-1"),
+            ("XGROUP", "DESTROY", stream, "auth_api"),
+            ("XGROUP", "SETID", stream, "auth_api", "$"),
+            ("DEL", stream),
+            ("EVAL", "return redis.call('XADD', KEYS[1], '*', 't', 'x')", "1", stream),
+            ("XTRIM", keys.dead, "MAXLEN", "0"),
+        ):
+            with pytest.raises(ResponseError, match="permissions"):
+                await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+    async with Redis.from_url(deployment.redis_urls["consent_ui"]) as attacker:
+        for command in (
+            ("XRANGE", stream, "-", "+"),
+            ("XGROUP", "CREATE", stream, "mine", "0"),
+            ("XLEN", stream),
+        ):
+            with pytest.raises(NoPermissionError):
+                await attacker.execute_command(*command)  # type: ignore[no-untyped-call]
+    async with Redis.from_url(deployment.stores.redis_url) as server:
+        await server.xgroup_destroy(stream, "some")
+        await server.delete(keys.dead)
 
 
 @pytest.mark.parametrize("service", ["consent_ui", "key_issuer"])

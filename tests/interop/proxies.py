@@ -21,6 +21,7 @@ from tests.harness.processes import REPOSITORY
 from tests.interop.building import BUILT, CannotBuildError
 
 EXAMPLES: Final = REPOSITORY / "docs" / "proxies"
+SITE: Final = REPOSITORY / "deploy" / "Caddyfile"
 LOCK: Final = REPOSITORY / "requirements" / "proxies.lock"
 START_SECONDS: Final = 60.0
 INSTALL_SECONDS: Final = 600.0
@@ -133,7 +134,6 @@ def running_proxy(proxy: Proxy, folder: Path, *, key_issuer: int, your_api: int)
     Raises:
         CannotBuildError: the program is not to be had here.
     """
-    program = proxy.find()
     port = free_port()
     text = (EXAMPLES / proxy.example).read_text(encoding="utf-8")
     for written, actual in {
@@ -146,6 +146,36 @@ def running_proxy(proxy: Proxy, folder: Path, *, key_issuer: int, your_api: int)
         "\n:8000 {": f"\n{{\nadmin off\n}}\nhttp://127.0.0.1:{port} {{",
     }.items():
         text = text.replace(written, actual)
+    with _running(proxy, folder, text, port, "/scores/ready") as url:
+        yield url
+
+
+@contextmanager
+def running_site_proxy(folder: Path, *, latchkey: int) -> Iterator[str]:
+    """Caddy with the file of the compose deployment, before a Latchkey on one port of this machine; its address.
+
+    Raises:
+        CannotBuildError: there is no Caddy here.
+    """
+    port = free_port()
+    text = SITE.read_text(encoding="utf-8")
+    for written, actual in {
+        "key_issuer:8103": f"127.0.0.1:{latchkey}",
+        "auth_api:8101": f"127.0.0.1:{latchkey}",
+        "consent_ui:8102": f"127.0.0.1:{latchkey}",
+        "{$SITE_ADDRESS} {": f"http://127.0.0.1:{port} {{",
+        "\tskip_install_trust\n": "\tskip_install_trust\n\tadmin off\n",
+    }.items():
+        assert written in text
+        text = text.replace(written, actual)
+    with _running(PROXIES[0], folder, text, port, "/api/v1/status") as url:
+        yield url
+
+
+@contextmanager
+def _running(proxy: Proxy, folder: Path, text: str, port: int, path: str) -> Iterator[str]:
+    """The proxy with a file of this text; ``path`` is not 404 when it is set up."""
+    program = proxy.find()
     file = folder / proxy.example
     file.write_text(text, encoding="utf-8")
     log = folder / f"{proxy.name}.log"
@@ -160,7 +190,7 @@ def running_proxy(proxy: Proxy, folder: Path, *, key_issuer: int, your_api: int)
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _is_set_up(port):
+        while not _is_set_up(port, path):
             alive = process.poll() is None and time.monotonic() < deadline
             assert alive, f"{proxy.name} did not start: {log.read_text(encoding='utf-8')[-3000:]}"
             time.sleep(_POLL_SECONDS)
@@ -170,9 +200,9 @@ def running_proxy(proxy: Proxy, folder: Path, *, key_issuer: int, your_api: int)
         process.wait()
 
 
-def _is_set_up(port: int) -> bool:
+def _is_set_up(port: int, path: str) -> bool:
     """Whether it answers for the API; Traefik reads its file when it answers already."""
     with suppress(httpx.TransportError):
-        answer = httpx.get(f"http://127.0.0.1:{port}/scores/ready", trust_env=False, timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=10)
         return answer.status_code != httpx.codes.NOT_FOUND
     return False

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from deploy.cli import exit_codes
 from deploy.cli.__main__ import COMMANDS, latchkey
 from deploy.embedded import DataDirectoryInUse
+from shared.environment import ConfigurationError, ConfigurationProblem
 from shared.errors import StoreUnavailable
-from shared.settings import ConfigurationError, ConfigurationProblem
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -47,6 +47,7 @@ def test_the_data_directory_decides_over_stores_and_secrets() -> None:
         ("/api/v1/users", "auth_api"),
         ("/api/v1/oauth/introspect", "key_issuer"),
         ("/api/v1/keys/report-leak", "key_issuer"),
+        ("/api/v1/revocations", "key_issuer"),
         ("/api/v1/verify/", "auth_api"),
         ("/api/v1/keys", "auth_api"),
         ("/api/v1/oauth/token", "auth_api"),

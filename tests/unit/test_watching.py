@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from services.auth_api.resources import make_resources
+from services.auth_api.webhooks.metrics import WebhookMetrics
 from services.key_issuer.verification import IssuerMetrics
 from shared.clock import SystemClock
 from shared.settings import load_settings
@@ -24,6 +25,7 @@ def _sample_names() -> set[str]:
         load_settings({"LATCHKEY_REDIS_URL": "redis://127.0.0.1"}), SystemClock()
     ).metrics
     IssuerMetrics(metrics)
+    WebhookMetrics(metrics)
     add_health(web.Application(), metrics, {})
     return {name for family in metrics.registry.collect() for name in _names_of(family.name, family.type)}
 

@@ -16,6 +16,7 @@ from tests.weakened.mutations import (
 from tests.weakened.weakening import Weakening, weaken
 
 _FIELDS: Final = "auth_api/test_client_fields.py"
+_ADDRESSES: Final = "shared/test_public_address.py"
 _FILES: Final = "shared/test_key_file.py"
 _WIRE: Final = "integration/test_wire.py"
 _SERVICES: Final = "integration/test_wire_of_services.py"
@@ -66,9 +67,12 @@ EDGES: Final[tuple[Weakening, ...]] = (
         _FILES,
         before("render_key_file", "import jinja2\n_1 = jinja2.Template(_1).render()"),
     ),
-    weaken(47, "a webhook may lead to any address", _FIELDS, before("_address_fault", "return None")),
+    weaken(47, "a webhook may lead to any address", _FIELDS, before("fault_of_address", "return None")),
     weaken(
-        47, "what Python calls global is global", _FIELDS, without_operand("_address_fault", "_is_translated")
+        47,
+        "what Python calls global is global",
+        (_FIELDS, _ADDRESSES),
+        before("is_public", "import ipaddress\nreturn ipaddress.ip_address(_1).is_global"),
     ),
     weaken(
         48,

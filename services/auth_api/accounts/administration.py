@@ -12,6 +12,7 @@ from services.auth_api.accounts.passwords import OPERATOR_PEER
 from services.auth_api.db.repository import OPERATOR, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
+from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.documents import Document
 from shared.secret_tokens import digest_of
 
@@ -106,6 +107,7 @@ async def disable_user(resources: Resources, username: str) -> None:
         if row is None:
             raise UnknownUserError(username)
         user_id = row["user_id"]
+        await record_revoked_grants(resources, connection, "user_disabled", now, user_ids=(user_id,))
         revoked = await record_revocation(
             resources,
             connection,

@@ -114,7 +114,7 @@ async def _accept(resources: Resources, case: _Case) -> AuthorizationDecided:
 
 
 async def _create_file(resources: Resources, case: _Case) -> AuthorizationDecided:
-    command, view = case.command, case.consent.client.to_view()
+    command, view = case.command, case.consent.client.view
     if command.key is None:
         return _refused(authorize_pages.EXPIRED_REQUEST)
     decision = Decision(command.request_id, "")
@@ -137,7 +137,7 @@ async def _decline(resources: Resources, case: _Case) -> AuthorizationDecided:
     if await _decision_of(resources, case) != _DECLINED:
         return _not_given(case, "decided")
     if case.consent.kind == "file":
-        return AuthorizationDecided(outcome="declined", client=case.consent.client.to_view())
+        return AuthorizationDecided(outcome="declined", client=case.consent.client.view)
     return _to_client(resources, case, with_code=False)
 
 
@@ -157,9 +157,7 @@ async def _decide_device(resources: Resources, case: _Case) -> AuthorizationDeci
     )
     if outcome != "done":
         return _not_given(case, "expired" if outcome == "gone" else outcome)
-    return AuthorizationDecided(
-        outcome="approved" if approve else "declined", client=consent.client.to_view()
-    )
+    return AuthorizationDecided(outcome="approved" if approve else "declined", client=consent.client.view)
 
 
 async def _decision_of(resources: Resources, case: _Case) -> str:
@@ -180,7 +178,7 @@ def _to_client(resources: Resources, case: _Case, *, with_code: bool) -> Authori
             error=None if with_code else "access_denied",
         ),
         with_code=with_code,
-        client=case.consent.client.to_view(),
+        client=case.consent.client.view,
     )
 
 
@@ -188,7 +186,7 @@ def _not_given(case: _Case, outcome: str) -> AuthorizationDecided:
     page = _REFUSALS.get(outcome)
     if page is not None:
         return _refused(page)
-    return AuthorizationDecided(outcome="already_decided", client=case.consent.client.to_view())
+    return AuthorizationDecided(outcome="already_decided", client=case.consent.client.view)
 
 
 def _refused(page: ErrorPage) -> AuthorizationDecided:

@@ -254,7 +254,7 @@ async def _consent_page(
         outcome="consent",
         consent=ConsentRequest(
             request_id=request_id,
-            client=client.to_view(),
+            client=client.view,
             permissions=request.permissions,
             user=user,
             redirect_uri=None if request.target is None else request.target.redirect_uri,

@@ -93,7 +93,7 @@ async def read_name(resources: Resources, command: ReadClientName) -> ClientName
 async def list_own(resources: Resources, user: SessionUser, _command: ListOwnClients) -> ClientList:
     """The person's clients."""
     clients = await list_own_clients(resources, user.user_id)
-    return ClientList(clients=tuple(client.to_view() for client in clients))
+    return ClientList(clients=tuple(client.view for client in clients))
 
 
 async def list_attempts(resources: Resources, user: SessionUser, command: ListAttempts) -> AttemptList:
@@ -119,4 +119,4 @@ async def _answer(acting: Awaitable[Client | None]) -> ClientAnswer:
         return ClientAnswer(
             outcome="invalid", errors=(FieldError(field="name", detail=error.failure.detail),)
         )
-    return ClientAnswer(outcome="done", client=client.to_view() if client else None)
+    return ClientAnswer(outcome="done", client=client.view if client else None)

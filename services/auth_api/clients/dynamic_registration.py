@@ -34,7 +34,10 @@ async def register_client(
         homepage=registration.homepage,
         public=registration.public,
     )
-    for error in check_client_fields(tidied(fields), resources.catalogue):
+    errors = check_client_fields(
+        tidied(fields), resources.catalogue, private_targets=resources.settings.private_targets
+    )
+    for error in errors:
         code: ErrorCode = (
             "invalid_redirect_uri" if error.field.startswith("redirectUris") else "invalid_client_metadata"
         )

@@ -30,9 +30,10 @@ class FieldChecker:
     At most ``LONGEST_QUEUE`` are taken on, and each author has their turn.
     """
 
-    def __init__(self) -> None:
-        """Starts no thread yet."""
+    def __init__(self, *, private_targets: bool) -> None:
+        """Starts no thread yet. ``private_targets``: whether webhooks may lead to inner hosts."""
         self._executor = FairExecutor(1, LONGEST_QUEUE, "templates")
+        self._check = partial(check_client_fields, private_targets=private_targets)
 
     async def check(self, author: str, fields: ClientFields, catalogue: Collection[str]) -> list[FieldError]:
         """Everything that is wrong with a registration, as ``check_client_fields`` says it; ``author`` asks for it.
@@ -41,9 +42,9 @@ class FieldChecker:
             TemplatesBusy: too many of this author wait.
         """
         if fields.api_key_format is None:
-            return check_client_fields(fields, catalogue)
+            return self._check(fields, catalogue)
         try:
-            return await self._executor.run(author, partial(check_client_fields, fields, catalogue))
+            return await self._executor.run(author, partial(self._check, fields, catalogue))
         except LineFullError:
             raise TemplatesBusy from None
 

@@ -42,8 +42,9 @@ class Client(ClientView):
         """
         return digest_of(orjson.dumps([self.redirect_uris, self.requested_permissions]).decode())
 
-    def to_view(self) -> ClientView:
-        """What pages and other services may see of it: no digest."""
+    @cached_property
+    def view(self) -> ClientView:
+        """What pages and other services may see of it: no digest. Computed once, like ``registration_digest``."""
         return ClientView.model_validate({name: getattr(self, name) for name in ClientView.model_fields})
 
 

@@ -7,7 +7,7 @@ unknown or another author's. ``author_id`` is an account. What is durable is so 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -17,7 +17,10 @@ from services.auth_api.clients.validation import tidied
 from services.auth_api.db.repository import named_conflicts, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
+from services.auth_api.webhooks.endpoints import begin_address, change_address, keep_last_address
+from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.api_key import mint_client_id
+from shared.contracts.access import DisabledWebhook
 from shared.contracts.clients import Attempt, ClientFields
 from shared.contracts.events import GrantRevoked
 from shared.contracts.field_errors import FieldError
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from services.auth_api.db.repository import Connection
+
+
+MOST_NAMED: Final = 10
 
 
 class WrongFieldsError(Exception):
@@ -98,6 +104,7 @@ async def create_client(
             await _require_room(resources, connection, author_id)
         with named_conflicts():
             await connection.execute(resources.database.sql["insert_client"], orjson.dumps(row).decode())
+        await begin_address(resources, connection, client.client_id, client.webhook_uri)
         actor = "registration" if self_registered else _actor(author_id)
         created = await _noted(resources, connection, actor, "client.created", client.client_id)
     resources.clients.invalidate(created.client_id)
@@ -107,6 +114,12 @@ async def create_client(
 async def list_own_clients(resources: Resources, author_id: int) -> tuple[Client, ...]:
     """The clients that an account registered, newest first."""
     return tuple(map(client_of, await resources.database.fetch("list_clients_of", author_id)))
+
+
+async def list_disabled_webhooks(resources: Resources, author_id: int) -> tuple[DisabledWebhook, ...]:
+    """The author's clients whose webhook address is disabled, at most ``MOST_NAMED``: what they have to look at."""
+    rows = await resources.database.fetch("list_disabled_webhooks", author_id, MOST_NAMED)
+    return tuple(DisabledWebhook(**row) for row in rows)
 
 
 async def read_client(resources: Resources, client_id: str) -> Client:
@@ -142,7 +155,7 @@ async def update_client(
         WrongFieldsError: the client as it would be breaks a rule.
     """
     async with resources.database.transaction() as connection:
-        client = await _locked(resources, connection, author_id, client_id)
+        client = await lock_client(resources, connection, author_id, client_id)
         kept = {name: getattr(client, name) for name in ClientFields.model_fields}
         # A permission that left the catalogue must not stand in the way of changing something else.
         known = [*resources.catalogue, *client.requested_permissions]
@@ -151,6 +164,8 @@ async def update_client(
         )
         row = orjson.dumps(fields.model_dump()).decode()
         await connection.execute(resources.database.sql["update_client"], client_id, row)
+        if "webhook_uri" in changes:
+            await change_address(resources, connection, client_id, client.webhook_uri, fields.webhook_uri)
         changed = await _noted(resources, connection, _actor(author_id), "client.changed", client_id)
     resources.clients.invalidate(client_id)
     return changed
@@ -168,7 +183,7 @@ async def reset_secret(
     """
     until = resources.clock.now() + overlap_seconds * 1000 if overlap_seconds else None
     async with resources.database.transaction() as connection:
-        client = await _locked(resources, connection, author_id, client_id)
+        client = await lock_client(resources, connection, author_id, client_id)
         if client.public:
             raise PublicClientError
         if client.secret_digest == secret_digest:
@@ -200,6 +215,9 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
                 user_id=None, client_id=client_id, before=ending["before"], reason="client_deleted"
             )
         else:
+            now = resources.clock.now()
+            await record_revoked_grants(resources, connection, "client_deleted", now, client_id=client_id)
+            await keep_last_address(resources, connection, client_id, row["webhook_uri"])
             revoked = await record_revocation(
                 resources,
                 connection,
@@ -249,7 +267,8 @@ async def _require_room(resources: Resources, connection: Connection, author_id:
         raise TooManyClientsError(most)
 
 
-async def _locked(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
+async def lock_client(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
+    """One client of an author, held while the running transaction changes something of it."""
     query, known = resources.database.sql["lock_own_client"], is_client_id(client_id)
     return _found(await connection.fetchrow(query, client_id, author_id) if known else None)
 

@@ -199,9 +199,12 @@ SELECT
 FROM jsonb_populate_record(NULL::clients, $1);
 
 -- name: find_client
--- One client with the digests of its secrets and its author's name.
-SELECT c.*, u.username AS author_name
-FROM clients AS c LEFT JOIN users AS u ON u.user_id = c.author_id
+-- One client with the digests of its secrets, its author's name, and how its webhook address fares.
+SELECT c.*, u.username AS author_name, w.failing_since AS webhook_failing_since,
+       w.disabled_on AS webhook_disabled_on, w.disabled_why AS webhook_disabled_why
+FROM clients AS c
+LEFT JOIN users AS u ON u.user_id = c.author_id
+LEFT JOIN webhook_endpoints AS w ON w.client_id = c.client_id AND c.webhook_uri IS NOT NULL
 WHERE c.client_id = $1;
 
 -- name: lock_own_client
@@ -212,11 +215,21 @@ WHERE c.client_id = $1 AND ($2::bigint IS NULL OR c.author_id = $2)
 FOR UPDATE OF c;
 
 -- name: list_clients_of
--- The clients of one author, newest first.
-SELECT c.*, u.username AS author_name
-FROM clients AS c JOIN users AS u ON u.user_id = c.author_id
+-- The clients of one author, newest first, and how their webhook addresses fare.
+SELECT c.*, u.username AS author_name, w.failing_since AS webhook_failing_since,
+       w.disabled_on AS webhook_disabled_on, w.disabled_why AS webhook_disabled_why
+FROM clients AS c
+JOIN users AS u ON u.user_id = c.author_id
+LEFT JOIN webhook_endpoints AS w ON w.client_id = c.client_id AND c.webhook_uri IS NOT NULL
 WHERE c.author_id = $1
 ORDER BY c.created_on DESC, c.client_id;
+
+-- name: list_disabled_webhooks
+-- The clients of one author whose webhook address is disabled, the latest first, up to a limit.
+SELECT c.client_id, c.name
+FROM clients AS c JOIN webhook_endpoints AS w ON w.client_id = c.client_id
+WHERE c.author_id = $1 AND c.webhook_uri IS NOT NULL AND w.disabled_on IS NOT NULL
+ORDER BY w.disabled_on DESC, c.client_id LIMIT $2;
 
 -- name: list_clients
 -- Every client, newest first, for the operator.
@@ -246,6 +259,281 @@ SET old_secret_digest = CASE WHEN $3::bigint IS NULL THEN NULL ELSE secret_diges
     old_secret_until = $3,
     secret_digest = $2
 WHERE client_id = $1;
+
+-- name: find_webhook_versions
+-- Which versions of a client's webhook keys sign, where they were ever rotated; also of a client that was deleted.
+SELECT version, created_on, previous_ends_on, request_digest FROM webhook_versions WHERE client_id = $1;
+
+-- name: keep_webhook_versions
+-- Which versions of a client's webhook keys sign from now on.
+INSERT INTO webhook_versions (client_id, version, created_on, previous_ends_on, request_digest)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (client_id) DO UPDATE
+SET version = $2, created_on = $3, previous_ends_on = $4, request_digest = $5;
+
+-- name: set_webhook_address
+-- A client has an address, of that host; from $2 on where it had none ($4) or that was disabled. What was wrong is forgotten.
+INSERT INTO webhook_endpoints (client_id, set_on, changed_on, host)
+VALUES ($1, CASE WHEN $4::boolean THEN $2::bigint ELSE 0 END, $2, $3)
+ON CONFLICT (client_id) DO UPDATE
+SET set_on = CASE WHEN $4 OR webhook_endpoints.disabled_on IS NOT NULL THEN $2 ELSE webhook_endpoints.set_on END,
+    changed_on = $2, host = $3, slow = false, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
+    deleted_on = NULL, last_address = NULL;
+
+-- name: forget_webhook_endpoint
+-- A client has no address any more.
+DELETE FROM webhook_endpoints WHERE client_id = $1;
+
+-- name: keep_last_webhook_address
+-- A client is about to be deleted: its last events are still to come.
+INSERT INTO webhook_endpoints (client_id, last_address, deleted_on)
+SELECT client_id, webhook_uri, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
+ON CONFLICT (client_id) DO UPDATE SET last_address = excluded.last_address, deleted_on = excluded.deleted_on;
+
+-- name: disable_webhook
+-- Nothing is sent any more, unless the author has set an address since $4.
+UPDATE webhook_endpoints SET disabled_on = $2, disabled_why = $3
+WHERE client_id = $1 AND changed_on = $4 AND disabled_on IS NULL
+RETURNING client_id;
+
+-- name: find_disabled_webhook
+-- Since when nothing is sent to a client's address, held against a change of that.
+SELECT disabled_on FROM webhook_endpoints WHERE client_id = $1 FOR UPDATE;
+
+-- name: read_webhook_endpoint
+-- How a client's address fares, and how many of its deliveries wait, counted up to a limit; one row for every client.
+SELECT e.failing_since, e.disabled_on, e.disabled_why,
+       (SELECT count(*) FROM (
+           SELECT FROM webhook_deliveries WHERE client_id = $1 AND due_on IS NOT NULL LIMIT $2) AS counted) AS waiting
+FROM (SELECT) AS one LEFT JOIN webhook_endpoints AS e ON e.client_id = $1;
+
+-- name: find_webhook_addresses
+-- Of some clients those that have an address which is not disabled, also deleted ones; and since when.
+SELECT wanted.client_id, coalesce(e.set_on, 0) AS set_on,
+       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
+FROM unnest($1::text[]) AS wanted (client_id)
+LEFT JOIN clients AS c ON c.client_id = wanted.client_id
+LEFT JOIN webhook_endpoints AS e ON e.client_id = wanted.client_id
+WHERE CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END IS NOT NULL AND e.disabled_on IS NULL;
+
+-- name: queue_webhooks
+-- Clients whose first delivery is due at $3 at the latest, each with the host of its address; always in one order.
+INSERT INTO webhook_endpoints (client_id, host, due_on)
+SELECT client_id, host, $3 FROM unnest($1::text[], $2::text[]) AS queued (client_id, host) ORDER BY client_id
+ON CONFLICT (client_id) DO UPDATE
+SET host = excluded.host, due_on = least(webhook_endpoints.due_on, excluded.due_on);
+
+-- name: insert_webhook_deliveries
+-- What clients' programs are told; an event that came again is there already.
+INSERT INTO webhook_deliveries (webhook_id, client_id, user_id, type, key_id, body, happened_on, queued_on, due_on)
+SELECT webhook_id, client_id, user_id, type, key_id, body, happened_on, happened_on, $8
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bigint[])
+    AS told (webhook_id, client_id, user_id, type, key_id, body, happened_on)
+ON CONFLICT (webhook_id) DO NOTHING;
+
+-- name: insert_revoked_grants
+-- Tells programs of the standing consents that are about to end: of people $1 (to one client, or to all where $2 is null), or
+-- of everybody to the client $2 where $1 is null. An account that was disabled before has been told of.
+WITH ending AS (
+    SELECT user_id, client_id FROM grants
+    WHERE user_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR client_id = $2)
+    UNION ALL
+    SELECT user_id, client_id FROM grants WHERE $1::bigint[] IS NULL AND client_id = $2
+), told AS (
+    INSERT INTO webhook_deliveries (webhook_id, client_id, user_id, type, body, happened_on, queued_on, due_on)
+    SELECT
+        'msg_' || lpad(to_hex($4::bigint), 12, '0') || replace(gen_random_uuid()::text, '-', ''),
+        g.client_id, g.user_id, 'grant.revoked',
+        convert_to(
+            '{"type":"grant.revoked","timestamp":' || to_json($5::text)::text || ',"data":{"keyID":null,"userID":'
+            || g.user_id || coalesce(',"externalUser":' || to_json(first.subject)::text, '')
+            || ',"clientID":' || to_json(g.client_id::text)::text || ',"reason":' || to_json($3::text)::text || '}}', 'UTF8'),
+        $4, $4, $4
+    FROM ending AS g
+    JOIN users AS u ON u.user_id = g.user_id AND (u.disabled_on IS NULL OR u.disabled_on = $4)
+    JOIN clients AS c ON c.client_id = g.client_id AND c.webhook_uri IS NOT NULL
+    LEFT JOIN webhook_endpoints AS e ON e.client_id = g.client_id
+    LEFT JOIN LATERAL (
+        SELECT subject FROM external_identities AS i WHERE i.user_id = g.user_id ORDER BY number LIMIT 1
+    ) AS first ON true
+    WHERE e.disabled_on IS NULL AND coalesce(e.set_on, 0) <= $4
+    RETURNING client_id
+)
+INSERT INTO webhook_endpoints (client_id, due_on)
+SELECT DISTINCT client_id, $4::bigint FROM told ORDER BY client_id
+ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on);
+
+-- name: drop_webhooks_of_people
+-- Of each person the newest $2 deliveries wait: no account makes us keep more. The others are dropped, but those in hand.
+UPDATE webhook_deliveries
+SET status = 'dropped', due_on = NULL, ended_on = $3, last_failure = $4
+WHERE webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+        SELECT old.webhook_id FROM unnest($1::bigint[]) AS person (user_id) CROSS JOIN LATERAL (
+            SELECT webhook_id FROM webhook_deliveries AS d
+            WHERE d.user_id = person.user_id AND d.due_on IS NOT NULL ORDER BY number DESC OFFSET $2
+        ) AS old
+    ))
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: insert_webhook_test
+-- An event that the author asked for.
+INSERT INTO webhook_deliveries (webhook_id, client_id, type, body, happened_on, queued_on, due_on)
+VALUES ($1, $2, $3, $4, $5, $5, $5)
+RETURNING *;
+
+-- name: drop_old_webhook_tests
+-- Of a client's tests the newest $3 wait.
+UPDATE webhook_deliveries
+SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
+WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE client_id = $1 AND due_on IS NOT NULL AND type = $2 ORDER BY number DESC OFFSET $3
+));
+
+-- name: replay_webhook_delivery
+-- A client's delivery is due at once, with all of its tries, be it over or not.
+UPDATE webhook_deliveries
+SET status = 'waiting', due_on = $3, queued_on = $3, ended_on = NULL, tries = 0
+WHERE client_id = $1 AND webhook_id = $2
+RETURNING *;
+
+-- name: queue_webhook
+-- A client's first delivery is due at $2 at the latest.
+INSERT INTO webhook_endpoints (client_id, due_on) VALUES ($1, $2)
+ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on);
+
+-- name: list_webhook_deliveries
+-- A client's deliveries before a number, newest first.
+SELECT webhook_id, number, type, key_id, status, tries, happened_on, due_on, last_tried_on, last_status, last_failure,
+       ended_on
+FROM webhook_deliveries
+WHERE client_id = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DESC LIMIT $3;
+
+-- name: are_webhooks_due
+-- Whether there is anything to send: what an idle process asks each second.
+SELECT EXISTS (SELECT FROM webhook_endpoints WHERE due_on <= $1);
+
+-- name: take_webhook_endpoints
+-- Clients with something due, slow ones or the others, but those of $2 and at the hosts of $3; held while theirs is taken.
+SELECT e.client_id, e.host, e.set_on, e.changed_on, e.disabled_on, e.deleted_on,
+       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
+FROM webhook_endpoints AS e LEFT JOIN clients AS c ON c.client_id = e.client_id
+WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND e.slow = $4
+ORDER BY e.due_on LIMIT $5
+FOR UPDATE OF e SKIP LOCKED;
+
+-- name: lease_webhook_deliveries
+-- The deliveries of some clients that have been due longest, at most $3 of each: nobody else takes them before $4.
+UPDATE webhook_deliveries SET due_on = $4
+WHERE due_on <= $2 AND webhook_id = ANY (ARRAY(
+    SELECT d.webhook_id FROM unnest($1::text[]) AS taken (client_id) CROSS JOIN LATERAL (
+        SELECT webhook_id FROM webhook_deliveries AS w
+        WHERE w.client_id = taken.client_id AND w.due_on <= $2 ORDER BY w.due_on, w.number LIMIT $3
+    ) AS d
+))
+RETURNING webhook_id, client_id, type, body, happened_on, queued_on, tries;
+
+-- name: move_webhook_endpoints
+-- The next place in the queue of clients whose turn it was: behind those that wait already.
+UPDATE webhook_endpoints AS e
+SET due_on = (
+    SELECT greatest(first.due_on, $2) FROM (
+        SELECT due_on FROM webhook_deliveries AS d
+        WHERE d.client_id = e.client_id AND d.due_on IS NOT NULL ORDER BY due_on LIMIT 1
+    ) AS first)
+WHERE e.client_id = ANY ($1::text[]);
+
+-- name: record_webhook_tries
+-- What came of tries whose lease ($2) still is ours: each is over at a time, or due again at one ($4).
+UPDATE webhook_deliveries AS d
+SET status = r.status, due_on = r.due_on, tries = d.tries + r.tried, ended_on = r.ended_on,
+    last_tried_on = coalesce(r.tried_on, d.last_tried_on),
+    last_status = CASE WHEN r.tried = 0 THEN d.last_status ELSE r.last_status END,
+    last_failure = CASE WHEN r.tried = 0 THEN d.last_failure ELSE r.last_failure END
+FROM unnest($1::text[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::bigint[], $8::integer[], $9::text[])
+    AS r (webhook_id, status, due_on, ended_on, tried, tried_on, last_status, last_failure)
+WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
+RETURNING d.webhook_id;
+
+-- name: judge_webhook_endpoint
+-- A client's first delivery is due at $2 (null: at no new time); how its address fares, unless that was set anew since $3:
+-- whether it is slow, and whether every try failed ($5, null where there was none).
+UPDATE webhook_endpoints
+SET due_on = least(due_on, $2::bigint),
+    slow = CASE WHEN changed_on = $3 THEN $4 ELSE slow END,
+    failing_since = CASE
+        WHEN changed_on <> $3 OR $5::boolean IS NULL THEN failing_since
+        WHEN $5 THEN coalesce(failing_since, $6::bigint)
+    END
+WHERE client_id = $1
+RETURNING failing_since;
+
+-- name: drop_webhooks
+-- Some deliveries that nobody is to be sent.
+UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
+WHERE due_on IS NOT NULL AND webhook_id = ANY ($1::text[]);
+
+-- name: drop_waiting_webhooks
+-- Everything that waits for a client's address.
+UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
+WHERE client_id = $1 AND due_on IS NOT NULL;
+
+-- name: forget_webhook_deliveries
+-- A new client has the id of a deleted one, whose deliveries are nothing to its author.
+DELETE FROM webhook_deliveries WHERE client_id = $1;
+
+-- name: trim_webhook_deliveries
+-- Deletes some of each client's finished deliveries beyond the newest $2.
+DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
+    SELECT old.webhook_id FROM unnest($1::text[]) AS of (client_id) CROSS JOIN LATERAL (
+        SELECT webhook_id FROM webhook_deliveries AS d
+        WHERE d.client_id = of.client_id AND d.ended_on IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $3
+    ) AS old
+));
+
+-- name: measure_webhooks
+-- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint waits for its turn; how many
+-- endpoints are disabled.
+SELECT waiting.counted, waiting.oldest_on,
+       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND NOT slow ORDER BY due_on LIMIT 1) AS due_on,
+       (SELECT count(*) FROM webhook_endpoints WHERE disabled_on IS NOT NULL) AS disabled
+FROM (
+    SELECT count(*) AS counted, min(queued_on) AS oldest_on
+    FROM (SELECT queued_on FROM webhook_deliveries WHERE due_on IS NOT NULL LIMIT $1) AS found
+) AS waiting;
+
+-- name: purge_webhook_deliveries
+-- Deletes some of those that ended more than so many days ago by the server's clock.
+DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE ended_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: purge_webhook_endpoints
+-- Deletes some addresses of clients that were deleted more than so many days ago, where nothing waits for them.
+DELETE FROM webhook_endpoints WHERE client_id = ANY (ARRAY(
+    SELECT client_id FROM webhook_endpoints AS e
+    WHERE deleted_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+      AND NOT EXISTS (SELECT FROM webhook_deliveries AS d WHERE d.client_id = e.client_id AND d.due_on IS NOT NULL)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: purge_webhook_versions
+-- Deletes some rows older than so many days of clients that are gone, with all that was to be sent to them.
+DELETE FROM webhook_versions WHERE client_id = ANY (ARRAY(
+    SELECT client_id FROM webhook_versions AS v
+    WHERE created_on < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+      AND NOT EXISTS (SELECT FROM clients AS c WHERE c.client_id = v.client_id)
+      AND NOT EXISTS (SELECT FROM webhook_endpoints AS e WHERE e.client_id = v.client_id)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
 
 -- name: delete_client
 -- Removes a client and, by cascade, its grants; when anybody last consented to it.

@@ -12,6 +12,7 @@ from services.auth_api.db.repository import write_audit
 from services.auth_api.grants.store import Grant, list_grants
 from services.auth_api.resources import Resources
 from services.auth_api.revocation import record_revocation, revoke_grant
+from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.contracts.access import ConnectedApp
 from shared.contracts.keys import ClientUsage, SummarizeUsage
 
@@ -48,8 +49,11 @@ async def revoke_access(resources: Resources, user_id: int, client_id: str | Non
     Every key, code and pending request of it is dead when this returns; so it is after a retry of one that failed
     half-way, whose transaction also ends them without it.
     """
-    database, actor = resources.database, f"user:{user_id}"
+    database, actor, now = resources.database, f"user:{user_id}", resources.clock.now()
     async with database.transaction() as connection:
+        await record_revoked_grants(
+            resources, connection, "app_disconnected", now, user_ids=(user_id,), client_id=client_id
+        )
         revoked = await record_revocation(
             resources,
             connection,
@@ -59,7 +63,7 @@ async def revoke_access(resources: Resources, user_id: int, client_id: str | Non
             last_granted_on=await connection.fetchval(database.sql["delete_grants"], user_id, client_id),
         )
         subject = actor if client_id is None else f"client:{client_id}"
-        await write_audit(database, connection, resources.clock.now(), actor, "grant.ended", subject)
+        await write_audit(database, connection, now, actor, "grant.ended", subject)
     await revoke_grant(resources, revoked)
 
 

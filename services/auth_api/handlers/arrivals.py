@@ -26,11 +26,10 @@ from services.auth_api.own_login.arrival import (
 from services.auth_api.own_login.challenge import LIFETIME_SECONDS
 from services.auth_api.own_login.oidc_logout import remember_session
 from shared.contracts.authorization import Flow, PrepareAuthorization
-from shared.return_to import HOME, read_target, sign_target
 from shared.web.body import query_pairs
 from shared.web.cookies import cookie_name, read_cookie, set_cookie
 from shared.web.edge import peer_of, request_id_of
-from shared.web.redirects import see_other
+from shared.web.redirects import HOME, read_target, see_other, sign_target
 
 _NOUN: Final = "login"
 """One cookie for every way, so that all of them together stay small."""

@@ -88,7 +88,7 @@ async def create(request: web.Request) -> web.Response:
     fields = ClientFields.model_validate(body.given())
     secret = None if fields.public else mint_client_secret(resources.settings.key_prefix)
     digest = None if secret is None else digest_of(secret)
-    with _refusals(body):
+    with refusals(body):
         client = await create_client(resources, user.user_id, fields, digest)
     return _with_secret(client, secret, 201)
 
@@ -102,7 +102,7 @@ async def list_own(request: web.Request) -> web.Response:
 
 async def read(request: web.Request) -> web.Response:
     """GET one: 200 to everyone, without secret and webhook."""
-    with _refusals():
+    with refusals():
         client = await read_client(request.app[RESOURCES], request.match_info["clientID"])
     return json_response(PublicClientDocument.of(client))
 
@@ -112,7 +112,7 @@ async def update(request: web.Request) -> web.Response:
     user = await signed_in(request)
     body = await read_json(request, ClientChanges)
     client_id = request.match_info["clientID"]
-    with _refusals(body):
+    with refusals(body):
         client = await update_client(request.app[RESOURCES], user.user_id, client_id, body.given())
     return json_response(ClientDocument.of(client))
 
@@ -124,7 +124,7 @@ async def reset(request: web.Request) -> web.Response:
     body = await read_json(request, SecretReset) if request.body_exists else SecretReset()
     secret = mint_client_secret(resources.settings.key_prefix)
     client_id = request.match_info["clientID"]
-    with _refusals():
+    with refusals():
         client = await reset_secret(
             resources, user.user_id, client_id, digest_of(secret), body.overlap_seconds
         )
@@ -134,7 +134,7 @@ async def reset(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """DELETE: 204 once every key, code and pending request of the client is dead."""
     user = await signed_in(request)
-    with _refusals():
+    with refusals():
         await delete_client(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
     return web.Response(status=204, headers={"Cache-Control": "no-store"})
 
@@ -142,13 +142,13 @@ async def delete(request: web.Request) -> web.Response:
 async def list_attempts(request: web.Request) -> web.Response:
     """GET attempts: 200 with the last 100 by each of ``AttemptBy``, newest first; 404 to everybody else."""
     user = await signed_in(request)
-    with _refusals():
+    with refusals():
         attempts = await read_attempts(request.app[RESOURCES], user.user_id, request.match_info["clientID"])
     return json_response([attempt.model_dump(by_alias=True) for attempt in attempts])
 
 
 @contextmanager
-def _refusals(body: _ClientBody | None = None) -> Iterator[None]:
+def refusals(body: _ClientBody | None = None) -> Iterator[None]:
     """Answers what the registry refuses; a lone ``redirectUri`` of ``body`` is called as it was given."""
     try:
         yield

@@ -13,8 +13,8 @@ from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.sent_forms import SentForm, form_fields, note_form, read_json_or_pairs
 from shared.contracts.field_errors import FieldError
 from shared.documents import Body
-from shared.return_to import HOME, read_target, sign_target
 from shared.web.body import refused_fields
+from shared.web.redirects import HOME, read_target, sign_target
 
 
 class CredentialsBody(Body):

@@ -90,3 +90,18 @@ class NewKeyDocument(KeyDocument):
 
     token: str
     file: KeyFile | None = None
+
+
+class WebhookKeyDocument(Document):
+    """One version of the keys that sign a client's webhooks."""
+
+    version: int
+    secret: Annotated[str, Field(description="checks `v1`: `whsec_` and base64 of the HMAC key")]
+    public_key: Annotated[str, Field(description="checks `v1a`: `whpk_` and base64 of the Ed25519 key")]
+    ends_on: Milliseconds | None
+
+
+class WebhookKeysDocument(Document):
+    """The keys that sign a client's webhooks, newest first."""
+
+    keys: list[WebhookKeyDocument]

@@ -15,11 +15,10 @@ from services.auth_api.audit import count_act, own_act
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.arrivals import DISABLED, not_signed_in
 from services.auth_api.handlers.session import hand_session
-from shared.return_to import HOME, read_target
 from shared.web.body import query_pairs
 from shared.web.edge import peer_of
 from shared.web.failures import Problem
-from shared.web.redirects import see_other
+from shared.web.redirects import HOME, read_target, see_other
 from shared.web.user_header import named_person
 
 

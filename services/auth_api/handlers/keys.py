@@ -13,6 +13,7 @@ from services.auth_api.authorize.client_file_flow import KeyFile, create_key_fil
 from services.auth_api.clients.validation import permission_errors
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.handlers.documents import KeyDocument, NewKeyDocument
+from services.auth_api.handlers.retries import retry_of
 from services.auth_api.handlers.signed_in import signed_in
 from services.auth_api.keys.personal_keys import (
     ConsentWithdrawnError,
@@ -24,8 +25,6 @@ from services.auth_api.keys.personal_keys import (
     revoke_key,
     rotate_key,
 )
-from services.auth_api.oauth.errors import OAuthError
-from services.auth_api.token.idempotency import HEADER, read_idempotency_key
 from shared.api_key import KID_LENGTH, derive_replacements
 from shared.contracts.clients import OverlapSeconds
 from shared.contracts.field_errors import FieldError
@@ -137,14 +136,11 @@ async def rotate(request: web.Request) -> web.Response:
     user = await signed_in(request)
     key_id = _key_id(request)
     body = await read_json(request, Rotation) if request.body_exists else Rotation()
-    try:
-        retry = read_idempotency_key(request.headers.getall(HEADER, []))
-    except OAuthError as error:
-        raise Problem(400, error.description) from None
+    retry = retry_of(request)
     resources = request.app[RESOURCES]
     settings = resources.settings
     replacements = derive_replacements(
-        settings.secret, settings.key_prefix, settings.public_url, key_id, retry or ""
+        settings.secret, settings.key_prefix, settings.public_url, key_id, retry
     )
     people = resources.limiter.people_at(peer_of(request, settings))
     await resources.limiter.take_of_person(user.user_id, people)

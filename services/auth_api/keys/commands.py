@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from services.auth_api.clients.registry import list_disabled_webhooks
 from services.auth_api.grants.connected_apps import disconnect_app, list_apps, revoke_access
 from services.auth_api.keys.personal_keys import change_key, list_keys, revoke_key, rotate_key
 from services.auth_api.rate_limit import Throttled
@@ -18,7 +19,6 @@ from shared.contracts.access import (
     Access,
     AccessRevoked,
     ChangeOwnKey,
-    ConnectedApp,
     OwnKeyChanged,
     ReadAccess,
     RevokeAccess,
@@ -35,8 +35,13 @@ LARGEST_ACCESS: Final = 60_000
 
 async def read_access(resources: Resources, user: SessionUser, _command: ReadAccess) -> Access:
     """What has access to the person's account."""
-    apps, keys = await asyncio.gather(list_apps(resources, user.user_id), list_keys(resources, user.user_id))
-    return Access(apps=apps, keys=_fitting(apps, keys))
+    apps, keys, disabled = await asyncio.gather(
+        list_apps(resources, user.user_id),
+        list_keys(resources, user.user_id),
+        list_disabled_webhooks(resources, user.user_id),
+    )
+    access = Access(apps=apps, disabled_webhooks=disabled)
+    return access.model_copy(update={"keys": _fitting(access, keys)})
 
 
 async def revoke_own_access(resources: Resources, user: SessionUser, command: RevokeAccess) -> AccessRevoked:
@@ -79,9 +84,9 @@ def _too_many(error: Throttled) -> KeyChanged:
     return KeyChanged(outcome="conflict", detail=error.failure.detail, retry_after=error.retry_after)
 
 
-def _fitting(apps: tuple[ConnectedApp, ...], keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:
-    """As many keys as fit into a message beside the apps, in their order: live ones before ended ones."""
-    room = LARGEST_ACCESS - len(Access(apps=apps).to_wire())
+def _fitting(access: Access, keys: tuple[KeyView, ...]) -> tuple[KeyView, ...]:
+    """As many keys as fit into a message beside the rest, in their order: live ones before ended ones."""
+    room = LARGEST_ACCESS - len(access.to_wire())
     kept = set()
     for key in sorted(keys, key=lambda key: key.status not in LIVE):
         room -= len(key.to_wire()) + 1

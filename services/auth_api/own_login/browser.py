@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from shared.return_to import LONGEST_TARGET, is_own_target
+from shared.web.redirects import LONGEST_TARGET, is_own_target
 
 MOST_UNDER_WAY: Final = 2
 LONGEST_ENTRY: Final = 1_800

@@ -9,6 +9,7 @@ from typing import Final
 
 from services.auth_api.db.repository import write_event
 from services.auth_api.resources import Resources
+from services.auth_api.webhooks.recording import record_revoked_grants
 from shared.contracts.events import MOST_PEOPLE, PeopleEnded
 from shared.contracts.keys import RevokePeople
 
@@ -59,11 +60,13 @@ async def _end(resources: Resources, user_ids: Sequence[int], actor: str, peer: 
     database, now = resources.database, resources.clock.now()
     async with database.transaction() as connection:
         await connection.fetch(database.sql["lock_users"], user_ids)
+        await record_revoked_grants(resources, connection, "user_ended", now, user_ids=user_ids)
         last_granted_on = await connection.fetchval(database.sql["disable_users"], user_ids, now, actor, peer)
         ended = PeopleEnded(
             user_ids=tuple(user_ids), before=max(now, last_granted_on or 0), reason="user_ended"
         )
         await write_event(database, connection, ended, now)
     resources.outbox.kick()
+    resources.deliveries.kick()
     await resources.codes.revoke_people_before(user_ids, ended.before)
     await resources.bus.request(RevokePeople(**ended.model_dump()))

@@ -36,9 +36,8 @@ from services.auth_api.own_login.challenge import (
     verifier_of,
 )
 from services.auth_api.resources import Resources
-from shared.return_to import waiting_client_id
 from shared.secret_tokens import digest_of, random_base62, same_digest
-from shared.web.redirects import append_parameters
+from shared.web.redirects import append_parameters, waiting_client_id
 
 ARRIVE: Final = "/login/site/callback"
 _SECRET_LENGTH: Final = 43

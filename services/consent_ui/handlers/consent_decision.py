@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from services.consent_ui.authorization_query import query_of
 from services.consent_ui.error_pages import MessageView, refusal_page
 from services.consent_ui.forms import (
     WRONG_NAME,
@@ -16,17 +17,16 @@ from services.consent_ui.forms import (
     read_own_form,
     stale_form,
 )
-from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request, query_of
+from services.consent_ui.handlers.consent_request import DECIDE_FORM, answer_request
 from services.consent_ui.handlers.keys import NewKeyView
 from services.consent_ui.resources import RESOURCES
 from services.consent_ui.session import ANSWER_SECONDS, session_of
 from shared.api_key import USER_KEY, mint_key
 from shared.contracts.authorization import AuthorizationDecided, DecideAuthorization, MintedDigests
 from shared.key_file import render_key_file
-from shared.return_to import read_target
 from shared.secret_tokens import digest_of, random_base62
 from shared.web.failures import Problem
-from shared.web.redirects import append_parameters, see_other
+from shared.web.redirects import append_parameters, read_target, see_other
 
 _CODE_LENGTH: Final = 43
 """256 bits in base62; the code's digest is all that leaves this process inwards."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote
 
 from aiohttp import web
 
-from services.consent_ui.authorization_query import AuthorizationQuery, without_secrets
+from services.consent_ui.authorization_query import flow_of, pairs_of, path_of, query_of
 from services.consent_ui.error_pages import refusal_page
 from services.consent_ui.form_errors import NO_ERRORS, FormError, FormErrors
 from services.consent_ui.pages import Visitor
@@ -20,17 +17,14 @@ from services.consent_ui.session import session_of, signed_in, target_of, to_sig
 from shared.contracts.authorization import (
     MOST_COUNTED,
     ConsentRequest,
-    Flow,
     PrepareAuthorization,
     PreparedAuthorization,
 )
-from shared.return_to import sign_target
 from shared.secret_tokens import peer_digest
 from shared.user_code import format_user_code, normalise_user_code
-from shared.web.body import parse_pairs
 from shared.web.edge import peer_of, request_id_of
 from shared.web.failures import Problem
-from shared.web.redirects import see_other
+from shared.web.redirects import see_other, sign_target
 
 DECIDE: Final = "/oauth/decide"
 DECIDE_FORM: Final = "decide"
@@ -39,14 +33,6 @@ LARGEST_MESSAGE: Final = 60_000
 """In bytes; the bus carries 64 KiB."""
 LONGEST_TYPED: Final = 20
 """As much of a mistyped user code as its field holds."""
-
-_FLOWS: Final[Mapping[str, Flow]] = {
-    "/oauth/request-auth": "request_auth",
-    "/oauth/authorize": "authorize",
-    "/device": "device",
-}
-_FILE_FLOW: Final = re.compile(r"/client-file-flow/([A-Za-z0-9_-]{1,100})", re.ASCII)
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +84,7 @@ async def show_request(request: web.Request) -> web.StreamResponse:
 async def device(request: web.Request) -> web.StreamResponse:
     """``GET /device``: the entry of a code; with ``user_code`` the consent page, which shows it again (RFC 8628 §3.3)."""
     target = target_of(request)
-    if any(name == "user_code" and value for name, value in _pairs_of(target)):
+    if any(name == "user_code" and value for name, value in pairs_of(target)):
         return await answer_request(request, target)
     visitor = await signed_in(request)
     return request.app[RESOURCES].pages.respond("device.html", DeviceView(NO_ERRORS), visitor=visitor)
@@ -115,7 +101,7 @@ async def answer_request(
     """
     settings = request.app[RESOURCES].settings
     command = PrepareAuthorization(
-        surface=_flow_of(target),
+        surface=flow_of(target),
         query=query_of(settings.secrets, target),
         session=session_of(request),
         peer=peer_digest(settings.secret, peer_of(request, settings)),
@@ -132,7 +118,7 @@ async def answer_request(
             is_file = command.surface == "client_file_flow"
             view = ConsentView(
                 consent,
-                action=_path_of(target) if is_file else DECIDE,
+                action=path_of(target) if is_file else DECIDE,
                 user_code=_user_code_of(target) if command.surface == "device" else None,
                 return_to=sign_target(resources.settings.secrets, target),
                 switch_target=target,
@@ -171,41 +157,9 @@ def _refused(
 
 def _typed_in(target: str) -> str:
     """The user code in the address of the device page, as it was typed; of several the one that auth_api looks for."""
-    return next((value for name, value in _pairs_of(target) if name == "user_code"), "")
+    return next((value for name, value in pairs_of(target) if name == "user_code"), "")
 
 
 def _user_code_of(target: str) -> str | None:
     code = normalise_user_code(_typed_in(target))
     return code and format_user_code(code)
-
-
-def _path_of(target: str) -> str:
-    return unquote(target.partition("?")[0])
-
-
-def query_of(secrets: Sequence[bytes], target: str) -> AuthorizationQuery:
-    """What of a page's address auth_api is told; ``secrets`` are the site's, newest first.
-
-    Raises:
-        Problem: 400, the query cannot be read; 404, no app can have this id.
-    """
-    return without_secrets(secrets, _flow_of(target), _pairs_of(target))
-
-
-def _flow_of(target: str) -> Flow:
-    return _FLOWS.get(_path_of(target), "client_file_flow")
-
-
-def _pairs_of(target: str) -> Sequence[tuple[str, str]]:
-    """The pairs of the query as they were sent, duplicates included; before them the client id that a path holds."""
-    query = target.partition("?")[2]
-    if _BAD_ESCAPE.search(query):
-        raise Problem(400, "The link holds a % that two hexadecimal digits do not follow.")
-    pairs = parse_pairs(query.encode(), "query")
-    path = _path_of(target)
-    if path in _FLOWS:
-        return pairs
-    client = _FILE_FLOW.fullmatch(path)
-    if client is None:
-        raise Problem(404, "No app has this id.")
-    return [("client_id", client[1]), *pairs]

@@ -16,10 +16,9 @@ from services.consent_ui.session import SIGNED_OUT, session_of, to_sign_in
 from shared.contracts.clients import ReadClientName
 from shared.contracts.sessions import EndSession, ReadSession
 from shared.errors import StoreUnavailable
-from shared.return_to import read_target, waiting_client_id
 from shared.web.body import query_pairs
 from shared.web.cookies import clear_session_cookie, forget_typed_username, read_typed_username
-from shared.web.redirects import see_other
+from shared.web.redirects import read_target, see_other, waiting_client_id
 from shared.web.user_header import BY_HEADER, named_person
 
 _ERRORS: Final = {

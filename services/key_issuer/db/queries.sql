@@ -186,9 +186,12 @@ FOR UPDATE;
 
 -- name: change_key
 -- Writes a locked key's name, status, permissions and expiry; counts the epoch where a check is answered otherwise now.
+-- An expiry that moves is a person's or a rotation's; one that is reported already stays so.
 UPDATE api_keys SET
     identifier = $2, status = $3, permissions = string_to_array($4, ' '), expires_on = $5,
-    epoch = epoch + $6::integer
+    epoch = epoch + $6::integer,
+    expires_by_rotation = CASE WHEN expires_on IS DISTINCT FROM $5 THEN $7 ELSE expires_by_rotation END,
+    expiry_reported = CASE WHEN expires_on <= expiry_reported THEN expiry_reported END
 WHERE key_id = $1;
 
 -- name: insert_audit
@@ -380,6 +383,31 @@ ORDER BY happened_on, event;
 -- Puts an event into the outbox, in the transaction of the change that it tells of.
 INSERT INTO outbox (stream, type, body, created_on) VALUES ($1, $2, $3, $4);
 
+-- name: report_expired_keys
+-- Writes events for some keys of clients that have expired, of each the first time only; how many keys. Those that another
+-- process reports or changes at this moment are left out.
+WITH due AS MATERIALIZED (
+    SELECT key_id FROM api_keys
+    WHERE client_id IS NOT NULL AND status <> 'revoked' AND expires_on > coalesce(expiry_reported, 0)
+        AND expires_on <= $1
+    ORDER BY expires_on
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), expired AS (
+    UPDATE api_keys AS keys SET expiry_reported = keys.expires_on
+    FROM due
+    WHERE keys.key_id = due.key_id
+    RETURNING
+        CASE WHEN keys.expires_by_rotation THEN 'rotated' ELSE 'expired' END AS reason,
+        ROW(keys.key_id, keys.user_id, keys.external_user, keys.client_id)::changed_key AS key
+), written AS (
+    INSERT INTO outbox (stream, type, body, created_on)
+    SELECT 'events.keys', 'keys.changed', body, $1
+    FROM (SELECT reason, array_agg(key) AS keys FROM expired GROUP BY reason) AS alike,
+        LATERAL keys_changed('expired', reason, $1, keys) AS body
+)
+SELECT count(*) FROM expired;
+
 -- name: purge_audit
 -- Deletes some of the lines that are older than so many days by the server's clock; those that another purge holds are
 -- left to it.
@@ -393,10 +421,11 @@ DELETE FROM audit WHERE ctid = ANY (ARRAY(SELECT ctid FROM old));
 
 -- name: purge_ended_keys
 -- Deletes some rows of keys that ended, revoked or expired, more than so many days ago by the server's clock; those that
--- another transaction holds are left out.
+-- another transaction holds, or whose expiry is still to be reported, are left out.
 WITH old AS MATERIALIZED (
     SELECT ctid FROM api_keys
     WHERE coalesce(ended_on, expires_on) < (extract(epoch FROM now()) * 1000)::bigint - $1::bigint * 86400000
+        AND (client_id IS NULL OR status = 'revoked' OR expires_on <= expiry_reported)
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

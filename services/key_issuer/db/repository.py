@@ -18,9 +18,11 @@ from services.key_issuer.records import (
     LIVE_KEYS_PER_GRANT,
     OWN_KEYS,
     IssueFacts,
+    NarrowingReason,
     NewKeyRow,
 )
-from shared.contracts.events import KeysInvalidated
+from shared.contracts.base import Event
+from shared.contracts.events import ChangedKey, KeysChanged, KeysInvalidated
 from shared.contracts.keys import IssueKey
 from shared.database import Database
 
@@ -156,7 +158,21 @@ class KeyRows:
 
     async def append_invalidated(self, key_id: str, now: int) -> None:
         """Puts it into the outbox that this key is worth less now."""
-        event = KeysInvalidated(key_ids=(key_id,), on=now)
+        await self._append(KeysInvalidated(key_ids=(key_id,), on=now), now)
+
+    async def append_narrowed(self, row: Record, reasons: Sequence[NarrowingReason], now: int) -> None:
+        """Puts an event into the outbox for each way in which a client's key is worth less now; nobody else's is reported.
+
+        ``row`` is the key's, with ``key_id``, ``user_id``, ``external_user`` and ``client_id``.
+        """
+        if row["client_id"] is None:
+            return
+        key = ChangedKey.model_validate(dict(row), extra="ignore")
+        for reason in reasons:
+            event = KeysChanged(change="narrowed", reason=reason, on=now, keys=(key,))
+            await self._append(event, now)
+
+    async def _append(self, event: Event, now: int) -> None:
         await self.execute("append_event", event.stream, event.type, event.to_wire(), now)
 
 

@@ -11,8 +11,9 @@ from aiohttp import hdrs, web
 from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, bearer_token, lacks_permission
 from services.key_issuer.operators import INTROSPECT
 from services.key_issuer.resources import RESOURCES, Resources
-from services.key_issuer.verification import LiveKey
-from shared.authorization_header import basic_credentials, scheme_of
+from services.key_issuer.verification import LiveKey, LiveServiceKey
+from shared.api_key import SERVICE_KEY, parse_key
+from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
 from shared.web.body import read_form
 from shared.web.edge import authorization_of, peer_of
 from shared.web.failures import Problem
@@ -55,6 +56,9 @@ async def _authenticate(resources: Resources, request: web.Request, form: dict[s
             raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
         await _authenticate_service(resources, bearer_token(headers[0]))
         return None
+    if headers and (service := _service_login(headers[0])) is not None:
+        await _authenticate_by_name(resources, *service, form)
+        return None
     client_id, secret = _credentials(headers, form)
     answer = await resources.clients.authenticate(client_id, secret, peer_of(request, resources.settings))
     if answer.retry_after is not None:
@@ -77,6 +81,34 @@ async def _authenticate_service(resources: Resources, token: str | None) -> None
             code="invalid_token",
             headers={hdrs.WWW_AUTHENTICATE: NOT_LIVE_CHALLENGE},
         )
+    _admit(resources, key)
+
+
+def _service_login(header: str) -> tuple[frozenset[str], str] | None:
+    """The readings of the name, and the service key, that HTTP Basic holds; ``None`` where no such key is in it."""
+    try:
+        names, token = basic_name_and_key(header)
+    except ValueError:
+        return None
+    parsed = parse_key(token)
+    return (names, token) if parsed is not None and parsed.kind == SERVICE_KEY else None
+
+
+async def _authenticate_by_name(
+    resources: Resources, names: frozenset[str], token: str, form: dict[str, str]
+) -> None:
+    """For libraries that know only a client's id and secret: the name of a service key, and the key."""
+    if "client_secret" in form:
+        raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+    if form.get("client_id") not in (None, *names):
+        raise _other_client()
+    key = await resources.verifier.live_service_key(token)
+    if key is None or key.name not in names:
+        raise _unknown_client()
+    _admit(resources, key)
+
+
+def _admit(resources: Resources, key: LiveServiceKey) -> None:
     if INTROSPECT not in key.permissions:
         raise lacks_permission([INTROSPECT])
     resources.last_use.note_service(key, resources.clock.now())
@@ -104,13 +136,15 @@ def _credentials(headers: Sequence[str], form: dict[str, str]) -> tuple[str, str
         if secret is not None:
             raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
         if client_id is not None and client_id != basic_id:
-            raise Problem(
-                400, "client_id differs from that of the Authorization header.", code="invalid_request"
-            )
+            raise _other_client()
         client_id, secret = basic_id, basic_secret
     if not client_id or not secret or len(client_id) > _LONGEST_CLIENT_ID or not client_id.isprintable():
         raise _unknown_client()
     return client_id, secret
+
+
+def _other_client() -> Problem:
+    return Problem(400, "client_id differs from that of the Authorization header.", code="invalid_request")
 
 
 def _unknown_client(detail: str = "") -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,8 @@ from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_stores
+from tests.harness.tls import Authority, make_authority
+from tests.harness.webhooks import Receiver, receiving
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,19 @@ async def registry(servers: Servers) -> AsyncIterator[Registry]:
 def start_registry(servers: Servers) -> RegistryStarter:
     """Starts services of the test's own, configured by keyword: ``SIGN_UP="closed"``."""
     return partial(running_registry, servers)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    """What receivers of webhooks prove themselves with, and services of this process believe."""
+    made = make_authority(tmp_path_factory.mktemp("authority"), ("localhost", "127.0.0.1", "127.0.0.2"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(made.certificate))
+        yield made
+
+
+@pytest.fixture
+async def receiver(authority: Authority) -> AsyncIterator[Receiver]:
+    """A program that hears webhooks."""
+    async with receiving(authority) as receiver:
+        yield receiver

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from shared.return_to import sign_target
+from shared.web.redirects import sign_target
 from tests.harness.openid import CLIENT_ID, CLIENT_SECRET, Provider, running_provider
 from tests.harness.site import Person
 from tests.harness.stores import Servers

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from shared.return_to import sign_target
+from shared.web.redirects import sign_target
 from tests.harness.site import PASSWORD, Site
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.auth_api.accounts.administration import disable_user
-from shared.return_to import sign_target
+from shared.web.redirects import sign_target
 from tests.harness.processes import command
 from tests.harness.site import Client, Person, bearer
 from tests.harness.stores import Servers

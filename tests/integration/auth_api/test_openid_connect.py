@@ -16,7 +16,7 @@ from joserfc import jwk, jwt
 
 from deploy.demo_app.browser import parse
 from services.auth_api.accounts.administration import disable_user
-from shared.return_to import read_target
+from shared.web.redirects import read_target
 from tests.harness.openid import CLIENT_ID, CLIENT_SECRET
 from tests.harness.stores import Servers
 from tests.integration.auth_api.openid_desk import Desk, as_at_first, running_desk, who

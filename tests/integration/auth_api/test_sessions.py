@@ -12,8 +12,8 @@ from argon2 import PasswordHasher as Argon2
 
 from services.auth_api.accounts.service import create_account
 from services.auth_api.sessions.service import IDLE_SECONDS, LIFETIME_SECONDS
-from shared.return_to import sign_target
 from shared.secret_tokens import digest_of
+from shared.web.redirects import sign_target
 from tests.harness.site import PASSWORD, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter
 

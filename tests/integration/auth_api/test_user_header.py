@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from services.auth_api.accounts.administration import disable_user
+from shared.environment import ConfigurationError
 from shared.secret_tokens import session_digest
-from shared.settings import ConfigurationError, load_settings
+from shared.settings import load_settings
 from shared.web import user_header
 from tests.harness.site import bearer
 from tests.harness.stores import Servers

@@ -10,12 +10,13 @@ import pytest
 from shared.bus import Bus, Delivery, EventConsumer, Janitor, handler, names
 from shared.bus.dead_letters import dead_letters, drop_dead_letter
 from shared.bus.envelope import Envelope
-from shared.contracts.events import GrantRevoked
+from shared.contracts.events import GrantRevoked, KeysChanged
 from shared.errors import StoreUnavailable
 from tests.integration.bus.conftest import STREAM, Valkey, consuming, echoing, is_quiet, open_bus, until
 from tests.integration.bus.messages import Echo
 
 EVENTS = names.event_stream(GrantRevoked.stream)
+KEYS = names.event_stream(KeysChanged.stream)
 
 
 async def tell(bus: Bus, key_id: str, body: bytes | None = None) -> None:
@@ -115,22 +116,23 @@ async def test_the_janitor_trims_only_what_every_group_has_finished(
             await until(lambda: len(again.heard) == 300)
 
 
+@pytest.mark.parametrize("stream", [EVENTS, KEYS])
 async def test_a_stream_that_nobody_reads_is_kept_short(
-    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
     """It must not fill the memory; once a group is there, nothing is dropped that it has not read."""
     monkeypatch.setattr("shared.bus.janitor.MOST_UNREAD", 100)
     async with open_bus(valkey) as bus:
-        for number in range(500):
-            await tell(bus, str(number))
+        for _ in range(500):
+            await put(bus, stream, KeysChanged.type)
         await Janitor(bus).clean()
-        left = await bus.redis.execute("XLEN", EVENTS)
+        left = await bus.redis.execute("XLEN", stream)
         assert 100 <= left <= 200
-        await bus.redis.execute("XGROUP", "CREATE", EVENTS, "one", "0")
-        for number in range(500):
-            await tell(bus, str(number))
+        await bus.redis.execute("XGROUP", "CREATE", stream, "one", "0")
+        for _ in range(500):
+            await put(bus, stream, KeysChanged.type)
         await Janitor(bus).clean()
-        assert await bus.redis.execute("XLEN", EVENTS) == left + 500
+        assert await bus.redis.execute("XLEN", stream) == left + 500
 
 
 async def test_of_many_events_only_what_somebody_must_read_stays(
@@ -152,20 +154,52 @@ async def test_of_many_events_only_what_somebody_must_read_stays(
         assert await bus.redis.execute("XLEN", EVENTS) <= 200
 
 
-async def test_what_the_previous_release_told_nobody_leaves_the_memory(
+async def put(bus: Bus, stream: str, message_type: str, body: bytes = b"{}") -> None:
+    """Appends an event of any type, as the relay does."""
+    envelope = Envelope(f"id-{message_type}", message_type, "key_issuer", bus.time.now(), body)
+    await bus.redis.execute("XADD", stream, "*", *envelope.to_fields())
+
+
+async def test_what_the_first_release_wrote_for_no_reader_leaves_the_memory(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its stream of keys' events stays behind after the upgrade; what is a day old is dropped, and none is made anew."""
-    old = names.event_stream("events.keys")
+    """The stream is one that is read now. While nobody reads it, what is a day old is dropped, and none is made anew."""
     async with open_bus(valkey) as bus:
         await Janitor(bus).clean()
-        assert await bus.redis.execute("EXISTS", old) == 0
-        await asyncio.gather(*(bus.redis.execute("XADD", old, "*", "t", "key.issued") for _ in range(500)))
+        assert await bus.redis.execute("EXISTS", KEYS) == 0
+        await asyncio.gather(*(put(bus, KEYS, "key.issued") for _ in range(500)))
         await Janitor(bus).clean()
-        assert await bus.redis.execute("XLEN", old) == 500
+        assert await bus.redis.execute("XLEN", KEYS) == 500
         monkeypatch.setattr("shared.bus.janitor.LEAST_EVENT_AGE_MS", -60_000)
         await Janitor(bus).clean()
-        assert await bus.redis.execute("XLEN", old) <= 100
+        assert await bus.redis.execute("XLEN", KEYS) <= 100
+
+
+async def test_what_is_left_of_it_is_passed_over(valkey: Valkey) -> None:
+    """The first reader begins at 0: it acknowledges those types, and nothing else that it does not know."""
+    changed = KeysChanged(change="revoked", reason="person", on=1, keys=())
+    heard: list[KeysChanged] = []
+
+    async def hear(event: KeysChanged) -> None:
+        heard.append(event)
+
+    async with open_bus(valkey) as bus:
+        for message_type in ("key.issued", "key.revoked", "key.other"):
+            await put(bus, KEYS, message_type)
+        await put(bus, KEYS, changed.type, changed.to_wire())
+        async with consuming(
+            EventConsumer(bus, KeysChanged.stream, "auth_api", [handler(KeysChanged, hear)])
+        ):
+            await until(lambda: _dead(bus, 1))
+            (letter,) = await dead_letters(bus.redis)
+            assert (letter.queue, letter.type) == ("events.keys", "key.other")
+            await drop_dead_letter(bus.redis, letter)
+            await until(lambda: is_quiet(bus))
+        assert heard == [changed]
+        # The same types elsewhere are as unknown as any other.
+        await put(bus, EVENTS, "key.issued")
+        async with consuming(Group(bus, "one").consumer):
+            await until(lambda: _dead(bus, 1))
 
 
 async def test_the_janitor_removes_members_that_are_gone_unless_they_hold_something(

@@ -12,7 +12,7 @@ import pytest
 from shared.bus import Bus, Supervisor, names, outbox
 from shared.bus.envelope import Envelope, read_fields
 from shared.bus.outbox import PURGE_AT_ONCE, Heartbeat, OutboxRelay, outbox_status
-from shared.contracts.events import GrantRevoked, KeysInvalidated
+from shared.contracts.events import GrantRevoked, KeysChanged, KeysInvalidated
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
 from tests.harness.stores import Servers, fresh_database
@@ -189,6 +189,28 @@ async def test_a_stream_that_was_emptied_is_filled_again(
         await bus.redis.execute(*blow)
         await until(lambda: _has(bus, ["a", "b"]))
         assert await published(bus) == before
+
+
+async def test_each_service_fills_the_streams_that_it_writes(valkey: Valkey, database: Database) -> None:
+    """What key_issuer says of keys comes back by its own relay; another service's does not ask for the stream."""
+    event = KeysChanged(change="revoked", reason="person", on=1, keys=())
+    stream = names.event_stream(event.stream)
+
+    async def has(bus: Bus, number: int) -> bool:
+        return bool(await bus.redis.execute("XLEN", stream) == number)
+
+    async with open_bus(valkey, "key_issuer") as bus, relaying(OutboxRelay(database, bus, SCHEMA)):
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, event.stream, event.type, event.to_wire())
+        await until(lambda: has(bus, 1))
+        await until(lambda: _is_marked(database))
+        await _make_old(database)
+        await bus.redis.execute("DEL", stream)
+        await until(lambda: has(bus, 1))
+    async with open_bus(valkey, "auth_api") as bus:
+        await bus.redis.execute("DEL", stream)
+        await OutboxRelay(database, bus, SCHEMA)._refill_emptied_streams()
+        assert await _is_marked(database)
 
 
 async def test_a_redis_that_comes_back_empty_is_filled_again(valkey: Valkey, database: Database) -> None:

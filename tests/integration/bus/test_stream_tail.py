@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.bus import Bus, StreamTail, names
+from shared.bus import BroadcastEntry, Bus, StreamTail, names
 from shared.bus.envelope import Envelope
 from shared.clock import SystemClock
-from shared.contracts.base import Event
 from shared.contracts.events import KeysInvalidated
 from tests.integration.bus.conftest import Valkey, answers, open_bus, until
 
@@ -22,17 +21,18 @@ STREAM = names.event_stream(KeysInvalidated.stream)
 class Listener:
     """What one process hears."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, most_past: int = 0) -> None:
         self.heard: list[str] = []
         self.gaps = 0
-        self.tail = StreamTail(bus, KeysInvalidated, self._entry, self._gap)
+        self.past: list[str] = []
+        self.tail = StreamTail(bus, KeysInvalidated, self._entry, self._gap, most_past)
 
-    async def _entry(self, event: Event) -> None:
-        assert isinstance(event, KeysInvalidated)
-        self.heard += event.key_ids
+    async def _entry(self, entry: BroadcastEntry[KeysInvalidated]) -> None:
+        self.heard += entry.event.key_ids
 
-    async def _gap(self) -> None:
+    async def _gap(self, past: Sequence[BroadcastEntry[KeysInvalidated]]) -> None:
         self.gaps += 1
+        self.past = [key_id for entry in past for key_id in entry.event.key_ids]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Listener]:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.return_to import sign_target
+from shared.web.redirects import sign_target
 from tests.harness.site import Person
 from tests.harness.stack import Stack, running_stack, serving_stack
 from tests.harness.stores import Servers

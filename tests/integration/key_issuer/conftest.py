@@ -227,15 +227,16 @@ class Desk:
             text = await answer.text()
         return float(text.split("\nlatchkey_key_cache_misses_total ")[1].split("\n")[0])
 
-    async def make_service_key(self, *permissions: str) -> MintedKey:
+    async def make_service_key(self, *permissions: str, name: str = "api") -> MintedKey:
         """A service key, as the operator's command makes it."""
         key = mint(SERVICE_KEY)
         sealed = Peppers(self.settings.key_peppers).seal(key.digest)
         names = list(permissions) or ["introspect"]
         await self.sql(
             "INSERT INTO service_keys (key_id, name, digest, pepper_version, permissions, created_on)"
-            " VALUES ($1, 'api', $2, 1, $3, 0)",
+            " VALUES ($1, $2, $3, 1, $4, 0)",
             key.key_id,
+            name,
             sealed,
             names,
         )

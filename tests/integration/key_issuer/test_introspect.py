@@ -55,6 +55,11 @@ def basic(client_id: str, secret: str) -> str:
     return "Basic " + b64encode(f"{client_id}:{encoded}".encode()).decode()
 
 
+def plain(login: str | bytes) -> str:
+    """HTTP Basic as RFC 7617 has it."""
+    return "Basic " + b64encode(login.encode() if isinstance(login, str) else login).decode()
+
+
 @pytest.mark.spec("RFC 7662", "2.2", "The members of the answer for a live key")
 async def test_a_resource_server_learns_everything_about_a_live_key(desk: Desk) -> None:
     """RFC 7662 §2.2."""
@@ -159,6 +164,87 @@ async def test_a_wrong_service_key_is_refused(desk: Desk, token: str) -> None:
     status, body, headers = await ask(desk, {"token": "x"}, f"Bearer {token}")
     assert (status, body["error"]) == (401, "invalid_token")
     assert headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.spec("RFC 7662", "2.1", "A protected resource authenticates as a client does")
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("api", "api"),
+        ("my api", "my api"),
+        ("my api", "my+api"),
+        ("50 % + more", "50 % + more"),
+        ("50 % + more", "50%20%25%20%2B+more"),
+        ("a:b", "a:b"),
+        ("a:b", "a%3Ab"),
+        ("Café", "Café"),
+        ("Café", "Caf%C3%A9"),
+    ],
+)
+async def test_a_service_key_is_taken_as_a_password_with_its_name(
+    desk: Desk, registry: list[AuthenticateClient], name: str, sent: str
+) -> None:
+    """For libraries that know a client's id and secret only; form-encoded or not. auth_api is not asked."""
+    service = await desk.make_service_key(name=name)
+    key = await desk.make()
+    registry.clear()
+    for data in ({}, {"client_id": name}):
+        status, body, _headers = await ask(
+            desk, {"token": key.token, **data}, plain(f"{sent}:{service.token}")
+        )
+        assert (status, body["active"]) == (200, True)
+    assert registry == []
+
+
+@pytest.mark.parametrize("name", ["", "API", "api ", "apis", "a%pi", "é", "\xff", "%ff", "api:api", "\0"])
+async def test_a_service_key_under_another_name_is_refused(
+    desk: Desk, registry: list[AuthenticateClient], name: str
+) -> None:
+    """As a wrong secret is; auth_api never sees what may be a live key."""
+    service = await desk.make_service_key()
+    registry.clear()
+    status, body, headers = await ask(
+        desk, {"token": "x"}, plain(f"{name}:{service.token}".encode("latin-1"))
+    )
+    assert (status, body["error"]) == (401, "invalid_client")
+    assert headers["WWW-Authenticate"].startswith("Basic ")
+    assert registry == []
+
+
+async def test_a_service_key_in_basic_must_be_live_and_permitted(desk: Desk) -> None:
+    """And nothing but a service key: a person's key is neither key nor secret here."""
+    other, unknown, person = await desk.make_service_key("users"), mint("s"), await desk.make()
+    for token, status in ((other.token, 403), (unknown.token, 401), (person.token, 401)):
+        assert (await ask(desk, {"token": "x"}, plain(f"api:{token}")))[0] == status
+    service = await desk.make_service_key()
+    for data in ({"client_secret": "x"}, {"client_id": "CXFervidex"}):
+        status, body, _headers = await ask(desk, {"token": "x", **data}, plain(f"api:{service.token}"))
+        assert (status, body["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        b"api{key}",
+        b":{key}",
+        b"api:{key} ",
+        b"api: {key}",
+        b"api:{key}\n",
+        b"api:{key}\0",
+        b"api:{key}:",
+        b"api:{key}\xc3\xa9",
+        b"\xff\xfe:{key}",
+        b"api:" + b"x" * 8_000,
+        b"x" * 8_000 + b":{key}",
+    ],
+)
+async def test_a_malformed_basic_with_a_service_key_is_refused(desk: Desk, malformed: bytes) -> None:
+    """Nothing is guessed, and nothing breaks."""
+    service = await desk.make_service_key()
+    login = plain(malformed.replace(b"{key}", service.token.encode()))
+    status, body, headers = await ask(desk, {"token": "x"}, login)
+    assert (status, body["error"]) == (401, "invalid_client")
+    assert headers["WWW-Authenticate"].startswith("Basic ")
 
 
 async def test_a_users_key_is_no_service_key(desk: Desk) -> None:

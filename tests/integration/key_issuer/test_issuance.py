@@ -11,7 +11,7 @@ import pytest
 from services.key_issuer.db.repository import KeyRows
 from services.key_issuer.issuance import NotIssuedError, issue_keys, warm_up
 from services.key_issuer.revocation import revoke_code, revoke_grant
-from shared.contracts.events import KeysInvalidated
+from shared.contracts.events import KeysChanged, KeysInvalidated
 from shared.contracts.keys import IssueKeyReply, RevokeCode, RevokeGrant
 from shared.errors import StoreUnavailable
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, until
@@ -186,9 +186,11 @@ async def test_what_the_tables_tell_is_what_the_contract_says(bench: Bench) -> N
         bench.issuer, RevokeGrant(user_id=3, client_id=None, before=2**62, reason='a "quoted" reason')
     )
     assert await bench.status(own.key_id) == 'revoked:a "quoted" reason'
-    (row,) = await bench.sql("SELECT stream, type, body FROM outbox ORDER BY id")
-    assert (row["stream"], row["type"]) == (KeysInvalidated.stream, KeysInvalidated.type)
-    assert KeysInvalidated.model_validate_json(row["body"]).key_ids == (own.key_id,)
+    surplus, ended = await bench.sql("SELECT stream, type, body FROM outbox ORDER BY id")
+    assert (surplus["stream"], surplus["type"]) == (KeysChanged.stream, KeysChanged.type)
+    assert KeysChanged.model_validate_json(surplus["body"]).reason == "evicted"
+    assert (ended["stream"], ended["type"]) == (KeysInvalidated.stream, KeysInvalidated.type)
+    assert KeysInvalidated.model_validate_json(ended["body"]).key_ids == (own.key_id,)
 
 
 async def test_a_key_is_called_as_the_person_said_and_remembers_what_its_code_was_bound_to(

@@ -57,11 +57,11 @@ async def test_who_does_not_know_a_key_waits_for_no_row_of_it(bench: Bench) -> N
     order = RevokeToken(key_id=key.key_id, digest=key.digest, client_id="CXFervidex")
     async with bench.issuer.database.transaction() as connection, asyncio.timeout(5):
         await connection.execute("SELECT FROM api_keys WHERE key_id = $1 FOR UPDATE", key.key_id)
-        assert not await end_leaked(bench.issuer, forged.token)
+        assert not await end_leaked(bench.issuer, [forged.token])
         for wrong in ({"digest": forged.digest}, {"client_id": "CY"}):
             assert (await revoke_token(bench.issuer, order.model_copy(update=wrong))).found == 0
     assert await bench.status(key.key_id) == "active"
-    assert await end_leaked(bench.issuer, key.token)
+    assert await end_leaked(bench.issuer, [key.token])
     assert await bench.status(key.key_id) == "revoked:leak_reported"
 
 

@@ -38,10 +38,10 @@ def a_client(secret: str | None, old: str | None, until: int | None) -> Client:
 
 def test_a_client_on_the_bus_has_the_names_of_our_code_and_no_digest() -> None:
     """Peers of any version read it; only REST has other names."""
-    told = orjson.loads(a_client("new", "old", UNTIL).to_view().to_wire())
+    told = orjson.loads(a_client("new", "old", UNTIL).view.to_wire())
     assert {"client_id", "redirect_uris", "api_key_format", "author_name", "old_secret_until"} <= set(told)
     assert not {name for name in told if "digest" in name or name != name.lower()}
-    assert ClientView.from_wire(orjson.dumps(told)) == a_client("new", "old", UNTIL).to_view()
+    assert ClientView.from_wire(orjson.dumps(told)) == a_client("new", "old", UNTIL).view
 
 
 def test_the_registration_digest_tells_what_a_consent_rests_on() -> None:

@@ -20,7 +20,9 @@ GOOD = ClientFields(
 def faults(**changes: object) -> dict[str, str]:
     """Field → what is wrong with it, for a good registration with these changes."""
     fields = tidied(GOOD.model_copy(update=changes))
-    return {error.field: error.detail for error in check_client_fields(fields, CATALOGUE)}
+    return {
+        error.field: error.detail for error in check_client_fields(fields, CATALOGUE, private_targets=False)
+    }
 
 
 def test_the_seeds_client_is_accepted() -> None:
@@ -110,6 +112,7 @@ def test_permissions_come_from_the_catalogue() -> None:
         "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/", "https://[fec0::1]/", "https://[2002:7f00:1::]/",
         "https://100.64.0.1/", "https://169.254.169.254/latest", "https://redis:6379", "https://localhost/", "https://x.internal/",
         "gopher://e.com/", "https://user@e.com/", "https://e.com:0/", "https://e.com:99999/", "https://224.0.0.1/", "e.com",
+        "https://192.0.0.192/", "https://[::127.0.0.1]/",
     ],
 )  # fmt: skip
 def test_ac_47_webhooks_to_inner_addresses_are_refused(uri: str) -> None:
@@ -125,6 +128,14 @@ def test_a_webhook_to_a_public_host_is_accepted() -> None:
         "https://93.184.215.14/",
     ):
         assert faults(webhook_uri=uri) == {}, uri
+
+
+def test_the_operator_may_let_webhooks_lead_inside() -> None:
+    """With `PRIVATE_TARGETS` to what their own network is, and to nothing else."""
+    for uri, expected in (("https://receiver:8443/", []), ("https://169.254.169.254/", ["webhookUri"])):
+        fields = GOOD.model_copy(update={"webhook_uri": uri})
+        errors = check_client_fields(fields, CATALOGUE, private_targets=True)
+        assert [error.field for error in errors] == expected
 
 
 def test_an_empty_text_is_a_value_like_any_other() -> None:
@@ -160,7 +171,7 @@ def test_a_host_is_checked_in_one_pass(piece: str) -> None:
         fields = GOOD.model_copy(update={"homepage": url, "webhook_uri": url})
         begun = time.process_time()
         for _ in range(50):
-            assert check_client_fields(fields, CATALOGUE)
+            assert check_client_fields(fields, CATALOGUE, private_targets=False)
         return time.process_time() - begun
 
     assert min(seconds(1800) for _ in range(3)) < 4 * min(seconds(900) for _ in range(3)) + 0.01

@@ -19,7 +19,7 @@ CATALOGUE = ("submit_score",)
 @pytest.fixture
 def checker() -> Iterator[FieldChecker]:
     """A checker of the test's own."""
-    checker = FieldChecker()
+    checker = FieldChecker(private_targets=False)
     yield checker
     checker.close()
 

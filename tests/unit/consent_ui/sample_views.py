@@ -15,11 +15,13 @@ from services.consent_ui.handlers.developer import ClientFormView, ClientPageVie
 from services.consent_ui.handlers.keys import KeyPageView, NewKeyView
 from services.consent_ui.handlers.public import ApiView
 from services.consent_ui.handlers.sign_in import SignInView
-from shared.contracts.access import Access, ConnectedApp
+from services.consent_ui.handlers.webhooks import SigningKey, WebhooksView
+from shared.contracts.access import Access, ConnectedApp, DisabledWebhook
 from shared.contracts.authorization import ConsentRequest
 from shared.contracts.clients import OVERLAP_USED, Attempt, ClientFields, ClientList, ClientView
 from shared.contracts.keys import KeyView
 from shared.contracts.sessions import SessionUser, SessionView
+from shared.contracts.webhooks import WebhookDelivery, WebhookEndpoint, Webhooks
 from shared.permissions import Permission
 
 EVIL: Final = "</title></textarea>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
@@ -121,6 +123,30 @@ _SESSION: Final = SessionView(
 )
 _HERE: Final = _SESSION.model_copy(update={"current": True, "peer": None, "user_agent": None})
 
+_DELIVERY: Final = WebhookDelivery(
+    webhook_id=EVIL, number=1, type=EVIL, key_id=EVIL, status="failed", tries=10, happened_on=1, due_on=None,
+    last_tried_on=1, last_status=503, last_failure=EVIL, ended_on=1,
+)  # fmt: skip
+_WAITING: Final = _DELIVERY.model_copy(
+    update={"status": "waiting", "tries": 0, "due_on": 2**42, "last_status": None, "last_failure": None}
+)
+_ENDPOINT: Final = WebhookEndpoint(address=EVIL, failing_since=1, waiting=1)
+_WEBHOOKS: Final = Webhooks(
+    outcome="done", client_name=NAME, endpoint=_ENDPOINT, deliveries=(_WAITING, _DELIVERY), more=True
+)
+_DISABLED: Final = _WEBHOOKS.model_copy(
+    update={"endpoint": WebhookEndpoint(address=EVIL, disabled_on=1, disabled_why="gone"), "deliveries": ()}
+)
+_SIGNING: Final = (
+    SigningKey(2, EVIL, None, EVIL),
+    SigningKey(2, EVIL, None, None),
+    SigningKey(1, EVIL, 2**42, EVIL),
+)
+_WITH_TROUBLE: Final = _CLIENT.model_copy(
+    update={"webhook_disabled_on": 1, "webhook_disabled_why": "failing"}
+)
+_FAILING: Final = _CLIENT.model_copy(update={"webhook_failing_since": 1})
+
 VIEWS: Final[dict[str, tuple[Any, ...]]] = {
     "account.html": (AccountView((_HERE, _SESSION), _ERRORS, ((EVIL, EVIL),)), AccountView((_HERE,))),
     "api.html": (ApiView(_API),),
@@ -128,6 +154,8 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
         ClientPageView(_CLIENT, (_ATTEMPT, _ATTEMPT.model_copy(update={"cause": OVERLAP_USED}))),
         ClientPageView(_CLIENT.model_copy(update={"public": True}), None),
         ClientPageView(_CLIENT, (), refusals_only=True),
+        ClientPageView(_WITH_TROUBLE, ()),
+        ClientPageView(_FAILING.model_copy(update={"webhook_uri": None}), ()),
     ),
     "client_delete.html": (_CLIENT,),
     "client_edit.html": (ClientFormView(_FIELDS, _LINES, _ERRORS, EVIL),),
@@ -136,12 +164,20 @@ VIEWS: Final[dict[str, tuple[Any, ...]]] = {
         ClientSecretView(_CLIENT, EVIL),
         ClientSecretView(_CLIENT.model_copy(update={"redirect_uris": ()}), None, overlap=3600),
     ),
+    "client_webhooks.html": (
+        WebhooksView(EVIL, _WEBHOOKS, _SIGNING, secrets_shown=True, older=1, first_page=False),
+        WebhooksView(EVIL, _DISABLED, _SIGNING[:1], secrets_shown=False, older=None, first_page=False),
+        WebhooksView(EVIL, Webhooks(), _SIGNING[:1], secrets_shown=False, older=None, first_page=True),
+    ),
     "consent.html": (_CONSENT, _FROM_DEVICE),
-    "developer.html": (ClientList(clients=(_CLIENT,)), ClientList()),
+    "developer.html": (ClientList(clients=(_CLIENT, _WITH_TROUBLE, _FAILING)), ClientList()),
     "device.html": (DeviceView(_ERRORS, EVIL),),
     "disconnect.html": (_APP,),
     "file_flow.html": (_CONSENT,),
-    "home.html": (Access(apps=(_APP,), keys=(_KEY, _ENDED)), Access()),
+    "home.html": (
+        Access(apps=(_APP,), keys=(_KEY, _ENDED), disabled_webhooks=(DisabledWebhook(client_id=EVIL, name=NAME),)),
+        Access(),
+    ),
     "key.html": (KeyPageView(_KEY, NAME, _ERRORS, EVIL), KeyPageView(_ENDED, None, _ERRORS, EVIL)),
     "key_revoke.html": (KeyPageView(_KEY, NAME), KeyPageView(_ENDED, None)),
     "message.html": (MessageView(EVIL, (EVIL,), EVIL, "/"), MessageView(EVIL, (EVIL, EVIL), EVIL, "/", "warn", EVIL)),

@@ -20,6 +20,7 @@ from services.auth_api.clients.cache import is_client_id
 from services.auth_api.clients.validation import check_client_fields, tidied
 from services.auth_api.handlers import credentials, form_failures, oauth_edge
 from services.auth_api.handlers import keys as keys_handlers
+from services.auth_api.handlers.retries import retry_of
 from services.auth_api.oauth import authorization_request, pkce, scope
 from services.auth_api.oauth.client_authentication import read_client_credentials
 from services.auth_api.oauth.client_registration import read_registration
@@ -27,30 +28,31 @@ from services.auth_api.oauth.errors import OAuthError
 from services.auth_api.oauth.parameters import Parameters
 from services.auth_api.oauth.redirect_uri import explain_mismatch, fault_of_redirect_uri, match_redirect_uri
 from services.auth_api.oauth.token import KNOWN, read_token_request
-from services.auth_api.token.idempotency import read_idempotency_key
-from services.consent_ui import display_names, forms, moments, redirect_target
+from services.auth_api.webhooks.endpoints import host_of
+from services.auth_api.webhooks.retries import next_try_on
+from services.consent_ui import authorization_query, display_names, forms, moments, redirect_target
 from services.consent_ui import session as pages_session
 from services.consent_ui.filters import rows_of
 from services.consent_ui.form_errors import client_form_errors
-from services.consent_ui.handlers import consent_request
 from services.consent_ui.handlers import keys as keys_pages
+from services.consent_ui.handlers import webhooks as webhooks_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
 from shared.api_key import parse_key
-from shared.authorization_header import basic_credentials, scheme_of
+from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
 from shared.contracts.authorization import PrepareAuthorization
 from shared.contracts.clients import ClientFields, ClientView
 from shared.contracts.field_errors import FieldError
 from shared.host_names import is_host_name
 from shared.key_file import filename_problem, render_key_file, safe_ascii, template_problem
 from shared.plain_text import is_visible
-from shared.return_to import is_own_target, read_target, sign_target
 from shared.telemetry.spans import SpanTracer
 from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
+from shared.web.redirects import is_own_target, read_target, sign_target
 from shared.web.server import LARGEST_HEADER
-from tests.unit.linear import own_login
+from tests.unit.linear import leaks, own_login
 from tests.unit.linear.pumps import TAILS
 from tests.unit.linear.requests import SECRETS, SETTINGS, finished, in_a_line, make_request
 
@@ -144,7 +146,7 @@ def _passed_through(text: str) -> object:
 
 
 def _client_fields(**given: str) -> object:
-    return check_client_fields(tidied(FIELDS.model_copy(update=given)), CATALOGUE)
+    return check_client_fields(tidied(FIELDS.model_copy(update=given)), CATALOGUE, private_targets=False)
 
 
 def _link(text: str) -> object:
@@ -152,7 +154,7 @@ def _link(text: str) -> object:
     target = pages_session.target_of(request)
     return PrepareAuthorization(
         surface="authorize",
-        query=consent_request.query_of(SECRETS, target),
+        query=authorization_query.query_of(SECRETS, target),
         session=None,
         peer="p",
         request_id="r",
@@ -243,19 +245,21 @@ CASES: Final[Sequence[Case]] = (
     _header("Expect", connection.refusal_of, "", "100-continue"),
     _header("Transfer-Encoding", connection.refusal_of, "", "chunked,"),
     Case("Accept", lambda text: form_failures.render_form_error(make_request("POST", "/api/v1/session", Accept=text), Failure(403, "No.")), LARGEST_HEADER - 100, ("", "text/html")),
-    _header("Idempotency-Key", lambda request: read_idempotency_key(request.headers.getall("Idempotency-Key")), "", '"'),
+    _header("Idempotency-Key", retry_of, "", '"'),
     Case("traceparent and tracestate", _trace, LARGEST_HEADER - 100, ("", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "a=b,")),
     Case("a query", lambda text: body.query_pairs(make_request("GET", f"/?{in_a_line(text)}")), _ADDRESS, ("", "a=")),
     Case("a form", lambda text: body.parse_pairs(text.encode("utf-8", "surrogatepass"), "body"), body.LARGEST_BODY - 100, ("", "a=")),
     Case("JSON", lambda text: body.parse_json_object(text.encode("utf-8", "surrogatepass")), body.LARGEST_BODY // 3, ("", "{", '{"a":', '{"a":"', '{"a":[', '{"a":-0.', '{"a":1E', '{"a":"\\u')),
     Case("credentials in a form", lambda text: sign_in(text, _FORM), body.LARGEST_BODY // 3, ("username=", "password=", "username=a&password=b&continue=", "")),
     Case("credentials in JSON", lambda text: sign_in(text, _JSON), body.LARGEST_BODY // 3, ('{"username":"', '{"password":"')),
+    Case("Retry-After of an endpoint", lambda text: next_try_on(1, 1, (5.0,), text), LARGEST_HEADER - 100, ("", "Sun, 29 Nov 2026 ", "1")),
+    Case("an address for webhooks", host_of, 2_000, ("", "https://", "https://[", "https://a.")),
     Case("a username", all_of(typed_username, username_problem), body.LARGEST_BODY // 3),
     Case("a password", all_of(lambda text: password_problem("Somebody", text) or _normalised(text)), body.LARGEST_BODY // 3),
     Case("an operator's link", _reset, body.LARGEST_BODY // 3, ("", "A" * 42)),
     Case("what a browser says of itself on a page", browser_name, LARGEST_HEADER - 100, ("", "Mozilla/5.0 (", "Firefox/")),
     Case("parameters of a token request", all_of(lambda text: read_token_request(_parameters(text, [*KNOWN])), lambda text: read_token_request(Parameters({"grant_type": "authorization_code", "code": "c", "code_verifier": text}))), body.LARGEST_BODY // 3),
-    Case("client credentials in Basic", lambda text: basic_credentials(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
+    Case("client credentials in Basic", lambda text: all_of(basic_credentials, basic_name_and_key)(f"Basic {b64encode(text.encode('utf-8', 'replace')).decode()}"), LARGEST_HEADER // 2, ("", "a:")),
     Case("client credentials", all_of(lambda text: read_client_credentials([], Parameters({"client_id": text, "client_secret": text})), is_client_id), body.LARGEST_BODY // 3),
     Case("an authorization request", all_of(_authorize, _check_request), body.LARGEST_BODY // 3, ("", "https://client.example/0")),
     Case("what passes through", _passed_through, body.LARGEST_BODY // 3),
@@ -278,10 +282,11 @@ CASES: Final[Sequence[Case]] = (
     Case("the name of a host", is_host_name, body.LARGEST_BODY // 3),
     Case("a name for a key", all_of(is_visible, keys_handlers._identifier_errors, rows_of), 80),
     Case("the id of a key", all_of(keys_pages.key_id_in, parse_key), body.LARGEST_BODY // 3, ("", "lku_", "lku_000000_")),
+    Case("a delivery and a number in the console", all_of(webhooks_pages.webhook_id_in, webhooks_pages.number_in), body.LARGEST_BODY // 3),
     Case("a cursor", lambda text: keys_handlers._cursor(make_request("GET", f"/api/v1/keys?cursor={in_a_line(text)}")), _ADDRESS),
     Case("where to go on", all_of(lambda text: read_target(SECRETS, text), is_own_target, lambda text: sign_target(SECRETS, text)), body.LARGEST_BODY // 3, ("", "/", "0" * 64 + ".", sign_target(SECRETS, "/"))),
     Case("a link for consent", _link, _ADDRESS, ("", "client_id=", "a=")),
-    Case("the path of a link for consent", all_of(partial(consent_request.query_of, SECRETS), consent_request._path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
+    Case("the path of a link for consent", all_of(partial(authorization_query.query_of, SECRETS), authorization_query.path_of), _ADDRESS, ("/client-file-flow/", "/oauth/authorize?", "/oauth/authorize", "/oauth/authorize?request_uri=", "/device?user_code=")),
     Case("a field of a page's form", page_form, body.LARGEST_BODY // 3),
     Case("a page's form", _posted(forms.read_own_form, "/logout", _FORM), body.LARGEST_BODY // 3, ("", "csrf=")),
     Case("a day", moments.end_of_day, body.LARGEST_BODY // 3, ("", "2027-01-31", "2027-01-")),
@@ -295,11 +300,12 @@ CASES: Final[Sequence[Case]] = (
     Case("an OAuth endpoint's JSON", lambda text: _oauth(text, _JSON), body.LARGEST_BODY // 3, ("", '{"code":"')),
     Case("an OAuth endpoint's query", lambda text: finished(oauth_edge.read_parameters(make_request("POST", f"/?{in_a_line(text)}"), KNOWN)), _ADDRESS, ("", "code=")),
     Case("permissions to check", _permission_query, _ADDRESS, ("", "a&permission=")),
-    Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {})), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
+    Case("an introspection", all_of(lambda text: introspect._once_each(body.parse_pairs(text.encode("utf-8", "replace"), "body")), lambda text: introspect._credentials([], {"client_id": text, "client_secret": text}), lambda text: introspect._credentials([text], {}), introspect._service_login), body.LARGEST_BODY // 3, ("", "token=", _BASIC)),
     Case("something to be said back", _posted(status._echo, "/api/v1/status", _JSON), body.LARGEST_BODY // 3, ("", '{"echo":"')),
     Case("what is told of an error", all_of(error_renderers.description, lambda text: redirects.append_parameters("https://a.example/", [("state", text)])), body.LARGEST_BODY // 3),
-    *(Case(name, read, longest, heads) for name, read, longest, heads in own_login.TEXTS),
+    *(Case(name, read, longest, heads) for name, read, longest, heads in (*own_login.TEXTS, *leaks.TEXTS)),
     _header("Authorization of a service", own_login.service_key, "", "Bearer "),
+    _header(leaks.SIGNATURE, leaks.signature_header),
     _header("X-Forwarded-User", own_login.named_person, "", "a"),
 )  # fmt: skip
 """Every text."""

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from shared.return_to import LONGEST_TARGET, is_own_target, read_target, sign_target
+from shared.web.redirects import LONGEST_TARGET, is_own_target, read_target, sign_target
 
 ORIGIN = "https://keys.example.com"
 SECRETS = (b"s" * 32, b"older" * 8)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared.settings import ConfigurationError, load_settings
+from shared.environment import ConfigurationError
+from shared.settings import load_settings
+from tests.harness.leak_partner import Partner, published
 
 SECRET = "s" * 32
 
@@ -161,3 +166,37 @@ def test_one_database_serves_both_services_unless_each_has_its_own() -> None:
     )
     assert settings.auth_api_database_url == "postgresql://a/x"
     assert settings.key_issuer_database_url == "postgresql://b/x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://api.example/keys",
+        "https://",
+        "https://a@api.example/",
+        "nowhere.json",
+        "{broken}",
+        "{without_keys}",
+        "{other_curve}",
+    ],
+)
+def test_keys_of_a_leak_partner_are_there_or_nothing_starts(tmp_path: Path, text: str) -> None:
+    """A file that exists and holds one at least, or an https address."""
+    (tmp_path / "broken").write_bytes(b"{")
+    (tmp_path / "without").write_bytes(b'{"public_keys": [{"key_identifier": "a", "key": "b"}, 5]}')
+    key = generate_private_key(SECP384R1()).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    listed = {"public_keys": [{"key_identifier": "a", "key": pem}]}
+    (tmp_path / "other").write_text(json.dumps(listed), encoding="utf-8")
+    files = {name: tmp_path / name.partition("_")[0] for name in ("broken", "without_keys", "other_curve")}
+
+    with pytest.raises(ConfigurationError, match="LATCHKEY_LEAK_PARTNER_KEYS: expected a file with public"):
+        load_settings({"LATCHKEY_LEAK_PARTNER_KEYS": text.format_map(files)})
+
+
+def test_keys_of_a_leak_partner_are_a_file_or_an_address(tmp_path: Path) -> None:
+    """One setting for both."""
+    file = tmp_path / "keys.json"
+    file.write_bytes(published(Partner()))
+    for text, expected in ((str(file), file), ("https://api.example/keys", "https://api.example/keys")):
+        assert load_settings({"LATCHKEY_LEAK_PARTNER_KEYS": text}).leak_partner_keys == expected

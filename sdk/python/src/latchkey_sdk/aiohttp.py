@@ -1,0 +1,39 @@
+"""aiohttp's server: ``web.Application(middlewares=[middleware(guard, "customise_score")])``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from latchkey_sdk._guard import Guard
+from latchkey_sdk._header import bearer_key
+from latchkey_sdk._refused import Refused
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+_ERRORS: Final[dict[int, type[web.HTTPError]]] = {
+    401: web.HTTPUnauthorized,
+    403: web.HTTPForbidden,
+    503: web.HTTPServiceUnavailable,
+}
+
+
+def middleware(guard: Guard, *permissions: str) -> Middleware:
+    """Lets through what carries a live key with the permissions, and puts its ``Key`` into ``request["latchkey"]``.
+
+    It raises aiohttp's own exceptions: 401 without a live key, 403 without one of the permissions, 503 while keys cannot
+    be checked. A browser's preflight carries no key: put CORS in front of this.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            sent = request.headers.getall(hdrs.AUTHORIZATION, ())
+            request["latchkey"] = await guard.check(bearer_key(sent), *permissions)
+        except Refused as refused:
+            raise _ERRORS[refused.status](text=f"{refused}\n", headers=refused.headers) from None
+        return await handler(request)
+
+    return check

@@ -1,0 +1,139 @@
+"""Which deliveries a process takes next: a few of each client, those of slow endpoints apart, under a lease.
+
+A delivery that is taken is due again when its lease ends: whoever dies meanwhile leaves it to the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from services.auth_api.resources import Resources
+from services.auth_api.webhooks.attempt import TRY_SECONDS
+from services.auth_api.webhooks.endpoints import CLEARED, DISABLED
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from services.auth_api.db.repository import Connection
+
+MOST_TURNS: Final = 48
+"""Clients that one process sends to at the same time."""
+MOST_SLOW_TURNS: Final = 32
+"""How many of them may be slow: endpoints that hold a turn for seconds leave room for those that answer at once."""
+MOST_TURNS_OF_HOST: Final = 4
+"""How many of them may be at one host, whoever's clients they are."""
+MOST_OF_TURN: Final = 8
+"""Deliveries that are sent to one client at the same time, and end its turn together."""
+LEASE_MS: Final = round((TRY_SECONDS + 20) * 1000)
+BEFORE_ADDRESS: Final = "the address was set later"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One delivery under a lease."""
+
+    webhook_id: str
+    body: bytes
+    queued_on: int
+    tries: int
+    """How many there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Some deliveries of one client, to be tried at the same time."""
+
+    client_id: str
+    host: str
+    slow: bool
+    address: str
+    changed_on: int
+    """When the author last set the address."""
+    lease: int
+    """Until when they are ours, in Unix milliseconds; it also shows that they still are."""
+    deliveries: tuple[Taken, ...]
+
+
+async def take_turns(resources: Resources, running: Mapping[str, Turn]) -> list[Turn]:
+    """The next turns that there is room for beside the running ones (by client), whoever waits longest first.
+
+    What an address does not get any more is dropped. Raises ``StoreUnavailable``; then nothing is taken.
+    """
+    now = resources.clock.now()
+    if not await resources.database.fetchval("are_webhooks_due", now):
+        return []
+    turns: list[Turn] = []
+    for slow in (False, True):
+        going = [*running.values(), *turns]
+        room = MOST_TURNS - len(going)
+        if slow:
+            room = min(room, MOST_SLOW_TURNS - sum(turn.slow for turn in going))
+        if room > 0:
+            turns += await _take(resources, going, now, room, slow=slow)
+    return turns
+
+
+async def _take(
+    resources: Resources, going: Collection[Turn], now: int, room: int, *, slow: bool
+) -> list[Turn]:
+    sql = resources.database.sql
+    hosts = Counter(turn.host for turn in going if turn.host)
+    full = [host for host, turns in hosts.items() if turns >= MOST_TURNS_OF_HOST]
+    async with resources.database.transaction() as connection:
+        rows = await connection.fetch(
+            sql["take_webhook_endpoints"], now, [turn.client_id for turn in going], full, slow, room
+        )
+        endpoints = {row["client_id"]: row for row in rows if _has_room(row["host"], hosts)}
+        if not endpoints:
+            return []
+        lease = now + LEASE_MS
+        leased = await connection.fetch(
+            sql["lease_webhook_deliveries"], list(endpoints), now, MOST_OF_TURN, lease
+        )
+        wanted = await _without_unwanted(resources, connection, endpoints, leased, now)
+        await connection.execute(sql["move_webhook_endpoints"], list(endpoints), now)
+    taken: dict[str, list[Taken]] = {}
+    for row in wanted:
+        delivery = Taken(row["webhook_id"], row["body"], row["queued_on"], row["tries"])
+        taken.setdefault(row["client_id"], []).append(delivery)
+    return [
+        Turn(client_id, each["host"], slow, each["address"], each["changed_on"], lease, tuple(deliveries))
+        for client_id, deliveries in taken.items()
+        for each in (endpoints[client_id],)
+    ]
+
+
+def _has_room(host: str, hosts: Counter[str]) -> bool:
+    """Counts a turn at a host, where that has room for one; where the host is not known there is."""
+    hosts[host] += 1
+    return not host or hosts[host] <= MOST_TURNS_OF_HOST
+
+
+async def _without_unwanted(
+    resources: Resources,
+    connection: Connection,
+    endpoints: Mapping[str, Record],
+    leased: Sequence[Record],
+    now: int,
+) -> list[Record]:
+    """Those that are to be sent. The others, which a race with a change of the address left, are dropped."""
+    sql = resources.database.sql
+    wanted: list[Record] = []
+    unwanted: list[Record] = []
+    for row in leased:
+        endpoint = endpoints[row["client_id"]]
+        is_wanted = endpoint["address"] is not None and endpoint["disabled_on"] is None
+        early = row["queued_on"] < endpoint["set_on"]
+        (wanted if is_wanted and not early else unwanted).append(row)
+    if unwanted:
+        await connection.execute(
+            sql["drop_webhooks"], [row["webhook_id"] for row in unwanted], now, BEFORE_ADDRESS
+        )
+    for client_id, endpoint in endpoints.items():
+        if endpoint["address"] is None or endpoint["disabled_on"] is not None:
+            why = CLEARED if endpoint["address"] is None else DISABLED
+            await connection.execute(sql["drop_waiting_webhooks"], client_id, now, why)
+    return wanted

@@ -1,0 +1,295 @@
+"""Many endpoints and several senders: who gets a turn, who takes over, and that nothing is lost (interface §5)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from services.auth_api.webhooks import taking
+from services.auth_api.webhooks.endpoints import TOO_MANY
+from services.auth_api.webhooks.recording import MOST_OF_PERSON, record_revoked_grants
+from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, WebhookSender
+from services.auth_api.webhooks.taking import (
+    LEASE_MS,
+    MOST_OF_TURN,
+    MOST_SLOW_TURNS,
+    MOST_TURNS,
+    MOST_TURNS_OF_HOST,
+    take_turns,
+)
+from shared.purge import Purge
+from tests.harness.stores import Servers
+from tests.harness.tls import Authority
+from tests.harness.webhooks import Heard, Receiver, answering, receiving
+from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
+
+
+@pytest.fixture
+async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
+    """Stores and a sender of the test's own."""
+    async with opened_office(servers) as office:
+        yield office
+
+
+@pytest.fixture
+async def other(authority: Authority) -> AsyncIterator[Receiver]:
+    """A program at another host."""
+    async with receiving(authority, "127.0.0.2") as receiver:
+        yield receiver
+
+
+async def test_ten_thousand_for_an_endpoint_that_hangs_delay_nobody_else(
+    office: Office, receiver: Receiver, other: Receiver
+) -> None:
+    """The other's first try is in the very next look, however much waits before it; the dead one holds one turn."""
+    released = asyncio.Event()
+
+    async def hang(_heard: Heard) -> web.StreamResponse:
+        await released.wait()
+        return web.Response()
+
+    receiver.answer = hang
+    dead = await office.client(receiver.url)
+    await office.tell(dead.client_id, 10_000)
+    await office.sender.begin_turns()
+    await receiver.wait_for(MOST_OF_TURN)
+    office.later(3)
+    client = await office.client(other.url)
+    await office.tell(client.client_id, 5)
+
+    assert await office.sender.begin_turns() == 1
+    await other.wait_for(5)
+
+    assert len(receiver.heard) == MOST_OF_TURN
+    released.set()
+    await office.sender.settle()
+
+
+async def test_whoever_waits_longest_has_the_next_turn(
+    office: Office, receiver: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client with hundreds of due deliveries gets a few at a time, another's come between them; here is room for one."""
+    monkeypatch.setattr(taking, "MOST_TURNS", 1)
+    order: list[str] = []
+    for each in (receiver, other):
+
+        async def note(heard: Heard) -> web.StreamResponse:
+            order.append(heard.event["data"]["clientID"])
+            return web.Response()
+
+        each.answer = note
+    much, little = await office.client(receiver.url), await office.client(other.url)
+    await office.tell(much.client_id, 200)
+    office.later(1)
+    await office.tell(little.client_id, 20)
+    await office.send()
+    places = [place for place, client_id in enumerate(order) if client_id == little.client_id]
+    assert Counter(order) == {much.client_id: 200, little.client_id: 20}
+    assert places[-1] < 100
+
+
+async def test_slow_endpoints_leave_room_for_the_others(office: Office) -> None:
+    """However many are slow, they hold a part of the turns at most; so does one host, whoever's clients are there."""
+    slow = [await office.client(f"https://slow{number}.example.com/") for number in range(MOST_TURNS)]
+    one_host = [await office.client("https://crowded.example.com/") for _ in range(10)]
+    for client in (*slow, *one_host):
+        await office.tell(client.client_id)
+    ids = [client.client_id for client in slow]
+    await office.sql("UPDATE webhook_endpoints SET slow = true WHERE client_id = ANY ($1)", ids)
+    turns = await take_turns(office.resources, {})
+    taken = Counter((turn.slow, turn.host == "crowded.example.com") for turn in turns)
+    assert taken == {(True, False): MOST_SLOW_TURNS, (False, True): MOST_TURNS_OF_HOST}
+    running = {turn.client_id: turn for turn in turns}
+    assert await take_turns(office.resources, running) == []
+    quick = await office.client("https://quick.example.com/")
+    await office.tell(quick.client_id)
+    (turn,) = await take_turns(office.resources, running)
+    assert turn.client_id == quick.client_id
+
+
+async def test_what_a_dead_process_had_in_hand_is_sent_when_its_lease_ends(
+    office: Office, receiver: Receiver
+) -> None:
+    """Not before: until then it may be at work. A try that was cut short does not count."""
+    client = await office.client(receiver.url)
+    await office.tell(client.client_id, 5)
+    assert len(await take_turns(office.resources, {})) == 1  # and then it is killed
+
+    office.later(LEASE_MS / 1000 - 2)
+    assert await office.send() == 0
+    office.later(4)
+    assert await office.send() == 1
+    assert len(receiver.heard) == 5
+    assert {(row["status"], row["tries"]) for row in await office.rows(client)} == {("delivered", 1)}
+
+
+async def test_a_process_that_was_thought_dead_changes_nothing_when_it_comes_back(
+    office: Office, receiver: Receiver
+) -> None:
+    """Its lease ended, another has tried since: what it says of its own try is late."""
+    client = await office.client(receiver.url)
+    await office.tell(client.client_id)
+    turns = await take_turns(office.resources, {})
+    office.later(LEASE_MS / 1000 + 1)
+    await office.send()
+    receiver.answer = answering(500)
+    office.sender.begin(turns)
+    await office.sender.settle()
+    assert len(receiver.heard) == 2
+    assert await office.statuses(client) == {"delivered": 1}
+
+
+async def test_a_sender_that_is_stopped_gives_back_what_it_had(office: Office, receiver: Receiver) -> None:
+    """Another one sends it at once; nothing waits for a lease."""
+    begun = asyncio.Event()
+
+    async def hang(_heard: Heard) -> web.StreamResponse:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    receiver.answer = hang
+    client = await office.client(receiver.url)
+    await office.tell(client.client_id)
+    running = asyncio.create_task(office.sender.run())
+    await begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    (row,) = await office.rows(client)
+    assert (row["status"], row["tries"]) == ("waiting", 0)
+    assert row["due_on"] <= office.clock.now()
+
+
+async def test_two_senders_send_each_delivery_once(office: Office, receiver: Receiver) -> None:
+    """They take different ones, also of the same client."""
+    clients = [await office.client(f"{receiver.url}/{number}") for number in range(3)]
+    for client in clients:
+        await office.tell(client.client_id, 100)
+    async with office.replica() as second:
+        await asyncio.gather(drain(office.sender), drain(second))
+    await office.send()
+    assert len(receiver.heard) == len({heard.webhook_id for heard in receiver.heard}) == 300
+
+
+async def drain(sender: WebhookSender) -> None:
+    """Sends all that is due."""
+    while await sender.begin_turns():
+        await sender.settle()
+
+
+async def test_nothing_is_lost_where_a_receiver_fails_half_of_the_time(
+    office: Office, receiver: Receiver
+) -> None:
+    """Every delivery is accepted in the end, and each accepted one only once."""
+    chance = random.Random(16)
+    accepted: Counter[str] = Counter()
+
+    async def moody(heard: Heard) -> web.StreamResponse:
+        if chance.random() < 0.5:
+            return web.Response(status=chance.choice([302, 400, 429, 500, 503]))
+        accepted[heard.webhook_id] += 1
+        return web.Response()
+
+    receiver.answer = moody
+    clients = [await office.client(f"{receiver.url}/{number}") for number in range(3)]
+    for client in clients:
+        await office.tell(client.client_id, 100)
+    for pause in (0, 7, 400, 3_000, 10_000, 30_000, 50_000, 70_000, 90_000, 110_000):
+        office.later(pause)
+        await office.send()
+    lost = [row for client in clients for row in await office.rows(client) if row["status"] != "delivered"]
+    assert len(lost) <= 3  # one of 1,024 fails ten times
+    assert {row["tries"] for row in lost} <= {10}
+    assert len(accepted) == 300 - len(lost)
+    assert set(accepted.values()) == {1}
+
+
+async def test_one_person_makes_us_keep_a_thousand_deliveries(office: Office) -> None:
+    """Of more the oldest are dropped, over all clients; other people's stay."""
+    clients = [await office.client("https://dead.example.com/") for _ in range(2)]
+    for _ in range(MOST_OF_PERSON // 50 + 1):
+        for client in clients:
+            await office.tell(client.client_id, 50, user_id=5, one_person=True)
+    await office.tell(clients[0].client_id, 3, user_id=6, one_person=True)
+    rows = await office.sql(
+        "SELECT user_id, status, count(*), min(number) AS first, max(number) AS last FROM webhook_deliveries GROUP BY 1, 2"
+    )
+    found = {(row["user_id"], row["status"]): row for row in rows}
+    assert found[5, "waiting"]["count"] == MOST_OF_PERSON
+    assert found[6, "waiting"]["count"] == 3
+    assert found[5, "dropped"]["last"] < found[5, "waiting"]["first"]
+    (row,) = await office.sql("SELECT DISTINCT last_failure FROM webhook_deliveries WHERE status = 'dropped'")
+    assert row["last_failure"] == TOO_MANY
+
+
+async def test_ten_thousand_people_ended_at_once_are_told_of_cheaply(office: Office) -> None:
+    """Their grants are one statement for each 500, their keys one for each batch."""
+    client = await office.client("https://shop.example.com/")
+    await office.sql(
+        "INSERT INTO users (username, created_on) SELECT 'many' || n, 1 FROM generate_series(1, 10000) AS n"
+    )
+    rows = await office.sql(
+        "INSERT INTO grants SELECT user_id, $1, '{customise_score}', 1, 1 FROM users RETURNING user_id",
+        client.client_id,
+    )
+    people = [row["user_id"] for row in rows]
+    async with asyncio.timeout(20):
+        for begin in range(0, len(people), 500):
+            async with office.resources.database.transaction() as connection:
+                await record_revoked_grants(
+                    office.resources,
+                    connection,
+                    "user_ended",
+                    office.clock.now(),
+                    user_ids=people[begin : begin + 500],
+                )
+        await office.tell(client.client_id, 10_000, reason="user_ended")
+    assert await office.statuses(client) == {"waiting": len(people) + 10_000}
+
+
+async def test_finished_deliveries_are_kept_for_a_while_and_in_number(
+    office: Office, receiver: Receiver
+) -> None:
+    """The newest of each client, and of them none older than a month; what waits stays."""
+    client = await office.client(receiver.url)
+    for _ in range(3):
+        await office.tell(client.client_id, NEWEST_KEPT // 2)
+        await office.sql(
+            "UPDATE webhook_deliveries SET status = 'delivered', due_on = NULL, ended_on = queued_on WHERE due_on IS NOT NULL"
+        )
+    await office.tell(client.client_id)
+    running = asyncio.create_task(office.sender.run())
+    await receiver.wait_for(1)
+    async with asyncio.timeout(20):
+        while await office.statuses(client) != {"delivered": NEWEST_KEPT}:
+            office.later(HOUSE_SECONDS)
+            office.resources.deliveries.kick()
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.wait([running])
+    await office.sql("UPDATE webhook_deliveries SET ended_on = ended_on - $1::bigint", 31 * DAY)
+    await office.tell("unknown")
+    await office.tell(client.client_id)
+    await Purge(office.resources.database, {"purge_webhook_deliveries": 30}).purge()
+    assert await office.statuses(client) == {"waiting": 1}
+
+
+async def test_a_deleted_clients_address_is_kept_while_anything_waits(
+    office: Office, receiver: Receiver
+) -> None:
+    """Four days, and longer where tries are still due."""
+    client = await office.client(receiver.url)
+    await office.tell(client.client_id)
+    await office.delete(client)
+    purge = Purge(office.resources.database, {"purge_webhook_endpoints": 4})
+    assert await purge.purge() == 0
+    await office.sql("UPDATE webhook_endpoints SET deleted_on = deleted_on - $1::bigint", 5 * DAY)
+    assert await purge.purge() == 0
+    await office.send()
+    assert await purge.purge() == 1
+    assert len(receiver.heard) == 1

@@ -1,0 +1,1 @@
+"""Programs that receive webhooks with the published libraries of their languages."""

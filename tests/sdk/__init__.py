@@ -1,0 +1,1 @@
+"""The packages in sdk/, each beside a real key_issuer and beside servers that misbehave."""
