@@ -114,7 +114,8 @@ class Cluster:
         """Starts a service or program (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
         if name in PROGRAMS:
             asked = self.urls[PROGRAMS[name]]
-            self._run(name, [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key])
+            words = [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key]
+            self._run(name, words, {"PYTHONPATH": str(REPOSITORY / "sdk/python/src")})
             return
         failpoints = failpoints or self.failpoints.get(name, "")
         added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}

@@ -1,6 +1,6 @@
 // The same as guarded.py, behind the SDK for Node: node guarded.mjs PORT URL KEY
 import { createServer } from "node:http";
-import { Guard } from "../../sdk/node/index.js";
+import { Guard } from "../../sdk/node/src/index.js";
 
 const [port, url, serviceKey] = process.argv.slice(2);
 const guard = new Guard({ url, serviceKey });
