@@ -95,8 +95,11 @@ class Watchers:
 
     async def _check(self, http: aiohttp.ClientSession, target: str, watch: Watch) -> None:
         path = "/scores" if target in PROGRAMS else "/api/v1/verify"
-        async with http.get(self.urls[target] + path, headers=bearer(watch.token)) as answer:
-            await answer.read()
+        try:
+            async with http.get(self.urls[target] + path, headers=bearer(watch.token)) as answer:
+                await answer.read()
+        except aiohttp.ClientError:
+            return  # the measurement is over, or the target away: it accepted nothing
         self.checks += 1
         watch.note(target, answer.status, time.monotonic())
 
