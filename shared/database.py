@@ -45,6 +45,12 @@ _OUTAGES: Final = (
     OSError,
     TimeoutError,
 )
+_NOT_MIGRATED: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedObjectError,
+)
 
 
 def load_queries(path: Path) -> Queries:
@@ -67,7 +73,7 @@ def load_queries(path: Path) -> Queries:
 def _named_outages() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+    except _NOT_MIGRATED as error:
         # A server that runs but was not migrated yet is, to a caller, a store that is not ready.
         raise StoreUnavailable("postgres", f"not migrated: {error}") from error
     except _OUTAGES as error:

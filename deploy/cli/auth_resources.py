@@ -32,9 +32,12 @@ def auth_database(settings: Settings) -> Database:
     )
 
 
-def with_auth(work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = False) -> ResultT:
-    """Runs ``work`` on the configured stores; with ``bus`` it may also ask the other services."""
-    settings = load_settings(need=EVERYTHING if bus else DATABASE)
+def with_auth(
+    work: Callable[[Resources], Awaitable[ResultT]], *, bus: bool = False, secrets: bool = False
+) -> ResultT:
+    """Runs ``work`` on the configured stores; with ``bus`` it may also ask the other services, with ``secrets`` derive keys."""
+    need = EVERYTHING if bus else DATABASE
+    settings = load_settings(need=need | {"secrets"} if secrets else need)
     configure_logging(level="error", log_format=settings.log_format, service="cli")
 
     async def main() -> ResultT:

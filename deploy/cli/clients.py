@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from services.auth_api.clients.registry import (
 )
 from services.auth_api.clients.validation import CHOSEN_ID
 from services.auth_api.db.repository import ClientIdTakenError
-from services.auth_api.handlers.documents import ClientDocument
+from services.auth_api.handlers.documents import ClientDocument, WebhookKeyDocument
 from services.auth_api.resources import Resources
+from services.auth_api.webhooks.keys import live_keys, rotate_keys
+from services.auth_api.webhooks.signing import WebhookKey
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields
 from shared.errors import StoreUnavailable
@@ -100,6 +104,35 @@ def show(client_id: str) -> None:
     click.echo(json.dumps(_document(client), indent=2, ensure_ascii=False))
 
 
+@clients.command("webhook-keys")
+@click.argument("client_id", metavar="ID")
+def list_webhook_keys(client_id: str) -> None:
+    """The keys that sign a client's webhooks, newest first, as JSON. Needs LATCHKEY_SECRET too."""
+
+    async def work(resources: Resources) -> list[WebhookKey]:
+        await read_client(resources, client_id)
+        return await live_keys(resources, client_id)
+
+    _print_keys(client_id, work)
+
+
+@clients.command("rotate-webhook-keys")
+@click.argument("client_id", metavar="ID")
+@click.option(
+    "--overlap-seconds",
+    type=click.IntRange(0, 604_800),
+    default=86_400,
+    show_default=True,
+    help="How long the old keys sign beside the new ones.",
+)
+def rotate_webhook_keys(client_id: str, overlap_seconds: int) -> None:
+    """Replace the keys that sign a client's webhooks; prints those that are live then. Needs LATCHKEY_SECRET too."""
+    request = f"command {secrets.token_hex(16)}"
+    _print_keys(
+        client_id, lambda resources: rotate_keys(resources, None, client_id, overlap_seconds, request)
+    )
+
+
 @clients.command()
 @click.argument("client_id", metavar="ID")
 def delete(client_id: str) -> None:
@@ -114,6 +147,14 @@ def delete(client_id: str) -> None:
         click.echo(f"{client_id} is deleted. {ENDS_LATER}", err=True)
         return
     click.echo(f"{client_id} is deleted.", err=True)
+
+
+def _print_keys(client_id: str, work: Callable[[Resources], Awaitable[list[WebhookKey]]]) -> None:
+    try:
+        keys = with_auth(work, secrets=True)
+    except UnknownClientError:
+        raise _unknown(client_id) from None
+    click.echo(json.dumps({"keys": [WebhookKeyDocument.of(key) for key in keys]}, indent=2))
 
 
 def _document(client: Client) -> dict[str, Any]:

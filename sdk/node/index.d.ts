@@ -36,8 +36,8 @@ export interface GuardOptions {
 export class Refused extends Error {
   /** 401: no key, or not a live one. 403: a permission is lacking. 503: nothing can be known right now. */
   readonly status: 401 | 403 | 503;
-  /** The OAuth error; null where no key was given. */
-  readonly error: "invalid_token" | "insufficient_scope" | "temporarily_unavailable" | null;
+  /** The OAuth error; null where no key was given, and for 503. */
+  readonly error: "invalid_token" | "insufficient_scope" | null;
   /** Seconds after which to try again; null unless the status is 503. */
   readonly retryAfter: number | null;
   /** The headers to answer with: `WWW-Authenticate` (RFC 6750 §3) or `Retry-After`, and `Cache-Control: no-store`. */
@@ -73,7 +73,7 @@ export class Guard {
    */
   start(): Promise<void>;
 
-  /** Ends the stream, which would keep the program running. Checks still work, as before `start`. */
+  /** Ends the stream, which keeps no program running by itself. Checks still work, as before `start`. */
   close(): Promise<void>;
 
   /** Whether an event was heard within the last 3 s, so that no revocation can have been missed. */

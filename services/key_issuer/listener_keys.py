@@ -24,7 +24,8 @@ async def watch_service_keys(listeners: Listeners, verifier: Verifier) -> None:
     """Ends the streams whose service key is not live any more, or lacks the permission now; until cancelled."""
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(listeners.keys_changed.wait(), LOOK_SECONDS)
+            async with asyncio.timeout(LOOK_SECONDS):
+                await listeners.keys_changed.wait()
         listeners.keys_changed.clear()
         tokens = {listener.token for listener in listeners}
         refused = {token for token in tokens if not await _may_go_on(verifier, token)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ MOST_UNREAD: Final = 64 * 1024
 LOOK_SECONDS: Final = 0.25
 """How often it looks whether this process is deaf, or stops."""
 _REST: Final = 9
-"""After a round of sending, how many times its length nothing is sent: listeners cost a tenth of a core at most."""
+"""After a round of sending, how many times its processor time nothing is sent: it costs a tenth of a core at most."""
 _LONGEST_REST: Final = 0.25
 
 Why = Literal["gone", "slow", "deaf", "stopping", "refused"]
@@ -209,8 +210,7 @@ class Listeners:
     def _send(self) -> None:
         """One encoding for all who follow, and one for those who join at the same place."""
         self._flush = None
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.thread_time()
         if self._sent < self._journal.begin:
             self._restart()
         if self._following:
@@ -225,11 +225,11 @@ class Listeners:
                 group, self._journal.reset() if number is None else self._journal.events_since(number)
             )
             self._following |= group
-        loop.call_soon(self._rest, began)  # by then the loop has written
+        asyncio.get_running_loop().call_soon(self._rest, began)  # by then the loop has written
 
     def _rest(self, began: float) -> None:
-        now = asyncio.get_running_loop().time()
-        self._rest_until = now + min(_LONGEST_REST, _REST * (now - began))
+        spent = time.thread_time() - began
+        self._rest_until = asyncio.get_running_loop().time() + min(_LONGEST_REST, _REST * spent)
 
     def _write(self, group: Iterable[Listener], plain: bytes) -> None:
         events = _Events(plain)

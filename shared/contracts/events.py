@@ -14,7 +14,10 @@ MOST_CHANGED: Final = 50
 
 
 class KeysInvalidated(Event):
-    """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry)."""
+    """Broadcast to every verifier: forget what you know of these keys (revoked, paused, narrowed, sooner expiry).
+
+    Its name on the wire is older than the word: ``KeysChanged`` says which of these it was.
+    """
 
     type: ClassVar[str] = "keys.narrowed"
     stream: ClassVar[str] = "revocations"

@@ -1,4 +1,4 @@
-"""An answer of aiohttp's client whose head is of bounded size, however many interim answers stand before it."""
+"""An answer of aiohttp's client that is of bounded size, with all that it is wrapped in."""
 
 from __future__ import annotations
 
@@ -10,26 +10,43 @@ from aiohttp.connector import Connection
 
 LARGEST_HEAD: Final = 32 * 1024
 """Of an answer: its status line and headers, with all interim answers (1xx) before it."""
+LARGEST_ANSWER: Final = 8 * 1024 * 1024
+"""Of the rest, with all that frames it: chunks may be mostly frame, and the number of one may begin with zeros without end."""
 
 
 class GuardedAnswer(ClientResponse):
-    """aiohttp takes interim answers without end, and never lets go of the event loop while they come."""
+    """aiohttp takes interim answers without end, and never lets go of the event loop while they come.
+
+    It also ends connections as TLS wants it (RFC 8446 §6.1), for which the other side may let us wait for half a minute.
+    """
+
+    _way: asyncio.Transport | None = None
+
+    def end(self) -> None:
+        """Drops the connection at once, whatever was read of it."""
+        self.close()
+        if self._way is not None:
+            self._way.abort()
 
     async def start(self, connection: Connection) -> ClientResponse:
         """Reads the head. One that is too long never ends: whoever waits for it gives up in time."""
         transport, reader = connection.transport, connection.protocol
         if transport is None or reader is None:
             return await super().start(connection)
+        self._way = transport
         gate = _Gate(transport, reader)
         transport.set_protocol(gate)
         try:
-            return await super().start(connection)
-        finally:
-            gate.open()
+            await super().start(connection)
+        except BaseException:
+            self.end()
+            raise
+        gate.open()
+        return self
 
 
 class _Gate(asyncio.Protocol):
-    """Stands before the reader of a connection and lets no more pass than a head, until it is opened."""
+    """Stands before the reader of a connection and lets no more pass than a head, and then no more than an answer."""
 
     def __init__(self, way: asyncio.Transport, reader: asyncio.Protocol) -> None:
         self._way: Final = way
@@ -41,21 +58,20 @@ class _Gate(asyncio.Protocol):
 
     def open(self) -> None:
         """The head is in, or nobody waits for it any more; the body's reader stops the transport itself when it has enough."""
-        self._is_open = True
+        self._is_open, self._room = True, LARGEST_ANSWER
         kept, self._kept = self._kept, b""
         if not self._way.is_closing():
             self._way.resume_reading()
         if kept:
-            self._reader.data_received(kept)
+            self.data_received(kept)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_open:
-            self._reader.data_received(data)
-            return
         passed, rest = data[: self._room], data[self._room :]
         self._room -= len(passed)
-        self._kept += rest
-        if not self._room:
+        if not self._room and self._is_open:
+            self._way.abort()
+        elif not self._room:
+            self._kept += rest
             self._way.pause_reading()
         if passed:
             self._reader.data_received(passed)

@@ -21,6 +21,10 @@ _RECEIVED_AT_ONCE: Final = 32 * 1024
 """Bytes that the system holds for us: many small chunks in one large piece would hold up the event loop."""
 
 
+MOST_ADDRESSES: Final = 8
+"""Of a name, that are tried one after the other: a name server may give thousands, and each costs somebody a connection."""
+
+
 class AnyAddress(AbstractResolver):
     """Resolves without a check: of the operator's own proxy."""
 
@@ -65,7 +69,7 @@ class PublicAddresses(AnyAddress):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All addresses of a host.
+        """The first addresses of a host, after a look at all of them.
 
         Raises:
             AddressRefusedError: one of them is not public.
@@ -73,7 +77,7 @@ class PublicAddresses(AnyAddress):
         found = await super().resolve(host, port, family)
         if not all(is_public(each["host"], private_targets=self._private_targets) for each in found):
             raise AddressRefusedError("the name leads to an address that is not public")
-        return found
+        return found[:MOST_ADDRESSES]
 
 
 def connector_to_public(look_up: LookUp, tls: SSLContext, *, private_targets: bool) -> TCPConnector:

@@ -91,7 +91,7 @@ class GuardedFetcher:
         fault = fault_of_address(url, private_targets=self._private_targets)
         if fault is not None:
             raise AddressRefusedError(fault)
-        with _told_in_a_word():
+        with _told_in_a_word(by_proxy=self._proxy is not None):
             async with asyncio.timeout(seconds):
                 return await self._ask(method, url, headers, body, most_bytes)
 
@@ -106,6 +106,8 @@ class GuardedFetcher:
         from multidict import CIMultiDict, CIMultiDictProxy
         from yarl import URL
 
+        from shared.web.guarded_answer import GuardedAnswer
+
         async with (
             self._session() as session,
             session.request(
@@ -118,10 +120,11 @@ class GuardedFetcher:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as answer,
         ):
+            assert isinstance(answer, GuardedAnswer), "it is the session's response_class"
             try:
                 content = await _read(answer.content, most_bytes)
             finally:
-                answer.close()
+                answer.end()
         found = CIMultiDict((name, _plain(value)) for name, value in answer.headers.items())
         return Fetched(answer.status, CIMultiDictProxy(found), content)
 
@@ -165,7 +168,7 @@ def _plain(value: str) -> str:
 
 
 @contextmanager
-def _told_in_a_word() -> Iterator[None]:
+def _told_in_a_word(*, by_proxy: bool) -> Iterator[None]:
     """Whatever goes wrong on the way to an answer is one of ours."""
     import aiohttp
 
@@ -176,7 +179,7 @@ def _told_in_a_word() -> Iterator[None]:
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
         raise FetchFailedError("proxy") from None
     except aiohttp.ClientConnectorDNSError:
-        raise FetchFailedError("name") from None
+        raise FetchFailedError("proxy" if by_proxy else "name") from None
     except (aiohttp.ClientSSLError, ssl.SSLError):
         raise FetchFailedError("tls") from None
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,19 +12,21 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
 from services.auth_api.webhooks.keys import derive_key
 from services.auth_api.webhooks.signing import signature_header
+from shared.contracts.events import RevocationReason
 from tests.acceptance.documents import blocks, section
 from tests.harness.processes import REPOSITORY
 from tests.interop.building import CannotBuildError, made, need
 from tests.interop.libraries import NPM_INSTALL
 from tests.interop.test_webhook_receivers import RECEIVERS
 
-PAGE: Final = section((REPOSITORY / "docs" / "webhooks.md").read_text(encoding="utf-8"), "Check it")
+DOCUMENT: Final = (REPOSITORY / "docs" / "webhooks.md").read_text(encoding="utf-8")
+PAGE: Final = section(DOCUMENT, "Check it")
 BODY: Final = b'{"type":"webhook.test","timestamp":"2026-11-29T11:38:54.000Z","data":{"clientID":"CI1"}}'
 OURS: Final = derive_key(b"s" * 32, "CI1", 1, None)
 OTHERS: Final = derive_key(b"s" * 32, "CI2", 1, None)
@@ -104,3 +107,9 @@ def test_a_program_of_the_page_takes_our_deliveries_alone(language: str, tmp_pat
         )
         assert (finished.stdout.strip() == "webhook.test") is accepted, finished.stderr
         assert (finished.returncode == 0) is accepted
+
+
+def test_the_page_names_every_reason_for_which_grants_end() -> None:
+    """Those of the contract, in the row of their type."""
+    (row,) = [line for line in DOCUMENT.splitlines() if line.startswith("| `grant.revoked`")]
+    assert set(re.findall(r"`(\w+_\w+)`", row)) == set(get_args(RevocationReason))

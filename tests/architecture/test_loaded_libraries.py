@@ -17,6 +17,7 @@ LEFT_OUT = [
         ["aiohttp", "cryptography", "jinja2", "opentelemetry", "yaml"],
     ),
     (["deploy.cli.serve", "deploy.workers.worker"], ["aiohttp", "asyncpg", "jinja2", "prometheus_client"]),
+    (["shared.web.guarded_fetcher"], ["aiohttp", "asyncpg", "jinja2", "prometheus_client"]),
     (["services.auth_api.app", "services.key_issuer.app"], ["jinja2", "opentelemetry", "yaml"]),
     (["services.consent_ui.app"], ["argon2", "asyncpg", "opentelemetry", "yaml"]),
 ]

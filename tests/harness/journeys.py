@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -14,10 +14,25 @@ import httpx
 
 from tests.harness.processes import REPOSITORY
 
-MEASURED: Final = 5
+WARMING: Final = 5
 AFTERWARDS: Final = frozenset({"outbox relay", "revocation tail"})
 """Tasks of a service that carry on with what a request did while it is answered already: no answer waits for them."""
-HOUSEKEEPING: Final = frozenset({"delayed", "recovery", "suspects", "janitor", "purge", "time"})
+HOUSEKEEPING: Final = frozenset(
+    [
+        "delayed",
+        "recovery",
+        "suspects",
+        "janitor",
+        "purge",
+        "time",
+        "outbox",
+        "log",
+        "use",
+        "webhooks",
+        "listeners",
+        "expiries",
+    ]
+)
 """The last words of the names of tasks that run now and then, whatever is asked."""
 
 Ask = Callable[[], Awaitable[httpx.Response]]
@@ -42,16 +57,18 @@ class Journey:
 
 
 async def journey_of(status: int, asks: Sequence[Ask]) -> Journey:
-    """The files that every one of the last requests passed through, each of which is answered with ``status``.
+    """The files that every request but the first ones passed through; each is answered with ``status``.
 
     The first ones warm up. The services run in this process, and so does their housekeeping, which is left out by its name
     or falls into some of the requests only.
     """
-    for ask in asks[:-MEASURED]:
+    for ask in asks[:WARMING]:
         assert (await ask()).status_code == status
-    measured = [await _files_of(status, ask) for ask in asks[-MEASURED:]]
-    seen = frozenset.intersection(*(awaited for awaited, _ in measured))
-    afterwards = frozenset.intersection(*(later for _, later in measured)) - seen
+    measured = [await _files_of(status, ask) for ask in asks[WARMING:]]
+    # Of what the loop itself calls, and no task, part is what those tasks have asked it for.
+    carried_on = set[str]().union(*(each.later for each in measured))
+    seen = set.intersection(*(each.awaited | (each.of_no_task - carried_on) for each in measured))
+    afterwards = set.intersection(*(each.later for each in measured)) - seen
     return Journey(
         _below("services", seen),
         _below("shared", seen),
@@ -59,17 +76,28 @@ async def journey_of(status: int, asks: Sequence[Ask]) -> Journey:
     )
 
 
-async def _files_of(status: int, ask: Ask) -> tuple[frozenset[str], frozenset[str]]:
-    """Where functions were called until the answer was there: by what it waits for, and by what carries on with it."""
-    seen: set[str] = set()
-    afterwards: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where functions were called until an answer was there."""
+
+    awaited: set[str] = field(default_factory=set)
+    """By tasks that it may wait for."""
+    later: set[str] = field(default_factory=set)
+    """By those that carry on with it."""
+    of_no_task: set[str] = field(default_factory=set)
+
+
+async def _files_of(status: int, ask: Ask) -> _Files:
+    files = _Files()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":
             task = asyncio.current_task()
-            name = "" if task is None else task.get_name()
-            if name.rpartition(" ")[2] not in HOUSEKEEPING:
-                (afterwards if name in AFTERWARDS else seen).add(frame.f_code.co_filename)
+            name = task.get_name() if task else ""
+            if task is None:
+                files.of_no_task.add(frame.f_code.co_filename)
+            elif name.rpartition(" ")[2] not in HOUSEKEEPING:
+                (files.later if name in AFTERWARDS else files.awaited).add(frame.f_code.co_filename)
 
     sys.setprofile(note)
     try:
@@ -77,9 +105,9 @@ async def _files_of(status: int, ask: Ask) -> tuple[frozenset[str], frozenset[st
     finally:
         sys.setprofile(None)
     assert answer.status_code == status, answer.text
-    return frozenset(seen), frozenset(afterwards)
+    return files
 
 
-def _below(folder: str, names: frozenset[str]) -> tuple[str, ...]:
+def _below(folder: str, names: set[str]) -> tuple[str, ...]:
     root = f"{REPOSITORY}/{folder}/"
     return tuple(sorted(str(Path(name).relative_to(REPOSITORY)) for name in names if name.startswith(root)))

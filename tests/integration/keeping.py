@@ -240,14 +240,6 @@ async def rotate_key(stranger: Stranger) -> None:
         stranger.key = answer.json()
 
 
-async def rotate_webhook_keys(stranger: Stranger) -> None:
-    """A rotation that is no retry."""
-    path = f"/api/v1/clients/{stranger.client.client_id}/webhook-keys/rotate"
-    headers = {"Idempotency-Key": secrets.token_hex(127)}
-    answer = await stranger.http.post(path, json={"overlapSeconds": 604_800}, headers=headers)
-    stranger.answers.append(answer)
-
-
 async def present(stranger: Stranger) -> None:
     """Keys that nobody has made, wherever keys are taken."""
     settings, http = stranger.stack.settings, stranger.site.http
@@ -321,8 +313,9 @@ def at_client(method: str, ending: str = "") -> Try:
     async def attempt(stranger: Stranger) -> None:
         body = {"overlapSeconds": 0} if ending else {"description": secrets.token_hex(500)}
         path = f"/api/v1/clients/{stranger.client.client_id}{ending}"
-        answer = await stranger.http.request(method, path, json=body)
-        if ending and answer.status_code == httpx.codes.OK:
+        headers = {"Idempotency-Key": secrets.token_hex(127)}
+        answer = await stranger.http.request(method, path, json=body, headers=headers)
+        if ending and "clientSecret" in answer.text:
             stranger.client = Client(answer.json())
 
     return attempt
@@ -341,7 +334,7 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ("PATCH", "/api/v1/clients/{clientID}"): at_client("PATCH"),
     ("DELETE", "/api/v1/clients/{clientID}"): register,
     ("POST", "/api/v1/clients/{clientID}/reset-secret"): at_client("POST", "/reset-secret"),
-    ("POST", "/api/v1/clients/{clientID}/webhook-keys/rotate"): rotate_webhook_keys,
+    ("POST", "/api/v1/clients/{clientID}/webhook-keys/rotate"): at_client("POST", "/webhook-keys/rotate"),
     ("POST", "/api/v1/oauth/token"): exchange,
     ("POST", "/api/v1/oauth/revoke"): present,
     ("POST", "/api/v1/oauth/create-code"): exchange,
@@ -373,7 +366,7 @@ TRIES: Final[Mapping[tuple[str, str], Try]] = {
     ),
     ("POST", f"{CLIENT}/reset-secret"): nothing_more,
     ("POST", f"{CLIENT}/delete"): nothing_more,
-    ("POST", f"{CLIENT}/webhooks/test"): on_page(f"{CLIENT}/webhooks", "Send a test event"),
+    ("POST", f"{CLIENT}/webhooks/test"): nothing_more,
     ("POST", f"{CLIENT}/webhooks/resend"): nothing_more,
     ("POST", f"{CLIENT}/webhooks/enable"): nothing_more,
     ("POST", f"{CLIENT}/webhooks/rotate"): on_page(f"{CLIENT}/webhooks", "Rotate the keys"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,10 @@ import pytest
 from shared.settings import Settings
 from shared.web import guarded_connections, guarded_fetcher
 from shared.web.guarded_fetcher import AddressRefusedError, Fetched, FetchFailedError, GuardedFetcher
-from tests.harness.outside import GOOD, INNER, Outside, outside_world
+from tests.harness.outside import GOOD, INNER, Outside
 
 MAPPED = f"::ffff:{INNER}"
 """Shut whatever the operator opens, and here it leads to the listener that nobody may reach."""
-
-
-@pytest.fixture
-async def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outside]:
-    """A world of the test's own, whose authority is trusted."""
-    async with outside_world(tmp_path) as world:
-        monkeypatch.setenv("SSL_CERT_FILE", str(world.authority.file))
-        yield world
-
-
-def fetcher_in(outside: Outside, **settings: Any) -> GuardedFetcher:
-    """A fetcher that asks the test's name server, and may go to loopback as others go to the world outside."""
-    return GuardedFetcher(Settings(private_targets=True, **settings), outside.names.look_up)
 
 
 async def get(fetcher: GuardedFetcher, url: str, **headers: str) -> Fetched:
@@ -52,7 +39,7 @@ async def reaches_inner(outside: Outside, address: str) -> bool:
 
 async def test_an_answer_comes_as_it_was_sent(outside: Outside) -> None:
     """What is asked goes out byte for byte; a name is looked up once."""
-    fetcher = fetcher_in(outside)
+    fetcher = outside.fetcher()
     url = f"https://{GOOD}:{outside.port}/a/../b%2f?x=%zz&y='"
     answer = await fetcher.fetch(
         "POST", url, {"webhook-id": "m1", "user-agent": "X"}, b"{}", seconds=10, most_bytes=1_000
@@ -89,7 +76,7 @@ CONDEMNED: list[list[str]] = [
 @pytest.mark.parametrize("addresses", CONDEMNED, ids=" ".join)
 async def test_ac_47_one_inner_address_condemns_a_name(outside: Outside, addresses: list[str]) -> None:
     """Alone, first or last among good ones, in IPv6, behind aliases: nothing goes out, not even to the good ones."""
-    fetcher = fetcher_in(outside)
+    fetcher = outside.fetcher()
     outside.names.zone |= {
         GOOD: addresses,
         f"{GOOD}.inner": ["127.0.0.1", MAPPED],
@@ -134,7 +121,7 @@ async def test_ac_47_without_leave_nothing_inner_is_reached(outside: Outside, ur
 async def test_ac_47_a_name_that_changes_after_it_was_looked_at_leads_nowhere_else(outside: Outside) -> None:
     """Rebinding: what is connected to is what was checked, and the next fetch looks anew."""
     outside.names.zone[GOOD] = lambda time: ["127.0.0.1"] if time == 1 else [MAPPED]
-    fetcher = fetcher_in(outside)
+    fetcher = outside.fetcher()
     assert (await get(fetcher, outside.url)).status == 200
     assert (outside.receiver.connections, outside.inner.connections) == (1, 0)
     with pytest.raises(AddressRefusedError):
@@ -154,12 +141,24 @@ async def test_ac_47_the_socket_looks_too(
         monkeypatch.setattr(guarded_connections, "PublicAddresses", _unchecked)
         outside.names.zone[GOOD], url = [MAPPED, ANY], outside.url
     with pytest.raises(FetchFailedError, match="connection"):
-        await get(fetcher_in(outside), url)
+        await get(outside.fetcher(), url)
     assert (outside.inner.connections, outside.receiver.connections) == (0, 0)
 
 
 def _unchecked(look_up: Callable[..., Any], *, private_targets: bool) -> guarded_connections.AnyAddress:
     return guarded_connections.AnyAddress(look_up)
+
+
+async def test_a_name_of_many_addresses_is_no_scanner(outside: Outside) -> None:
+    """A few are tried, and all are looked at."""
+    many = [f"127.0.1.{number}" for number in range(1, 200)]
+    resolver = guarded_connections.PublicAddresses(outside.names.look_up, private_targets=True)
+    outside.names.zone[GOOD] = many
+    tried = [each["host"] for each in await resolver.resolve(GOOD, 443)]
+    assert tried == many[: guarded_connections.MOST_ADDRESSES]
+    outside.names.zone[GOOD] = [*many, ANY]
+    with pytest.raises(AddressRefusedError):
+        await resolver.resolve(GOOD, 443)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -169,7 +168,7 @@ async def test_ac_47_a_redirect_is_an_answer(outside: Outside, status: int) -> N
         outside.receiver.answer = (
             f"HTTP/1.1 {status} Go\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
         )
-        answer = await get(fetcher_in(outside), outside.url)
+        answer = await get(outside.fetcher(), outside.url)
         assert (answer.status, answer.headers["Location"]) == (status, target)
     assert (outside.receiver.connections, outside.inner.connections) == (3, 0)
 
@@ -177,7 +176,7 @@ async def test_ac_47_a_redirect_is_an_answer(outside: Outside, status: int) -> N
 async def test_nothing_of_one_fetch_is_kept_for_another(outside: Outside) -> None:
     """No cookie and no connection."""
     outside.receiver.answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
-    fetcher = fetcher_in(outside)
+    fetcher = outside.fetcher()
     for _ in range(2):
         await get(fetcher, outside.url)
     assert outside.receiver.connections == 2
@@ -190,7 +189,7 @@ async def test_proxies_of_the_environment_do_not_count(
     """They were set for other traffic, and would connect to anything."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, f"http://{INNER}:{outside.port}")
-    assert (await get(fetcher_in(outside), outside.url)).status == 200
+    assert (await get(outside.fetcher(), outside.url)).status == 200
     assert outside.inner.connections == 0
 
 
@@ -200,17 +199,17 @@ async def test_a_receiver_that_nobody_vouches_for_gets_nothing(
     """Neither a certificate of an unknown authority nor one for another name; the store is that of `SSL_CERT_FILE`."""
     outside.names.zone["other.example"] = ["127.0.0.1"]
     with pytest.raises(FetchFailedError, match="tls"):
-        await get(fetcher_in(outside), f"https://other.example:{outside.port}/")
+        await get(outside.fetcher(), f"https://other.example:{outside.port}/")
     (tmp_path / "nobody.pem").write_bytes(b"")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nobody.pem"))
     with pytest.raises(FetchFailedError, match="tls"):
-        await get(fetcher_in(outside), outside.url)
+        await get(outside.fetcher(), outside.url)
     assert outside.receiver.requests == []
 
 
 async def test_a_name_without_addresses_is_told_so(outside: Outside) -> None:
     """And a port at which nobody listens."""
     with pytest.raises(FetchFailedError, match="name"):
-        await get(fetcher_in(outside), "https://nowhere.example/")
+        await get(outside.fetcher(), "https://nowhere.example/")
     with pytest.raises(FetchFailedError, match="connection"):
-        await get(fetcher_in(outside), "https://127.0.0.1:1/")
+        await get(outside.fetcher(), "https://127.0.0.1:1/")

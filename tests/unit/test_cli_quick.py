@@ -25,6 +25,7 @@ from tests.harness.processes import REPOSITORY
 INTEGRATION: Final = REPOSITORY / "tests" / "integration"
 TOO_LONG: Final = {
     "auth_api/test_outages.py",
+    "auth_api/test_webhook_crashes.py",
     "bus/test_cluster.py",
     "bus/test_outages.py",
     "bus/test_processes.py",

@@ -71,7 +71,16 @@ def test_an_image_can_be_pinned(tmp_path: Path) -> None:
 
 def test_nobody_named_is_nobody_let_through(tmp_path: Path) -> None:
     """Kubernetes reads a rule without peers as everybody: an empty list must leave the rule out."""
-    lists = ("ingressFrom", "metricsFrom", "verifyFrom", "postgresTo", "redisTo", "tracesTo", "providerTo")
+    lists = (
+        "ingressFrom",
+        "metricsFrom",
+        "verifyFrom",
+        "postgresTo",
+        "redisTo",
+        "tracesTo",
+        "providerTo",
+        "calledTo",
+    )
     values = {
         "networkPolicy": {name: [] for name in lists},
         "tracing": {"endpoint": "http://c:4318"},
@@ -105,6 +114,20 @@ def test_settings_arrive_as_they_were_written(tmp_path: Path) -> None:
         "THROTTLE": "off",
         "SITE_NAME": "1e6",
     }
+
+
+def test_what_users_give_is_called_outside_alone_and_by_two_services(tmp_path: Path) -> None:
+    """Never by the pages; a proxy's password is in the Secret, which those two read, and never among the settings."""
+    objects = _rendered(tmp_path, {"outgoingProxy": {"secret": True}})
+    for name in ("auth-api", "consent-ui", "key-issuer"):
+        rules = objects["NetworkPolicy", f"lk-{name}"]["spec"]["egress"]
+        called = [rule["to"] for rule in rules if {"port": 1, "endPort": 65535} in rule["ports"]]
+        assert len(called) == (name != "consent-ui")
+        assert all("169.254.0.0/16" in peer["ipBlock"]["except"] for peers in called for peer in peers)
+        assert ("outgoing_proxy" in json.dumps(objects["Deployment", f"lk-{name}"])) == (name != "consent-ui")
+    assert "outgoing_proxy" not in json.dumps(list(_rendered(tmp_path, {}).values()))
+    with pytest.raises(AssertionError, match="OUTGOING_PROXY"):
+        _rendered(tmp_path, {"settings": {"OUTGOING_PROXY": "http://u:in-clear@egress:3128"}})
 
 
 def test_auth_api_alone_reaches_the_openid_provider_and_has_its_secret(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.weakened.mutations import (
     constant,
     keyword,
     never,
+    result,
     rewritten_call,
     without_operand,
 )
@@ -17,6 +18,9 @@ from tests.weakened.weakening import Weakening, weaken
 
 _FIELDS: Final = "auth_api/test_client_fields.py"
 _ADDRESSES: Final = "shared/test_public_address.py"
+_FETCHER: Final = "integration/test_guarded_fetcher.py"
+_PROXY: Final = "integration/test_guarded_fetcher_proxy.py"
+_BOUNDS: Final = "integration/test_guarded_fetcher_bounds.py"
 _FILES: Final = "shared/test_key_file.py"
 _WIRE: Final = "integration/test_wire.py"
 _SERVICES: Final = "integration/test_wire_of_services.py"
@@ -73,6 +77,62 @@ EDGES: Final[tuple[Weakening, ...]] = (
         "what Python calls global is global",
         (_FIELDS, _ADDRESSES),
         before("is_public", "import ipaddress\nreturn ipaddress.ip_address(_1).is_global"),
+    ),
+    weaken(
+        47,
+        "IPv4 inside IPv6 is as good as what is inside",
+        _ADDRESSES,
+        rewritten_call("is_public", "_parsed", "getattr(_, 'ipv4_mapped', None) or _"),
+    ),
+    weaken(
+        47,
+        "one good address is enough",
+        _FETCHER,
+        rewritten_call("PublicAddresses.resolve", "all", "any(_1)"),
+    ),
+    weaken(
+        47,
+        "nobody looks at what a name leads to",
+        _FETCHER,
+        rewritten_call("PublicAddresses.resolve", "all", "True"),
+        never("connector_to_public.open_socket", "is_public"),
+    ),
+    weaken(
+        47,
+        "a name is looked up again once it was checked",
+        _FETCHER,
+        result("PublicAddresses.resolve", "await super().resolve(host, port, family) or _"),
+        never("connector_to_public.open_socket", "is_public"),
+        picking="changes_after",
+    ),
+    weaken(
+        47,
+        "the socket trusts the URL and the look-up",
+        _FETCHER,
+        never("connector_to_public.open_socket", "is_public"),
+        picking="socket_looks_too",
+    ),
+    weaken(47, "redirects are followed", _FETCHER, keyword("GuardedFetcher._ask", "allow_redirects", "True")),
+    weaken(
+        47,
+        "proxies of the environment count",
+        _FETCHER,
+        keyword("GuardedFetcher._session", "trust_env", "True"),
+        picking="environment",
+    ),
+    weaken(
+        47,
+        "before a proxy nothing is checked",
+        _PROXY,
+        rewritten_call("GuardedFetcher.fetch", "fault_of_address", "None if self._proxy else _"),
+    ),
+    weaken(
+        47,
+        "an answer may be as long as it likes",
+        _BOUNDS,
+        constant("LARGEST_HEAD", "10**12"),
+        constant("LARGEST_ANSWER", "10**12"),
+        picking="interim or without_end",
     ),
     weaken(
         48,

@@ -262,6 +262,20 @@ OWNERSHIP: Final[tuple[Weakening, ...]] = (
         picking="own_keys_only or own_key_alone",
     ),
     weaken(
+        53,
+        "who knows a key's id may report it as leaked",
+        ("key_issuer/test_leak_reports.py", "key_issuer/test_status.py"),
+        rewritten_call("_presented@end_leaked", "is_known", "row is not None"),
+        picking="guessed",
+    ),
+    weaken(
+        53,
+        "any signature is that of the partner who reports leaked keys",
+        "key_issuer/test_leak_reports.py",
+        before("has_signed@read_partner_keys", "return True"),
+        picking="signature or changed_body",
+    ),
+    weaken(
         54,
         "codes and pages survive the disconnection of their app",
         ("auth_api/test_apps.py", _DEVICE),

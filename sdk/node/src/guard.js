@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { keyIdOf, SERVICE_KEY, USER_KEY } from "./api-key.js";
 import { authorizationOf, presentedKey } from "./authorization.js";
 import { now } from "./clock.js";
+import { Connection } from "./connection.js";
 import { Introspection, Unknown } from "./introspection.js";
 import { Memory } from "./memory.js";
 import { cannotBeChecked, lacksPermission, noKey, notLive, Refused } from "./refused.js";
@@ -18,8 +19,6 @@ const PERMISSION = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/;
 
 /** See index.d.ts for what each part promises. */
 export class Guard {
-  #url;
-  #serviceKey;
   #resource;
   #onError;
   #memory = new Memory();
@@ -32,17 +31,18 @@ export class Guard {
 
   /** @param {import("../index.d.ts").GuardOptions} options */
   constructor({ url, serviceKey, resource = null, onError = (error) => console.error(error.message) }) {
-    this.#url = baseOf(url);
-    this.#serviceKey = typeof serviceKey === "string" ? serviceKey.trim() : "";
-    if (keyIdOf(this.#serviceKey, SERVICE_KEY) === null) {
+    const base = baseOf(url);
+    const ownKey = typeof serviceKey === "string" ? serviceKey.trim() : "";
+    if (keyIdOf(ownKey, SERVICE_KEY) === null) {
       throw new TypeError("serviceKey has not the form of a service key; `latchkey service-key create` prints one");
     }
     if (resource !== null && typeof resource !== "string") throw new TypeError("resource must be a string");
     this.#resource = resource;
     this.#onError = onError;
-    this.#introspection = new Introspection((token, signal) => this.#introspect(token, signal));
+    const connection = new Connection(base, ownKey);
+    this.#introspection = new Introspection(connection);
     this.#revocations = new Revocations({
-      ask: (headers, signal) => this.#listen(headers, signal),
+      connection,
       memory: this.#memory,
       onEnd: (why) => this.#streamEnded(why),
       onAlive: () => this.#mended("stream"),
@@ -144,35 +144,6 @@ export class Guard {
       throw cannotBeChecked(OWN_KEY_RETRY);
     }
     throw cannotBeChecked(1);
-  }
-
-  #introspect(token, signal) {
-    return fetch(`${this.#url}/api/v1/oauth/introspect`, {
-      method: "POST",
-      headers: this.#headers({ Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" }),
-      body: `token=${token}`,
-      redirect: "error",
-      signal,
-    });
-  }
-
-  #listen(headers, signal) {
-    return fetch(`${this.#url}/api/v1/revocations`, {
-      headers: this.#headers({ Accept: "text/event-stream", ...headers }),
-      cache: "no-store",
-      redirect: "error",
-      signal,
-    });
-  }
-
-  /** With the SDK's own credentials; nothing is to be compressed, since that would be held back on the way. */
-  #headers(headers) {
-    return {
-      Authorization: `Bearer ${this.#serviceKey}`,
-      "Accept-Encoding": "identity",
-      "User-Agent": "latchkey-sdk-node",
-      ...headers,
-    };
   }
 
   /** @param {import("./revocations.js").StreamEnded} why */

@@ -1,10 +1,9 @@
-// Asks `POST /api/v1/oauth/introspect` (RFC 7662): few questions at once, each with an end, and nothing but a clear answer counts.
+// Asks about keys (RFC 7662): few questions at once, each with an end, and nothing but a clear answer counts.
 
 import { now } from "./clock.js";
 
 const PATIENCE = 3_000;
 const AT_ONCE = 64;
-const MOST_BYTES = 64 * 1024;
 const LONGEST_RETRY = 60;
 
 /** Nothing is known. The message is fit for a log: neither key is in it, and nothing that the server wrote. */
@@ -29,14 +28,14 @@ export class Unknown extends Error {
 
 /** The questions of one guard. */
 export class Introspection {
-  #ask;
+  #connection;
   #running = 0;
   /** @type {(() => void)[]} */
   #waiting = [];
 
-  /** @param {(token: string, signal: AbortSignal) => Promise<Response>} ask sends the request */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {import("./connection.js").Connection} connection */
+  constructor(connection) {
+    this.#connection = connection;
   }
 
   /**
@@ -51,7 +50,7 @@ export class Introspection {
     if (this.#running < AT_ONCE) this.#running++;
     else await /** @type {Promise<void>} */ (new Promise((resolve) => this.#waiting.push(resolve)));
     try {
-      return await this.#within(deadline, token);
+      return await this.#tryTwice(token, deadline);
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#running--;
@@ -59,80 +58,38 @@ export class Introspection {
     }
   }
 
-  /**
-   * @param {number} deadline
-   * @param {string} token
-   * @returns {Promise<Answer>}
-   */
-  async #within(deadline, token) {
-    const left = deadline - now();
-    if (left <= 0) throw tooLate();
-    const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), left);
-    timer.unref();
-    try {
-      const answer = await this.#tryTwice(token, over.signal);
-      // A process that was stopped reads an answer from before that.
-      if (now() >= deadline) throw tooLate();
-      return answer;
-    } finally {
-      clearTimeout(timer);
-      over.abort();
-    }
-  }
-
   /** A kept connection may have been closed by the other side just then, which says nothing. */
-  async #tryTwice(token, signal) {
+  async #tryTwice(token, deadline) {
     try {
-      return await this.#once(token, signal);
+      return await this.#once(token, deadline);
     } catch (error) {
       if (error instanceof Unknown) throw error;
-      if (signal.aborted) throw tooLate();
-    }
-    try {
-      return await this.#once(token, signal);
-    } catch (error) {
-      if (error instanceof Unknown) throw error;
-      throw signal.aborted ? tooLate() : new Unknown("no connection");
-    }
-  }
-
-  /**
-   * @param {string} token
-   * @param {AbortSignal} signal
-   * @returns {Promise<Answer>}
-   */
-  async #once(token, signal) {
-    const askedAt = now();
-    const response = await this.#ask(token, signal);
-    const body = await read(response);
-    if (response.status !== 200) {
-      const retryAfter = Number(response.headers.get("retry-after"));
-      throw new Unknown(`the server answered ${response.status}`, {
-        status: response.status,
-        retryAfter: retryAfter >= 1 ? Math.min(Math.ceil(retryAfter), LONGEST_RETRY) : 1,
+      return this.#once(token, deadline).catch((again) => {
+        throw again instanceof Unknown ? again : new Unknown("no connection");
       });
     }
-    const date = Date.parse(response.headers.get("date") ?? "");
+  }
+
+  /**
+   * @param {string} token
+   * @param {number} deadline
+   * @returns {Promise<Answer>}
+   */
+  async #once(token, deadline) {
+    const askedAt = now();
+    if (askedAt >= deadline) throw new Unknown("no answer within 3 s");
+    const answer = await this.#connection.introspect(token, deadline - askedAt);
+    // A program that was stopped reads what was true before that.
+    if (now() >= deadline) throw new Unknown("no answer within 3 s");
+    if (answer.status !== 200) {
+      const seconds = Number(answer.headers["retry-after"]);
+      const retryAfter = seconds >= 1 ? Math.min(Math.ceil(seconds), LONGEST_RETRY) : 1;
+      throw new Unknown(`the server answered ${answer.status}`, { status: answer.status, retryAfter });
+    }
+    const date = Date.parse(answer.headers.date ?? "");
     const serverTime = Math.max(Date.now(), Number.isNaN(date) ? 0 : date) / 1000;
-    return { facts: factsIn(body), askedAt, serverTime };
+    return { facts: factsIn(answer.body), askedAt, serverTime };
   }
-}
-
-const tooLate = () => new Unknown("no answer within 3 s");
-
-/** @param {Response} response */
-async function read(response) {
-  if (response.body === null) return "";
-  const pieces = [];
-  let bytes = 0;
-  const reader = response.body.getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-    bytes += piece.value.length;
-    if (bytes > MOST_BYTES) throw new Unknown("the answer is too large");
-    pieces.push(piece.value);
-  }
-  return Buffer.concat(pieces).toString("utf8");
 }
 
 /**

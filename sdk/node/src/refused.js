@@ -6,7 +6,7 @@ const TITLES = { 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailabl
 export class Refused extends Error {
   /**
    * @param {401 | 403 | 503} status
-   * @param {string | null} error the OAuth error; null where no key was given
+   * @param {string | null} error the OAuth error; null where no key was given, and for 503
    * @param {string} message one public sentence
    * @param {{scope?: string, retryAfter?: number}} [more] permissions that are needed; seconds
    */
@@ -65,4 +65,4 @@ export const lacksPermission = (permissions) =>
  * @param {number} retryAfter seconds
  */
 export const cannotBeChecked = (retryAfter) =>
-  new Refused(503, "temporarily_unavailable", "The key cannot be checked right now; try again in a moment.", { retryAfter });
+  new Refused(503, null, "The key cannot be checked right now; try again in a moment.", { retryAfter });

@@ -12,6 +12,7 @@ const LOOK_EVERY = 500;
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 5_000;
 const LONGEST_ID = 200;
+const SILENT = "nothing was heard for 3 s";
 
 /** Why a stream is over. The message is fit for a log. */
 export class StreamEnded extends Error {
@@ -29,31 +30,29 @@ export class StreamEnded extends Error {
 
 /** One listener: connects, reads, and connects again until it is closed. */
 export class Revocations {
-  #ask;
+  #connection;
   #memory;
   #onEnd;
   #onAlive;
   #trustedUntil = -Infinity;
   #heardAt = -Infinity;
   #lastId = "";
-  /** @type {AbortController | null} */
-  #connection = null;
-  /** @type {(() => void) | null} */
-  #wake = null;
+  #hasHeard = false;
+  /** Ends the connection that there is, or the wait for the next. */
+  #interrupt = () => {};
   /** @type {Promise<void> | null} */
   #running = null;
   #closed = true;
-  #heardHere = false;
 
   /**
    * @param {object} parts
-   * @param {(headers: Record<string, string>, signal: AbortSignal) => Promise<Response>} parts.ask sends the request
+   * @param {import("./connection.js").Connection} parts.connection
    * @param {import("./memory.js").Memory} parts.memory is told what the stream says
    * @param {(why: StreamEnded) => void} parts.onEnd
    * @param {() => void} parts.onAlive an event was heard on a new connection
    */
-  constructor({ ask, memory, onEnd, onAlive }) {
-    this.#ask = ask;
+  constructor({ connection, memory, onEnd, onAlive }) {
+    this.#connection = connection;
     this.#memory = memory;
     this.#onEnd = onEnd;
     this.#onAlive = onAlive;
@@ -73,7 +72,11 @@ export class Revocations {
     if (this.#running !== null) return Promise.resolve();
     this.#closed = false;
     return new Promise((resolve) => {
-      this.#running = this.#run(resolve);
+      const waiting = setInterval(() => {}, LOOK_EVERY); // what waits for this keeps the program running, nothing else does
+      this.#running = this.#run(() => {
+        clearInterval(waiting);
+        resolve();
+      });
     });
   }
 
@@ -81,8 +84,7 @@ export class Revocations {
   async close() {
     this.#closed = true;
     this.#trustedUntil = -Infinity;
-    this.#connection?.abort();
-    this.#wake?.();
+    this.#interrupt();
     await this.#running;
     this.#running = null;
   }
@@ -91,12 +93,12 @@ export class Revocations {
   async #run(firstIsOver) {
     let delay = FIRST_DELAY;
     while (!this.#closed) {
-      this.#heardHere = false;
+      this.#hasHeard = false;
       const why = await this.#listen(firstIsOver);
       firstIsOver();
       if (this.#closed) return;
       this.#onEnd(why);
-      if (this.#heardHere) delay = FIRST_DELAY;
+      if (this.#hasHeard) delay = FIRST_DELAY;
       await this.#sleep(Math.max(why.retryAfter, delay * (0.5 + Math.random())));
       delay = Math.min(2 * delay, LONGEST_DELAY);
     }
@@ -108,45 +110,35 @@ export class Revocations {
    * @param {() => void} heard
    * @returns {Promise<StreamEnded>}
    */
-  async #listen(heard) {
-    const connection = new AbortController();
-    this.#connection = connection;
+  #listen(heard) {
     this.#heardAt = now();
-    const watch = setInterval(() => {
-      if (this.#isSilent()) connection.abort();
-    }, LOOK_EVERY);
-    watch.unref();
-    try {
-      const answer = await this.#ask(this.#lastId ? { "Last-Event-ID": this.#lastId } : {}, connection.signal);
-      await this.#read(answer, heard);
-      return new StreamEnded("the stream was ended");
-    } catch (error) {
-      if (error instanceof StreamEnded) return error;
-      return new StreamEnded(this.#isSilent() ? "nothing was heard for 3 s" : "the connection was lost");
-    } finally {
-      clearInterval(watch);
-      connection.abort();
-    }
-  }
-
-  /**
-   * @param {Response} answer
-   * @param {() => void} heard
-   */
-  async #read(answer, heard) {
-    const type = answer.headers.get("content-type") ?? "";
-    if (answer.status !== 200 || !type.startsWith("text/event-stream") || answer.body === null) {
-      const seconds = Number(answer.headers.get("retry-after"));
-      const wait = seconds > 0 && answer.status === 503 ? Math.min(seconds * 1000, LONGEST_DELAY) : 0;
-      throw new StreamEnded(`the server answered ${answer.status} ${type}`.trim(), answer.status, wait);
-    }
-    const reader = answer.body.getReader();
-    const parser = new EventParser();
-    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-      for (const event of parser.feed(piece.value)) {
-        if (this.#heed(event)) heard();
-      }
-    }
+    const request = this.#connection.listen(this.#lastId);
+    return new Promise((resolve) => {
+      const end = (why) => {
+        clearInterval(watch);
+        resolve(why);
+        request.destroy();
+      };
+      const lost = () => end(new StreamEnded("the connection was lost"));
+      const watch = setInterval(() => this.#isSilent() && end(new StreamEnded(SILENT)), LOOK_EVERY).unref();
+      this.#interrupt = lost;
+      request.on("error", lost);
+      request.on("close", lost);
+      request.on("response", (response) => {
+        const refusal = refusalIn(response);
+        if (refusal !== null) return end(refusal);
+        const parser = new EventParser();
+        response.on("error", lost);
+        response.on("end", lost);
+        response.on("data", (piece) => {
+          try {
+            for (const event of parser.feed(piece)) if (this.#heed(event)) heard();
+          } catch (error) {
+            end(error instanceof StreamEnded ? error : new StreamEnded("an event could not be read"));
+          }
+        });
+      });
+    });
   }
 
   /**
@@ -156,16 +148,15 @@ export class Revocations {
   #heed(event) {
     const at = now();
     // What comes after a silence may have waited in a buffer while we, or something between, stood still.
-    if (this.#isSilent()) throw new StreamEnded("nothing was heard for 3 s");
+    if (this.#isSilent()) throw new StreamEnded(SILENT);
     if (this.#closed || !["heartbeat", "invalidate", "reset"].includes(event.type)) return false;
-    if (at >= this.#trustedUntil) this.#memory.forget(at);
-    if (event.type === "reset") this.#memory.forget(at);
+    if (at >= this.#trustedUntil || event.type === "reset") this.#memory.forget(at);
     if (event.type === "invalidate") this.#memory.invalidate(this.#keyIdsOf(event), at);
     this.#trustedUntil = at + TRUST - Math.max(0, at - this.#heardAt - PACE);
     this.#heardAt = at;
     this.#lastId = event.id.length <= LONGEST_ID && /^[\x21-\x7e]+$/.test(event.id) ? event.id : "";
-    if (!this.#heardHere) this.#onAlive();
-    this.#heardHere = true;
+    if (!this.#hasHeard) this.#onAlive();
+    this.#hasHeard = true;
     return true;
   }
 
@@ -195,9 +186,24 @@ export class Revocations {
   #sleep(milliseconds) {
     return /** @type {Promise<void>} */ (
       new Promise((resolve) => {
-        this.#wake = resolve;
-        setTimeout(resolve, milliseconds).unref();
+        const timer = setTimeout(resolve, milliseconds).unref();
+        this.#interrupt = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       })
     );
   }
+}
+
+/**
+ * Why this answer is no stream; null for one that is.
+ *
+ * @param {import("node:http").IncomingMessage} response
+ */
+function refusalIn({ statusCode, headers }) {
+  if (statusCode === 200 && headers["content-type"]?.startsWith("text/event-stream")) return null;
+  const seconds = statusCode === 503 || statusCode === 429 ? Number(headers["retry-after"]) : 0;
+  const wait = seconds > 0 ? Math.min(seconds * 1000, LONGEST_DELAY) : 0;
+  return new StreamEnded(`the server answered ${statusCode}`, statusCode, wait);
 }

@@ -267,8 +267,10 @@ async def _require_room(resources: Resources, connection: Connection, author_id:
         raise TooManyClientsError(most)
 
 
-async def lock_client(resources: Resources, connection: Connection, author_id: int, client_id: str) -> Client:
-    """One client of an author, held while the running transaction changes something of it."""
+async def lock_client(
+    resources: Resources, connection: Connection, author_id: int | None, client_id: str
+) -> Client:
+    """One client of an author (``None``: of anybody, for the operator), held while the transaction changes something of it."""
     query, known = resources.database.sql["lock_own_client"], is_client_id(client_id)
     return _found(await connection.fetchrow(query, client_id, author_id) if known else None)
 

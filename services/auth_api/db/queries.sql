@@ -277,7 +277,7 @@ INSERT INTO webhook_endpoints (client_id, set_on, changed_on, host)
 VALUES ($1, CASE WHEN $4::boolean THEN $2::bigint ELSE 0 END, $2, $3)
 ON CONFLICT (client_id) DO UPDATE
 SET set_on = CASE WHEN $4 OR webhook_endpoints.disabled_on IS NOT NULL THEN $2 ELSE webhook_endpoints.set_on END,
-    changed_on = $2, host = $3, slow = false, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
+    changed_on = $2, host = $3, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
     deleted_on = NULL, last_address = NULL;
 
 -- name: forget_webhook_endpoint
@@ -417,11 +417,12 @@ WHERE client_id = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DES
 SELECT EXISTS (SELECT FROM webhook_endpoints WHERE due_on <= $1);
 
 -- name: take_webhook_endpoints
--- Clients with something due, slow ones or the others, but those of $2 and at the hosts of $3; held while theirs is taken.
+-- Clients with something due, those that count as slow or the others, but those of $2 and at the hosts of $3; held while
+-- theirs is taken.
 SELECT e.client_id, e.host, e.set_on, e.changed_on, e.disabled_on, e.deleted_on,
        CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
 FROM webhook_endpoints AS e LEFT JOIN clients AS c ON c.client_id = e.client_id
-WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND e.slow = $4
+WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND $4 = (coalesce(e.slow_until, $1 + 1) > $1)
 ORDER BY e.due_on LIMIT $5
 FOR UPDATE OF e SKIP LOCKED;
 
@@ -459,11 +460,11 @@ WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
 RETURNING d.webhook_id;
 
 -- name: judge_webhook_endpoint
--- A client's first delivery is due at $2 (null: at no new time); how its address fares, unless that was set anew since $3:
--- whether it is slow, and whether every try failed ($5, null where there was none).
+-- A client's first delivery is due at $2 (null: at no new time). Until when it is slow ($4), but if longer already; null where
+-- nothing is known. How its address fares, unless that was set anew since $3: whether every try failed ($5, null: none ended).
 UPDATE webhook_endpoints
 SET due_on = least(due_on, $2::bigint),
-    slow = CASE WHEN changed_on = $3 THEN $4 ELSE slow END,
+    slow_until = greatest(slow_until, $4::bigint),
     failing_since = CASE
         WHEN changed_on <> $3 OR $5::boolean IS NULL THEN failing_since
         WHEN $5 THEN coalesce(failing_since, $6::bigint)
@@ -488,17 +489,21 @@ DELETE FROM webhook_deliveries WHERE client_id = $1;
 -- name: trim_webhook_deliveries
 -- Deletes some of each client's finished deliveries beyond the newest $2.
 DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
-    SELECT old.webhook_id FROM unnest($1::text[]) AS of (client_id) CROSS JOIN LATERAL (
-        SELECT webhook_id FROM webhook_deliveries AS d
-        WHERE d.client_id = of.client_id AND d.ended_on IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $3
-    ) AS old
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE ended_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+        SELECT old.webhook_id FROM unnest($1::text[]) AS of (client_id) CROSS JOIN LATERAL (
+            SELECT webhook_id FROM webhook_deliveries AS d
+            WHERE d.client_id = of.client_id AND d.ended_on IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $3
+        ) AS old
+    ))
+    FOR UPDATE SKIP LOCKED
 ));
 
 -- name: measure_webhooks
--- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint waits for its turn; how many
--- endpoints are disabled.
+-- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint that is quick waits for its
+-- turn; how many are disabled.
 SELECT waiting.counted, waiting.oldest_on,
-       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND NOT slow ORDER BY due_on LIMIT 1) AS due_on,
+       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until <= $2 ORDER BY due_on LIMIT 1) AS due_on,
        (SELECT count(*) FROM webhook_endpoints WHERE disabled_on IS NOT NULL) AS disabled
 FROM (
     SELECT count(*) AS counted, min(queued_on) AS oldest_on

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from services.auth_api.clients.registry import lock_client, read_own_client
-from services.auth_api.db.repository import write_audit
+from services.auth_api.db.repository import OPERATOR, write_audit
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.signing import WebhookKey
 from shared.secret_tokens import digest_of, keyed_digest
@@ -76,22 +76,23 @@ async def own_keys(resources: Resources, author_id: int, client_id: str) -> list
 
 
 async def rotate_keys(
-    resources: Resources, author_id: int, client_id: str, overlap_seconds: int, request: str
+    resources: Resources, author_id: int | None, client_id: str, overlap_seconds: int, request: str
 ) -> list[WebhookKey]:
     """Makes a new version that signs from now on; the one before signs ``overlap_seconds`` longer, none older at all.
 
     The keys that are live then, newest first. The same ``request`` again within ``RETRY_MS`` is a retry: it makes no other
-    version, since one more would end the keys that receivers check with.
+    version, since one more would end the keys that receivers check with. ``author_id`` is ``None`` for the operator, who may
+    rotate those of any client.
 
     Raises:
         UnknownClientError: there is no such client, or it is another author's.
     """
-    now, sql = resources.clock.now(), resources.database.sql
-    until = now + overlap_seconds * 1000
+    sql = resources.database.sql
     async with resources.database.transaction() as connection:
         await lock_client(resources, connection, author_id, client_id)
         before = _versions_of(await connection.fetchrow(sql["find_webhook_versions"], client_id))
-        after = before.rotated(now, until, digest_of(request))
+        now = resources.clock.now()  # those that wait for the lock come after whoever has it
+        after = before.rotated(now, now + overlap_seconds * 1000, digest_of(request))
         await connection.execute(
             sql["keep_webhook_versions"],
             client_id,
@@ -102,7 +103,7 @@ async def rotate_keys(
         )
         if after != before:
             subject = f"client:{client_id}"
-            actor = f"user:{author_id}"
+            actor = OPERATOR if author_id is None else f"user:{author_id}"
             await write_audit(
                 resources.database, connection, now, actor, "client.webhook-keys-rotated", subject
             )

@@ -26,7 +26,8 @@ POLL_SECONDS: Final = 1.0
 """How often a process looks for what others recorded, and for what is due again."""
 HOUSE_SECONDS: Final = 20.0
 SLOW_SECONDS: Final = 2.0
-"""An endpoint whose last turn took longer is slow."""
+"""An endpoint whose turn took longer counts as slow for a while; one that is new, until a turn of it was quick."""
+SLOW_MS: Final = 600_000
 FAILING_MS: Final = 5 * 86_400_000
 """After so long without a single success an address is disabled."""
 DELIVERY_DAYS: Final = 30
@@ -151,14 +152,17 @@ class WebhookSender:
         """Notes how the address fares; the endpoint's row comes before those of deliveries, here as everywhere."""
         now = self._resources.clock.now()
         due_on = min((result.due_on for result in results if result.due_on is not None), default=None)
-        slow = max((outcome.seconds for outcome in outcomes), default=0.0) > SLOW_SECONDS
+        slow_until = None
+        if outcomes:
+            slow = max(outcome.seconds for outcome in outcomes) > SLOW_SECONDS
+            slow_until = now + SLOW_MS if slow else now
         failing = not any(outcome.delivered for outcome in outcomes) if outcomes else None
         failing_since = await connection.fetchval(
             self._resources.database.sql["judge_webhook_endpoint"],
             turn.client_id,
             due_on,
             turn.changed_on,
-            slow if outcomes else turn.slow,
+            slow_until,
             failing,
             now,
         )
@@ -197,9 +201,10 @@ class WebhookSender:
         if (now := self._resources.clock.monotonic()) < self._house_at:
             return
         self._house_at = now + HOUSE_SECONDS
-        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED)
+        wall = self._resources.clock.now()
+        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED, wall)
         assert row is not None
-        self._metrics.measure(row, self._resources.clock.now())
+        self._metrics.measure(row, wall)
         grown, self._grown = list(self._grown), set()
         if grown:
             await self._resources.database.execute(

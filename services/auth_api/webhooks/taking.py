@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 MOST_TURNS: Final = 48
 """Clients that one process sends to at the same time."""
-MOST_SLOW_TURNS: Final = 32
-"""How many of them may be slow: endpoints that hold a turn for seconds leave room for those that answer at once."""
+MOST_OF_A_KIND: Final = 32
+"""How many of them may count as slow (endpoints that hold a turn for seconds, or that nobody knows yet), and how many as quick:
+neither kind takes all the turns of the other."""
 MOST_TURNS_OF_HOST: Final = 4
 """How many of them may be at one host, whoever's clients they are."""
 MOST_OF_TURN: Final = 8
@@ -68,9 +69,8 @@ async def take_turns(resources: Resources, running: Mapping[str, Turn]) -> list[
     turns: list[Turn] = []
     for slow in (False, True):
         going = [*running.values(), *turns]
-        room = MOST_TURNS - len(going)
-        if slow:
-            room = min(room, MOST_SLOW_TURNS - sum(turn.slow for turn in going))
+        of_kind = sum(turn.slow is slow for turn in going)
+        room = min(MOST_TURNS - len(going), MOST_OF_A_KIND - of_kind)
         if room > 0:
             turns += await _take(resources, going, now, room, slow=slow)
     return turns

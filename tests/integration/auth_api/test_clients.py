@@ -262,6 +262,26 @@ async def test_an_account_has_so_many_clients_and_no_more(start_registry: Regist
         assert (await person.http.post("/api/v1/clients", json=SEED)).status_code == 201
 
 
+async def test_webhooks_lead_inside_only_where_the_operator_says_so(
+    registry: Registry, start_registry: RegistryStarter
+) -> None:
+    """`PRIVATE_TARGETS`, for what is registered and for what is changed; metadata of clouds stays shut."""
+    inner, metadata = "https://receiver:8443/", "https://169.254.169.254/"
+    person = await registry.site.sign_up()
+    refused = await person.http.post("/api/v1/clients", json={**SEED, "webhookUri": inner})
+    assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (
+        400,
+        ["webhookUri"],
+    )
+    async with start_registry(PRIVATE_TARGETS="on") as opened:
+        person = await opened.site.sign_up()
+        made = await person.http.post("/api/v1/clients", json={**SEED, "webhookUri": inner})
+        assert made.status_code == 201
+        path = f"/api/v1/clients/{made.json()['clientID']}"
+        for uri, status in ((metadata, 400), ("https://10.0.0.1/", 200)):
+            assert (await person.http.patch(path, json={"webhookUri": uri})).status_code == status
+
+
 async def test_an_account_that_was_disabled_meanwhile_registers_nothing(registry: Registry) -> None:
     """Between the look at the session and the registration: an error of its own, and no row."""
     fields = ClientFields(name="Epic Games", requested_permissions=("customise_score",))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -18,11 +20,18 @@ from shared.contracts.clients import (
     ResetClientSecret,
     UpdateClient,
 )
-from shared.contracts.sessions import EndSession, ReadSession
+from shared.contracts.sessions import EndSession, ReadSession, SessionUser
+from shared.contracts.webhooks import (
+    ReadWebhooks,
+    ResendWebhook,
+    RotateWebhookKeys,
+    SendTestWebhook,
+    Webhooks,
+)
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started
 from tests.harness.site import CALLBACK, Person
-from tests.integration.auth_api.conftest import Registry
+from tests.integration.auth_api.conftest import Registry, RegistryStarter
 
 FIELDS = ClientFields(
     name="Epic Games", redirect_uris=(CALLBACK,), requested_permissions=("customise_score",)
@@ -30,12 +39,15 @@ FIELDS = ClientFields(
 NOBODY = "0" * 64
 
 
+def pages_of(registry: Registry) -> AbstractAsyncContextManager[Bus]:
+    """The bus as consent_ui has it."""
+    return started(Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock))
+
+
 @pytest.fixture
 async def pages(registry: Registry) -> AsyncIterator[Bus]:
     """The bus as consent_ui has it."""
-    async with started(
-        Bus(registry.stores.redis_url, source="consent_ui", clock=registry.resources.clock)
-    ) as bus:
+    async with pages_of(registry) as bus:
         yield bus
 
 
@@ -51,6 +63,11 @@ async def issuer(registry: Registry) -> AsyncIterator[Bus]:
 def session_of(person: Person) -> str:
     """The digest of the person's cookie."""
     return digest_of(person.http.cookies["latchkey_session"])
+
+
+async def user_of(pages: Bus, person: Person) -> SessionUser | None:
+    """The person as every reply names them."""
+    return (await pages.request(ReadSession(session=session_of(person)))).user
 
 
 async def test_who_is_signed_in_and_signing_out(registry: Registry, pages: Bus) -> None:
@@ -172,3 +189,25 @@ async def test_no_secret_authenticates_a_public_or_unknown_client(registry: Regi
         for secret in ("", "x"):
             proof = AuthenticateClient(client_id=client_id, secret_digest=digest_of(secret), peer="192.0.2.1")
             assert not (await issuer.request(proof)).authenticated
+
+
+async def test_what_others_try_at_a_webhook_is_not_found_and_does_not_count(
+    start_registry: RegistryStarter,
+) -> None:
+    """Every command of a stranger's session; afterwards the author has all of their tests."""
+    async with start_registry() as registry, pages_of(registry) as pages:
+        author, thief = await registry.site.sign_up(), await registry.site.sign_up()
+        client_id = (await author.create_client(webhookUri="https://hooks.example.invalid/")).client_id
+        stolen: dict[str, Any] = {"session": session_of(thief), "client_id": client_id}
+        assert await pages.request(ReadWebhooks(**stolen)) == Webhooks(user=await user_of(pages, thief))
+        rotated = await pages.request(RotateWebhookKeys(**stolen, version=1, overlap_seconds=0))
+        assert rotated.outcome == "not_found"
+        for _ in range(25):
+            tested = await pages.request(SendTestWebhook(**stolen))
+            resent = await pages.request(ResendWebhook(**stolen, webhook_id="msg_00000000"))
+            assert (tested.outcome, resent.outcome) == ("not_found", "not_found")
+        own: dict[str, Any] = {"session": session_of(author), "client_id": client_id}
+        assert (await pages.request(SendTestWebhook(**own))).outcome == "done"
+        webhooks = await pages.request(ReadWebhooks(**own))
+        assert [key.version for key in webhooks.keys] == [1]
+        assert [delivery.type for delivery in webhooks.deliveries] == ["webhook.test"]

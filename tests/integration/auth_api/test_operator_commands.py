@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from deploy.cli.clients import clients
 from deploy.cli.users import users
+from services.auth_api.webhooks.keys import live_keys
 from tests.harness.site import PASSWORD
 from tests.integration.auth_api.conftest import Registry
 
@@ -130,6 +131,25 @@ async def test_an_operators_client_may_have_a_chosen_id(registry: Registry, run:
     assert (await run("clients", "delete", "CXFervidex")).exit_code == 1
 
 
+async def test_an_operator_has_the_webhook_keys_of_any_client(registry: Registry, run: Run) -> None:
+    """Also of those that have no author: as JSON, rotated with an overlap; an unknown client is said to be one."""
+    made = await run("clients", "create", "--name", "Operated", "--permission", "submit_score")
+    client_id = json.loads(made.stdout)["clientID"]
+    (first,) = json.loads((await run("clients", "webhook-keys", client_id)).stdout)["keys"]
+    (signing,) = await live_keys(registry.resources, client_id)
+    assert (first["secret"], first["publicKey"]) == (signing.secret, signing.public_key)
+    rotated = await run("clients", "rotate-webhook-keys", client_id, "--overlap-seconds", "60")
+    new, old = json.loads(rotated.stdout)["keys"]
+    assert (new["version"], {**old, "endsOn": None}) == (2, first)
+    again = json.loads((await run("clients", "rotate-webhook-keys", client_id)).stdout)
+    assert [key["version"] for key in again["keys"]] == [3, 2]
+    for command in ("webhook-keys", "rotate-webhook-keys"):
+        unknown = await run("clients", command, "CXNothing")
+        assert (unknown.exit_code, "no client" in unknown.stderr) == (1, True)
+    await run("clients", "delete", client_id)
+    assert (await run("clients", "webhook-keys", client_id)).exit_code == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -139,6 +159,7 @@ async def test_an_operators_client_may_have_a_chosen_id(registry: Registry, run:
         ["--permission", "nope"],
         ["--api-key-format", "x"],
         ["--webhook-uri", "http://127.0.0.1"],
+        ["--webhook-uri", "https://192.0.0.192/"],
     ],
 )
 async def test_wrong_fields_are_wrong_usage(run: Run, arguments: list[str]) -> None:

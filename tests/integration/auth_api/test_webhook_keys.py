@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from services.auth_api.clients.registry import delete_client
-from services.auth_api.webhooks.keys import derive_key, live_keys
+from services.auth_api.webhooks.keys import KEPT_VERSION_DAYS, derive_key, live_keys
+from shared.purge import Purge
 from tests.harness.site import Client, Person
 from tests.integration.auth_api.conftest import Registry, RegistryStarter, serving_registry
 
@@ -170,3 +171,27 @@ async def test_while_the_servers_secret_rotates_both_sign(start_registry: Regist
         async with serving_registry(registry.stores, {"SECRET": new}) as later:
             (only,) = await live_keys(later.resources, client.client_id)
         assert only == keys[0]
+
+
+async def test_versions_of_clients_that_are_gone_are_forgotten(registry: Registry) -> None:
+    """Thirty days after the last rotation, once nothing is left to be sent; those of living clients stay."""
+    person = await registry.site.sign_up()
+    clients = [await person.create_client() for _ in range(3)]
+    for client in clients:
+        await rotate(person, client, 0)
+    _, gone, sending = (client.client_id for client in clients)
+    for client_id in (gone, sending):
+        await delete_client(registry.resources, person.user_id, client_id)
+    await registry.sql("INSERT INTO auth.webhook_endpoints (client_id, deleted_on) VALUES ($1, 1)", sending)
+    database = registry.resources.database
+    purge = Purge(database, {"purge_webhook_versions": KEPT_VERSION_DAYS})
+    assert await purge.purge() == 0
+    await registry.sql(
+        "UPDATE auth.webhook_versions SET created_on = created_on - 31 * 86400000::bigint WHERE client_id = ANY ($1)",
+        [client.client_id for client in clients],
+    )
+    before = await live_keys(registry.resources, sending)
+    assert await purge.purge() == 1
+    kept = [(await live_keys(registry.resources, client.client_id))[0].version for client in clients]
+    assert kept == [2, 1, 2]
+    assert await live_keys(registry.resources, sending) == before

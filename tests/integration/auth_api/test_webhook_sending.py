@@ -103,6 +103,7 @@ async def test_ten_tries_over_three_days_with_the_same_id_and_bytes(
             assert await office.send() == 0
             office.later(1)
 
+    (row,) = await office.rows(client)
     assert (row["status"], row["due_on"], row["last_status"]) == ("failed", None, 500)
     assert len({(heard.webhook_id, heard.body) for heard in receiver.heard}) == 1
     assert len({heard.headers["webhook-timestamp"] for heard in receiver.heard}) == 10

@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from services.auth_api.webhooks import taking
+from services.auth_api.clients.model import Client
+from services.auth_api.webhooks import sender, taking
 from services.auth_api.webhooks.endpoints import TOO_MANY
 from services.auth_api.webhooks.recording import MOST_OF_PERSON, record_revoked_grants
-from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, WebhookSender
+from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, SLOW_MS, WebhookSender
 from services.auth_api.webhooks.taking import (
     LEASE_MS,
+    MOST_OF_A_KIND,
     MOST_OF_TURN,
-    MOST_SLOW_TURNS,
     MOST_TURNS,
     MOST_TURNS_OF_HOST,
+    Turn,
     take_turns,
 )
 from shared.purge import Purge
@@ -74,7 +76,6 @@ async def test_whoever_waits_longest_has_the_next_turn(
     office: Office, receiver: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client with hundreds of due deliveries gets a few at a time, another's come between them; here is room for one."""
-    monkeypatch.setattr(taking, "MOST_TURNS", 1)
     order: list[str] = []
     for each in (receiver, other):
 
@@ -84,6 +85,11 @@ async def test_whoever_waits_longest_has_the_next_turn(
 
         each.answer = note
     much, little = await office.client(receiver.url), await office.client(other.url)
+    for client in (much, little):
+        await office.tell(client.client_id)
+    await office.send()
+    order.clear()
+    monkeypatch.setattr(taking, "MOST_TURNS", 1)
     await office.tell(much.client_id, 200)
     office.later(1)
     await office.tell(little.client_id, 20)
@@ -93,23 +99,80 @@ async def test_whoever_waits_longest_has_the_next_turn(
     assert places[-1] < 100
 
 
-async def test_slow_endpoints_leave_room_for_the_others(office: Office) -> None:
-    """However many are slow, they hold a part of the turns at most; so does one host, whoever's clients are there."""
-    slow = [await office.client(f"https://slow{number}.example.com/") for number in range(MOST_TURNS)]
-    one_host = [await office.client("https://crowded.example.com/") for _ in range(10)]
-    for client in (*slow, *one_host):
+async def test_strangers_endpoints_that_hang_leave_room_for_those_that_are_known(
+    office: Office, receiver: Receiver
+) -> None:
+    """However many are new, or set anew, they hold a part of the turns at most; so does one host, whoever's clients those are."""
+    known = await office.client(receiver.url)
+    await office.tell(known.client_id)
+    await office.send()
+    strangers = [
+        await office.client(f"https://hangs{number}.example.com/") for number in range(MOST_TURNS + 2)
+    ]
+    for client in strangers:
         await office.tell(client.client_id)
-    ids = [client.client_id for client in slow]
-    await office.sql("UPDATE webhook_endpoints SET slow = true WHERE client_id = ANY ($1)", ids)
+        await office.set_address(client, client.webhook_uri)
+    office.later(1)
     turns = await take_turns(office.resources, {})
-    taken = Counter((turn.slow, turn.host == "crowded.example.com") for turn in turns)
-    assert taken == {(True, False): MOST_SLOW_TURNS, (False, True): MOST_TURNS_OF_HOST}
+    assert len(turns) == MOST_OF_A_KIND
     running = {turn.client_id: turn for turn in turns}
     assert await take_turns(office.resources, running) == []
-    quick = await office.client("https://quick.example.com/")
-    await office.tell(quick.client_id)
+    await office.tell(known.client_id)
     (turn,) = await take_turns(office.resources, running)
-    assert turn.client_id == quick.client_id
+    assert turn.client_id == known.client_id
+
+
+async def test_known_endpoints_leave_room_for_new_ones(
+    office: Office, receiver: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is sent to those that answer at once, a new one gets its first try."""
+    monkeypatch.setattr(taking, "MOST_TURNS", 2)
+    monkeypatch.setattr(taking, "MOST_OF_A_KIND", 1)
+    known = [await office.client(f"{receiver.url}/{number}") for number in range(3)]
+    for client in known:
+        await office.tell(client.client_id)
+    await office.send()
+    for client in known:
+        await office.tell(client.client_id, 100)
+    new = await office.client(other.url)
+    await office.tell(new.client_id)
+    office.later(1)
+    await office.sender.begin_turns()
+    await office.sender.settle()
+    assert len(other.heard) == 1
+
+
+async def test_one_host_has_a_few_turns_at_most(office: Office) -> None:
+    """Whoever's clients are there."""
+    for _ in range(MOST_TURNS_OF_HOST + 3):
+        client = await office.client("https://crowded.example.com/")
+        await office.tell(client.client_id)
+    turns = await take_turns(office.resources, {})
+    assert len(turns) == MOST_TURNS_OF_HOST
+    assert await take_turns(office.resources, {turn.client_id: turn for turn in turns}) == []
+
+
+async def test_an_endpoint_that_was_slow_counts_as_slow_for_a_while(
+    office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One quick answer in between does not make it quick: it would hold others' turns every other time."""
+    client = await office.client(receiver.url)
+    for slow_after, seconds, counts in ((-1.0, 0, True), (99, 1, True), (99, SLOW_MS / 1000, False)):
+        monkeypatch.setattr(sender, "SLOW_SECONDS", slow_after)
+        office.later(seconds)
+        await office.tell(client.client_id)
+        await office.send()
+        (turn,) = await taken_next(office, client)
+        assert turn.slow is counts
+
+
+async def taken_next(office: Office, client: Client) -> list[Turn]:
+    """The next turn of a client, which is then over."""
+    await office.tell(client.client_id)
+    turns = await take_turns(office.resources, {})
+    office.sender.begin(turns)
+    await office.sender.settle()
+    return turns
 
 
 async def test_what_a_dead_process_had_in_hand_is_sent_when_its_lease_ends(
@@ -176,10 +239,10 @@ async def test_two_senders_send_each_delivery_once(office: Office, receiver: Rec
     assert len(receiver.heard) == len({heard.webhook_id for heard in receiver.heard}) == 300
 
 
-async def drain(sender: WebhookSender) -> None:
+async def drain(each: WebhookSender) -> None:
     """Sends all that is due."""
-    while await sender.begin_turns():
-        await sender.settle()
+    while await each.begin_turns():
+        await each.settle()
 
 
 async def test_nothing_is_lost_where_a_receiver_fails_half_of_the_time(

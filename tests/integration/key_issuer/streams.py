@@ -1,4 +1,4 @@
-"""A listener to the stream of revocations, as a resource server has it."""
+"""Listeners to the stream of revocations, as resource servers have them, and two processes that serve it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import Any
 import orjson
 from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
+from shared.api_key import MintedKey
+from shared.bus import names
+from shared.bus.envelope import Envelope
+from shared.contracts.events import KeysInvalidated
+from shared.contracts.keys import RevokeKey
+from tests.harness.stores import Servers, fresh_stores
+from tests.integration.key_issuer.conftest import Desk, open_desk, until
+
 PATH = "/api/v1/revocations"
+BROADCAST = names.event_stream(KeysInvalidated.stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +99,54 @@ async def listening(url: str, token: str, place: str | None = None, **headers: s
     async with ClientSession(timeout=timeout) as http, http.get(f"{url}{PATH}", headers=headers) as answer:
         assert answer.status == 200, await answer.text()
         yield Stream(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Two processes on the same stores, and a service key."""
+
+    one: Desk
+    two: Desk
+    service: MintedKey
+
+    async def revoke(self, *keys: MintedKey) -> list[str]:
+        """Revokes keys in this order; their ids."""
+        for key in keys:
+            await self.one.bus.request(RevokeKey(key_id=key.key_id, user_id=2, reason="owner"))
+        return [key.key_id for key in keys]
+
+    async def make_and_revoke(self, count: int) -> list[str]:
+        """New keys that are revoked at once; their ids."""
+        return await self.revoke(*[await self.one.make() for _ in range(count)])
+
+
+async def tell(desk: Desk, key_ids: tuple[str, ...]) -> None:
+    """Appends to the broadcast as the relay does."""
+    event = KeysInvalidated(key_ids=key_ids, on=desk.bus.time.now())
+    envelope = Envelope("an-id-of-tests", event.type, "key_issuer", event.on, event.to_wire())
+    await desk.bus.redis.execute("XADD", BROADCAST, "*", *envelope.to_fields())
+
+
+async def metric(desk: Desk, sample: str, default: float | None = None) -> float:
+    """The value of one sample, without the prefix that all have."""
+    async with desk.http.get(f"{desk.url}/metrics") as answer:
+        text = await answer.text()
+    for line in text.splitlines():
+        if line.startswith(f"latchkey_{sample} "):
+            return float(line.rpartition(" ")[2])
+    assert default is not None, sample
+    return default
+
+
+async def ended(desk: Desk, reason: str) -> float:
+    """How many streams of a process ended for this reason."""
+    return await metric(desk, f'revocation_streams_ended_total{{reason="{reason}"}}', 0)
+
+
+@asynccontextmanager
+async def open_replicas(servers: Servers) -> AsyncIterator[Replicas]:
+    """Both, and hear."""
+    async with fresh_stores(servers) as stores, open_desk(stores) as one, open_desk(stores) as two:
+        await until(one.is_well)
+        await until(two.is_well)
+        yield Replicas(one, two, await one.make_service_key())

@@ -37,6 +37,7 @@ from shared.contracts.keys import (
     RevokeToken,
     RotateKey,
 )
+from tests.fixtures.releases import Release
 from tests.integration.key_issuer.conftest import Bench, command, mint
 
 LATER: Final = 2**62
@@ -301,6 +302,26 @@ async def test_a_change_that_is_undone_is_not_reported(bench: Bench) -> None:
         await connection.close()
     assert await bench.status(key.key_id) == "active"
     assert await events(bench) == []
+
+
+async def test_what_a_process_of_the_previous_release_ends_is_reported_too(bench: Bench) -> None:
+    """It runs beside this one during an upgrade, and calls the same functions."""
+    queries = Release("0.2.0").queries("keys")
+    keys = [await bench.make() for _ in range(10)]
+    await bench.sql(queries["end_keys"], [keys[0].key_id], 5, "revoked by its owner")
+    await bench.make()
+    order = command(mint())
+    row = {
+        name: value
+        for name, value in order.model_dump().items()
+        if name not in ("abandoned", "shown", "label")
+    }
+    row["permissions"] = " ".join(order.permissions)
+    await bench.sql(queries["issue_unknown_keys"], orjson.dumps([row]).decode(), 1, 6, 10)
+    assert [(plain(event), event.on) for event in await events(bench)] == [
+        (("revoked", "person", [keys[0].key_id]), 5),
+        (("revoked", "evicted", [keys[1].key_id]), 6),
+    ]
 
 
 NARROWINGS: Final[tuple[tuple[dict[str, Any], list[str]], ...]] = (

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
-from shared.api_key import MintedKey
-from shared.contracts.keys import RevokeKey
-from tests.harness.stores import Servers, fresh_stores
-from tests.integration.key_issuer.conftest import Desk, mint, open_desk, until
-from tests.integration.key_issuer.streams import PATH, listening
-
-
-@dataclass(frozen=True, slots=True)
-class Replicas:
-    """Two processes on the same stores, and a service key."""
-
-    one: Desk
-    two: Desk
-    service: MintedKey
-
-    async def revoke(self, *keys: MintedKey) -> list[str]:
-        """Revokes keys in this order; their ids."""
-        for key in keys:
-            await self.one.bus.request(RevokeKey(key_id=key.key_id, user_id=2, reason="owner"))
-        return [key.key_id for key in keys]
-
-    async def make_and_revoke(self, count: int) -> list[str]:
-        """New keys that are revoked at once; their ids."""
-        return await self.revoke(*[await self.one.make() for _ in range(count)])
+from tests.harness.stores import Servers
+from tests.integration.key_issuer.conftest import mint, open_desk, until
+from tests.integration.key_issuer.streams import BROADCAST, PATH, Replicas, listening, open_replicas
 
 
 @pytest.fixture(scope="module")
 async def replicas(servers: Servers) -> AsyncIterator[Replicas]:
     """For the tests of the module together."""
-    async with fresh_stores(servers) as stores, open_desk(stores) as one, open_desk(stores) as two:
-        await until(one.is_well)
-        await until(two.is_well)
-        yield Replicas(one, two, await one.make_service_key())
+    async with open_replicas(servers) as replicas:
+        yield replicas
 
 
 async def test_a_revocation_is_heard_at_every_process(replicas: Replicas) -> None:
@@ -114,3 +91,117 @@ async def test_another_method_is_refused(replicas: Replicas, method: str) -> Non
     async with replicas.one.http.request(method, f"{replicas.one.url}{PATH}", headers=headers) as answer:
         assert answer.status == 405
         assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "0",
+        "0-0",
+        "$",
+        ">",
+        "-",
+        "+",
+        "1-1",
+        "a" * 15_000,
+        "é",
+        "\udcff",
+        "f" * 24,
+        "0" * 24,
+        "a, b",
+        "\t x",
+    ],
+)
+async def test_a_place_that_nobody_gave_is_none(replicas: Replicas, place: str) -> None:
+    """Whatever stands there: the listener forgets everything, and hears what comes."""
+    host, port = replicas.one.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {replicas.service.token}\r\nLast-Event-ID: {place}\r\n\r\n"
+    writer.write(head.encode(errors="surrogateescape"))
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.0 200 ")
+        told = await reader.readuntil(b"\n\n")
+    assert b"Transfer-Encoding" not in told  # HTTP/1.0 has no chunks; nginx speaks it
+    assert b"event: reset\ndata: {}\n\n" in told.partition(b"\r\n\r\n")[2]
+    writer.close()
+
+
+async def test_a_place_of_64_kb_is_refused_with_its_head(replicas: Replicas) -> None:
+    """As every head of that size."""
+    headers = {"Authorization": f"Bearer {replicas.service.token}", "Last-Event-ID": "a" * 64 * 1024}
+    async with replicas.one.http.get(f"{replicas.one.url}{PATH}", headers=headers) as answer:
+        assert answer.status == 400
+
+
+async def test_a_place_whose_end_was_trimmed_is_too_old(replicas: Replicas) -> None:
+    """Where a process started after that; one that heard it all still knows what was missed."""
+    token = replicas.service.token
+    async with listening(replicas.one.url, token) as stream:
+        place = (await stream.first("reset")).id
+    missed = await replicas.make_and_revoke(2)
+    async with open_desk(replicas.one.stores) as early:
+        await until(early.is_well)
+        async with listening(early.url, token, place) as stream:
+            heard = await stream.keys(*missed)  # from before its start; its relay says the latest again
+            assert list(dict.fromkeys(heard)) == missed
+    await replicas.one.bus.redis.execute("XTRIM", BROADCAST, "MAXLEN", "1")
+    async with open_desk(replicas.one.stores) as late:
+        await until(late.is_well)
+        async with listening(late.url, token, place) as stream:
+            await stream.first("reset")
+    async with listening(replicas.two.url, token, place) as stream:
+        assert list(dict.fromkeys(await stream.keys(*missed))) == missed
+
+
+async def test_a_lost_connection_to_redis_costs_a_listener_nothing(replicas: Replicas) -> None:
+    """What was told meanwhile is told when it is back, in order and once."""
+    async with listening(replicas.one.url, replicas.service.token) as stream:
+        await stream.first("reset")
+        told: list[str] = []
+        for _ in range(5):
+            clients = await replicas.one.bus.redis.execute("CLIENT", "LIST")
+            tails = [
+                line.split()[0].removeprefix("id=")
+                for line in clients.decode().splitlines()
+                if ":tail " in line
+            ]
+            assert len(tails) == 2
+            revoking = asyncio.create_task(replicas.make_and_revoke(2))
+            for tail in tails:
+                await replicas.one.bus.redis.execute("CLIENT", "KILL", "ID", tail)
+            told += await revoking
+        assert await stream.keys(*told) == told
+
+
+async def test_an_entry_that_cannot_be_read_may_have_been_any_key(replicas: Replicas) -> None:
+    """Its listeners forget everything, and places before it count no more."""
+    async with listening(replicas.one.url, replicas.service.token) as stream:
+        place = (await stream.first("reset")).id
+        await replicas.one.bus.redis.execute("XADD", BROADCAST, "*", "foreign", "entry")
+        while (event := await stream.next()) is not None and event.name == "heartbeat":
+            continue
+        assert event is not None
+        assert event.name == "reset"
+    for desk in (replicas.one, replicas.two):
+        async with listening(desk.url, replicas.service.token, place) as stream:
+            await stream.first("reset")
+
+
+@pytest.mark.parametrize("blow", [("FLUSHDB",), ("DEL", "stream")])
+async def test_a_broadcast_that_begins_anew_resets(replicas: Replicas, blow: tuple[str, ...]) -> None:
+    """Nobody knows what was lost with it: open streams and old places alike."""
+    token = replicas.service.token
+    async with listening(replicas.one.url, token) as one, listening(replicas.two.url, token) as two:
+        place = (await one.first("reset")).id
+        await two.first("reset")
+        await replicas.one.bus.redis.execute(*(BROADCAST if word == "stream" else word for word in blow))
+        for stream in (one, two):
+            while (event := await stream.next()) is not None and event.name == "heartbeat":
+                continue
+            assert event is not None
+            assert event.name == "reset"
+    async with listening(replicas.two.url, token, place) as stream:
+        await stream.first("reset")
+    await until(replicas.one.is_well)
+    await until(replicas.two.is_well)

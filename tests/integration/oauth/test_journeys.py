@@ -18,6 +18,8 @@ from tests.integration.consent_ui.visits import form_with, open_consent
 from tests.integration.oauth.conftest import Provider
 
 TIMES: Final = 10
+MANY: Final = 40
+"""Of what takes no time: the more there are, the less likely something else falls into each of them."""
 
 
 def misdescribed(heading: str, journey: Journey) -> list[str]:
@@ -73,7 +75,7 @@ async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person
     )
 
     journey.check(services=9, shared=14)
-    assert len(journey.afterwards) <= 5, journey.afterwards
+    assert len(journey.afterwards) <= 7, journey.afterwards
     assert misdescribed("The path of a revocation", journey) == []
 
 
@@ -81,7 +83,7 @@ async def test_a_warm_check_passes_through_few_files(provider: Provider, person:
     """A key that the cache of key_issuer knows."""
     key = await person.create_key("mine", ["customise_score"])
 
-    journey = await journey_of(200, [partial(provider.issuer.verify, key["token"])] * TIMES)
+    journey = await journey_of(200, [partial(provider.issuer.verify, key["token"])] * MANY)
 
     journey.check(services=3, shared=2)
     assert misdescribed("The path of a check", journey) == []

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth_api.webhooks.retries import LONGEST_POSTPONED_MS, next_try_on
+from shared.environment import ConfigurationError
 from shared.pauses import WEBHOOK_PAUSES, read_pauses
-from shared.settings import ConfigurationError, load_settings
+from shared.settings import load_settings
 
 NOW = 1_795_952_334_000
 

@@ -50,6 +50,7 @@ from shared.telemetry.spans import SpanTracer
 from shared.user_code import normalise_user_code
 from shared.web import body, connection, cookies, edge, error_renderers, redirects
 from shared.web.failures import Failure, Problem
+from shared.web.name_lookups import site_of
 from shared.web.redirects import is_own_target, read_target, sign_target
 from shared.web.server import LARGEST_HEADER
 from tests.unit.linear import leaks, own_login
@@ -279,7 +280,7 @@ CASES: Final[Sequence[Case]] = (
       for suffix in ("json", "toml", "yaml", "ini")),
     *(Case(f"a template in {suffix}", lambda text, suffix=suffix: template_problem(f"{text}\n%%API_KEY%%", f"a.{suffix}"), 9_900, ("", "[a]\n", "a = '''\n"), ("",))  # type: ignore[misc]
       for suffix in ("json", "toml", "yaml", "ini")),
-    Case("the name of a host", is_host_name, body.LARGEST_BODY // 3),
+    Case("the name of a host", all_of(is_host_name, site_of), body.LARGEST_BODY // 3),
     Case("a name for a key", all_of(is_visible, keys_handlers._identifier_errors, rows_of), 80),
     Case("the id of a key", all_of(keys_pages.key_id_in, parse_key), body.LARGEST_BODY // 3, ("", "lku_", "lku_000000_")),
     Case("a delivery and a number in the console", all_of(webhooks_pages.webhook_id_in, webhooks_pages.number_in), body.LARGEST_BODY // 3),

@@ -96,6 +96,7 @@ OWN_MODULES: Final = {
 }
 """Where nothing that a stranger wrote is taken apart, and whose words are."""
 OWN: Final[dict[str, str]] = {
+    "shared/web/guarded_connections.py resolve": "addresses that the system's look-up gives",
     "services/auth_api/accounts/service.py _verified": "a username that username_problem would pass, and a row",
     "services/auth_api/activity_log.py _unpacked": "our own record",
     "services/auth_api/authorize/consent.py is_stale": "our own record and the client's",
@@ -141,7 +142,6 @@ OWN: Final[dict[str, str]] = {
     "services/consent_ui/handlers/developer.py show_client": "a word that is looked up",
     "services/consent_ui/handlers/home.py home": "a word that is looked up",
     "services/consent_ui/handlers/keys.py show_key": "a word that is looked up",
-    "services/consent_ui/handlers/webhooks.py show_webhooks": "words that are looked up, among 200 pairs at most",
     "services/consent_ui/handlers/sign_in.py _form_page": "words that are looked up, among 200 pairs at most",
     "services/key_issuer/changes.py _refusal": "the fields of a model, measured as KeyChanges",
     "services/key_issuer/changes.py _applied": "the fields of a model, measured as KeyChanges",

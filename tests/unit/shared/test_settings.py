@@ -139,6 +139,57 @@ def test_a_database_url_may_have_any_form_of_libpq(url: str) -> None:
     assert load_settings({"LATCHKEY_DATABASE_URL": url}).auth_api_database_url == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "egress:3128",
+        "https://egress:3128",
+        "socks5://egress:1080",
+        "http://egress",
+        "http://egress:0",
+        "http://egress:99999",
+        "http://egress:3128/path",
+        "http://egress:3128?x",
+        "http://egress:3128#hunter2",
+        "http://u:hunter2/x@egress:3128",
+        "http://u:hunter2@x@egress:3128",
+        "http://u@egress:3128",
+        "http://:hunter2@egress:3128",
+        "http://e_gress:3128",
+        "http://[::1:3128",
+        "http://[hunter2]:3128",
+        "http://[::g]:3128",
+        "http://egress:3128\n",
+        "http://egréss:3128",
+    ],
+)
+def test_a_proxy_that_none_can_go_through_is_told_at_the_start(url: str) -> None:
+    """Without repeating it: it may hold a password."""
+    with pytest.raises(ConfigurationError, match="LATCHKEY_OUTGOING_PROXY: expected a proxy") as wrong:
+        load_settings({"LATCHKEY_OUTGOING_PROXY": url})
+    assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://egress:3128", "http://127.0.0.1:1/", "http://[::1]:65535", "http://u:p%40ss@egress.example:3128", "http://u:@egress:1"],
+)  # fmt: skip
+def test_a_proxy_may_want_a_password(url: str, tmp_path: Path) -> None:
+    """Then it may come from a file, as every secret may."""
+    assert load_settings({"LATCHKEY_OUTGOING_PROXY": url}).outgoing_proxy == url
+    (tmp_path / "proxy").write_text(url + "\n")
+    assert load_settings({"LATCHKEY_OUTGOING_PROXY_FILE": str(tmp_path / "proxy")}).outgoing_proxy == url
+
+
+def test_inner_targets_are_shut_unless_they_are_opened() -> None:
+    """On or off, and nothing that could be taken for either."""
+    assert load_settings({}).private_targets is False
+    assert load_settings({"LATCHKEY_PRIVATE_TARGETS": "ON"}).private_targets is True
+    for text in ("1", "true", "yes", "10.0.0.0/8"):
+        with pytest.raises(ConfigurationError, match="LATCHKEY_PRIVATE_TARGETS"):
+            load_settings({"LATCHKEY_PRIVATE_TARGETS": text})
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     """``…_FILE`` is read and stripped; giving both is an error; an unreadable one is named."""
     file = tmp_path / "secret"

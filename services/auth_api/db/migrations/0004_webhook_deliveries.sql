@@ -11,8 +11,9 @@ CREATE TABLE webhook_endpoints (
     changed_on bigint NOT NULL DEFAULT 0,
     host text NOT NULL DEFAULT '',
     due_on bigint,
-    -- Its last tries were slow: such endpoints together get no more than a part of what is sent at the same time.
-    slow boolean NOT NULL DEFAULT false,
+    -- Until then it counts as slow, and null until it has shown that it is quick: all such endpoints together get no more than
+    -- a part of what is sent at the same time.
+    slow_until bigint,
     -- Since when every try failed.
     failing_since bigint,
     -- Nothing is sent, and nothing kept, until the author sets an address again.

@@ -61,11 +61,6 @@ BEGIN
 END $$;
 ALTER TABLE api_keys ALTER COLUMN expiry_reported DROP DEFAULT;
 
--- Expiries that are still to be reported. A key without one is not in here, so that its issue costs nothing; none of these
--- columns changes with a use of the key. Everybody waits while it is made: about 0.2 s for a million keys.
-CREATE INDEX api_keys_to_expire ON api_keys (expires_on)
-WHERE client_id IS NOT NULL AND status <> 'revoked' AND expires_on > coalesce(expiry_reported, 0);
-
 -- As before; a client's key that is dead from the start might have been handed out, so its program hears of it.
 CREATE OR REPLACE FUNCTION insert_keys(wanted new_key[], pepper integer, made_on bigint) RETURNS void
 LANGUAGE plpgsql AS $$
