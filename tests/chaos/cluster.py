@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,12 +30,13 @@ SERVICES: Final = {
     "consent-ui-1": "consent-ui",
 }
 STORES: Final = ("valkey", "postgres")
-PROGRAMS: Final = {"program-python": "key-issuer-1", "program-node": "key-issuer-2"}
-"""Programs that an SDK protects, and the key_issuer that each of them asks."""
 _PROGRAM_COMMANDS: Final = {
     "program-python": [sys.executable, "-m", "tests.chaos.guarded"],
-    "program-node": ["node", "tests/chaos/guarded.mjs"],
+    **({"program-node": ["node", "tests/chaos/guarded.mjs"]} if shutil.which("node") else {}),
 }
+_ASKED: Final = {"program-python": "key-issuer-1", "program-node": "key-issuer-2"}
+PROGRAMS: Final = tuple(_PROGRAM_COMMANDS)
+"""Programs that an SDK protects; that for Node where there is one."""
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
 
@@ -113,7 +115,7 @@ class Cluster:
     def spawn_service(self, name: str, *, failpoints: str = "") -> None:
         """Starts a service or program (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
         if name in PROGRAMS:
-            asked = self.urls[PROGRAMS[name]]
+            asked = self.urls[_ASKED[name]]
             words = [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key]
             self._run(name, words, {"PYTHONPATH": str(REPOSITORY / "sdk/python/src")})
             return

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+
 from latchkey_sdk import Guard
 from latchkey_sdk.aiohttp import middleware
 
