@@ -376,7 +376,8 @@ WHERE webhook_id = ANY (ARRAY(
         ) AS old
     ))
     FOR UPDATE SKIP LOCKED
-));
+))
+RETURNING client_id;
 
 -- name: insert_webhook_test
 -- An event that the author asked for.
@@ -391,7 +392,8 @@ SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
 WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE client_id = $1 AND due_on IS NOT NULL AND type = $2 ORDER BY number DESC OFFSET $3
-));
+))
+RETURNING client_id;
 
 -- name: replay_webhook_delivery
 -- A client's delivery is due at once, with all of its tries, be it over or not.
@@ -475,25 +477,31 @@ RETURNING failing_since;
 -- name: drop_webhooks
 -- Some deliveries that nobody is to be sent.
 UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
-WHERE due_on IS NOT NULL AND webhook_id = ANY ($1::text[]);
+WHERE due_on IS NOT NULL AND webhook_id = ANY ($1::text[])
+RETURNING client_id;
 
 -- name: drop_waiting_webhooks
 -- Everything that waits for a client's address.
 UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
-WHERE client_id = $1 AND due_on IS NOT NULL;
+WHERE client_id = $1 AND due_on IS NOT NULL
+RETURNING client_id;
 
 -- name: forget_webhook_deliveries
 -- A new client has the id of a deleted one, whose deliveries are nothing to its author.
 DELETE FROM webhook_deliveries WHERE client_id = $1;
 
 -- name: trim_webhook_deliveries
--- Deletes some of each client's finished deliveries beyond the newest $2.
+-- Deletes some of the finished deliveries of clients, of each but the newest $2; of one that was deleted, all.
 DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE ended_on IS NOT NULL AND webhook_id = ANY (ARRAY(
-        SELECT old.webhook_id FROM unnest($1::text[]) AS of (client_id) CROSS JOIN LATERAL (
+        SELECT old.webhook_id
+        FROM unnest($1::text[]) AS wanted (client_id)
+        LEFT JOIN clients AS c ON c.client_id = wanted.client_id
+        CROSS JOIN LATERAL (
             SELECT webhook_id FROM webhook_deliveries AS d
-            WHERE d.client_id = of.client_id AND d.ended_on IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $3
+            WHERE d.client_id = wanted.client_id AND d.ended_on IS NOT NULL
+            ORDER BY number DESC OFFSET CASE WHEN c.client_id IS NULL THEN 0 ELSE $2::bigint END LIMIT $3
         ) AS old
     ))
     FOR UPDATE SKIP LOCKED

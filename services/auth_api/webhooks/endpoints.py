@@ -53,8 +53,8 @@ async def change_address(
 async def drop_waiting(resources: Resources, connection: Connection, client_id: str, why: str) -> None:
     """Everything that waits for a client's address is dropped; ``why`` is for its author."""
     query, now = resources.database.sql["drop_waiting_webhooks"], resources.clock.now()
-    status = await connection.execute(query, client_id, now, why, timeout=LONG_SECONDS)
-    resources.deliveries.count_dropped(status)
+    rows = await connection.fetch(query, client_id, now, why, timeout=LONG_SECONDS)
+    resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])
 
 
 async def begin_address(
@@ -76,6 +76,7 @@ async def keep_last_address(
         await connection.execute(sql["forget_webhook_endpoint"], client_id)
     else:
         await connection.execute(sql["keep_last_webhook_address"], client_id, resources.clock.now())
+    resources.deliveries.grown.add(client_id)
 
 
 async def disable_address(

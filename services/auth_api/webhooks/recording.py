@@ -95,5 +95,5 @@ async def _insert(
 
 async def _drop_oldest(resources: Resources, connection: Connection, user_ids: Sequence[int | None]) -> None:
     query, now = resources.database.sql["drop_webhooks_of_people"], resources.clock.now()
-    status = await connection.execute(query, user_ids, MOST_OF_PERSON, now, TOO_MANY)
-    resources.deliveries.count_dropped(status)
+    rows = await connection.fetch(query, user_ids, MOST_OF_PERSON, now, TOO_MANY)
+    resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])

@@ -34,8 +34,8 @@ DELIVERY_DAYS: Final = 30
 """For how long finished deliveries are kept."""
 NEWEST_KEPT: Final = 1_000
 """Finished deliveries of one client that are kept."""
-TRIMMED_AT_ONCE: Final = 10_000
-"""Of them each time: more than one client ends in as long."""
+TRIMMED_AT_ONCE: Final = 5_000
+"""Of each client in one statement."""
 STOP_SECONDS: Final = 3.0
 MOST_AT_DATABASE: Final = 2
 """Connections to PostgreSQL that turns may hold: the others of this process are for requests."""
@@ -57,8 +57,6 @@ class WebhookSender:
         self._turns: dict[str, Turn] = {}
         """By client: there is one turn of a client at a time."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._grown: set[str] = set()
-        """Clients with deliveries that ended here since their old ones were last trimmed."""
         self._house_at = float("-inf")
         self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
 
@@ -190,8 +188,7 @@ class WebhookSender:
         for result in results:
             if result.webhook_id not in kept or result.ended_on is None:
                 continue
-            self._resources.deliveries.count_ended(result.status)
-            self._grown.add(turn.client_id)
+            self._resources.deliveries.count_ended(result.status, [turn.client_id])
             if result.status == "delivered":
                 seconds = (result.ended_on - queued[result.webhook_id]) / 1000
                 self._metrics.seconds.observe(max(0.0, seconds))
@@ -205,11 +202,17 @@ class WebhookSender:
         row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED, wall)
         assert row is not None
         self._metrics.measure(row, wall)
-        grown, self._grown = list(self._grown), set()
-        if grown:
-            await self._resources.database.execute(
+        await self._trim()
+
+    async def _trim(self) -> None:
+        deliveries = self._resources.deliveries
+        grown, deliveries.grown = list(deliveries.grown), set()
+        while grown:
+            status = await self._resources.database.execute(
                 "trim_webhook_deliveries", grown, NEWEST_KEPT, TRIMMED_AT_ONCE
             )
+            if int(status.rpartition(" ")[2]) < TRIMMED_AT_ONCE:
+                break
 
 
 class _Result(NamedTuple):

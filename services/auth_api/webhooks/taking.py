@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.attempt import TRY_SECONDS
-from services.auth_api.webhooks.endpoints import CLEARED, DISABLED
+from services.auth_api.webhooks.endpoints import CLEARED, DISABLED, drop_waiting
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -129,11 +129,11 @@ async def _without_unwanted(
         early = row["queued_on"] < endpoint["set_on"]
         (wanted if is_wanted and not early else unwanted).append(row)
     if unwanted:
-        await connection.execute(
-            sql["drop_webhooks"], [row["webhook_id"] for row in unwanted], now, BEFORE_ADDRESS
-        )
+        ids = [row["webhook_id"] for row in unwanted]
+        rows = await connection.fetch(sql["drop_webhooks"], ids, now, BEFORE_ADDRESS)
+        resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])
     for client_id, endpoint in endpoints.items():
         if endpoint["address"] is None or endpoint["disabled_on"] is not None:
             why = CLEARED if endpoint["address"] is None else DISABLED
-            await connection.execute(sql["drop_waiting_webhooks"], client_id, now, why)
+            await drop_waiting(resources, connection, client_id, why)
     return wanted

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from services.auth_api.clients.model import Client
-from services.auth_api.webhooks import sender, taking
+from services.auth_api.webhooks import recording, sender, taking
 from services.auth_api.webhooks.endpoints import TOO_MANY
 from services.auth_api.webhooks.recording import MOST_OF_PERSON, record_revoked_grants
 from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, SLOW_MS, WebhookSender
@@ -29,6 +29,7 @@ from tests.harness.stores import Servers
 from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, answering, receiving
 from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
+from tests.integration.key_issuer.conftest import until
 
 
 @pytest.fixture
@@ -288,6 +289,37 @@ async def test_one_person_makes_us_keep_a_thousand_deliveries(office: Office) ->
     assert found[5, "dropped"]["last"] < found[5, "waiting"]["first"]
     (row,) = await office.sql("SELECT DISTINCT last_failure FROM webhook_deliveries WHERE status = 'dropped'")
     assert row["last_failure"] == TOO_MANY
+
+
+async def test_what_is_dropped_is_kept_no_longer_than_what_was_sent(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who makes and ends keys in a loop, or sets and clears an address, fills no table; of a deleted client all goes."""
+    monkeypatch.setattr(sender, "NEWEST_KEPT", 10)
+    monkeypatch.setattr(recording, "MOST_OF_PERSON", 20)
+    looping, clearing, deleted = [await office.client("https://dead.invalid/") for _ in range(3)]
+    for user_id, client in enumerate((looping, clearing, deleted)):
+        await office.tell(client.client_id, 50, user_id=user_id, one_person=True)
+    await office.set_address(clearing, None)
+    await office.delete(deleted)
+    await office.sql(
+        "UPDATE webhook_deliveries SET due_on = due_on + 3600000 WHERE client_id = $1 AND due_on IS NOT NULL",
+        looping.client_id,
+    )
+    await office.sql(
+        "UPDATE webhook_endpoints SET due_on = due_on + 3600000 WHERE client_id = $1", looping.client_id
+    )
+    running = asyncio.create_task(office.sender.run())
+
+    async def are_trimmed() -> bool:
+        office.later(HOUSE_SECONDS)
+        office.resources.deliveries.kick()
+        found = [await office.statuses(client) for client in (looping, clearing, deleted)]
+        return found == [{"waiting": 20, "dropped": 10}, {"dropped": 10}, {"waiting": 20}]
+
+    await until(are_trimmed)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_ten_thousand_people_ended_at_once_are_told_of_cheaply(office: Office) -> None:

@@ -132,7 +132,6 @@ OWN: Final[dict[str, str]] = {
     "services/consent_ui/handlers/account.py _errors_in": "words that are looked up, among 200 pairs at most",
     "services/consent_ui/handlers/account.py ask_new_password": "a token of 64 characters at most",
     "services/consent_ui/handlers/account.py show_account": "a word that is looked up",
-    "services/auth_api/webhooks/queue.py count_dropped": "what PostgreSQL answers",
     "services/auth_api/webhooks/recording.py record_changed_keys": "messages of our own, and rows",
     "services/auth_api/webhooks/sender.py _count": "our own table",
     "services/auth_api/token/exchange.py _redeem": "our own record",
