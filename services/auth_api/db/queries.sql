@@ -462,14 +462,13 @@ WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
 RETURNING d.webhook_id;
 
 -- name: judge_webhook_endpoint
--- A client's first delivery is due at $2 (null: at no new time). Until when it is slow ($4), but if longer already; null where
--- nothing is known. How its address fares, unless that was set anew since $3: whether every try failed ($5, null: none ended).
+-- Until when an endpoint is slow ($3), but if longer already; null where nothing is known. How its address fares, unless that was
+-- set anew since $2: whether every try failed ($4, null: none ended).
 UPDATE webhook_endpoints
-SET due_on = least(due_on, $2::bigint),
-    slow_until = greatest(slow_until, $4::bigint),
+SET slow_until = greatest(slow_until, $3::bigint),
     failing_since = CASE
-        WHEN changed_on <> $3 OR $5::boolean IS NULL THEN failing_since
-        WHEN $5 THEN coalesce(failing_since, $6::bigint)
+        WHEN changed_on <> $2 OR $4::boolean IS NULL THEN failing_since
+        WHEN $4 THEN coalesce(failing_since, $5::bigint)
     END
 WHERE client_id = $1
 RETURNING failing_since;

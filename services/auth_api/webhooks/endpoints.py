@@ -14,6 +14,8 @@ from services.auth_api.resources import Resources
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
 
+DisabledWhy = Literal["gone", "failing"]
+"""Why nothing is sent any more: the address answered 410, or every try failed for five days."""
 LAST_ADDRESS_DAYS: Final = 4
 """How long a deleted client's address is kept at least: its last events have had all their tries by then."""
 SENDER: Final = "webhooks"
@@ -83,7 +85,7 @@ async def disable_address(
     resources: Resources,
     connection: Connection,
     client_id: str,
-    why: Literal["gone", "failing"],
+    why: DisabledWhy,
     changed_on: int,
 ) -> bool:
     """Sends nothing any more to an address that its author has not set anew since ``changed_on``; drops what waits.

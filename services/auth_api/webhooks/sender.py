@@ -10,7 +10,7 @@ import structlog
 
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.attempt import GONE, Fetcher, Outcome, attempt
-from services.auth_api.webhooks.endpoints import disable_address
+from services.auth_api.webhooks.endpoints import DisabledWhy, disable_address
 from services.auth_api.webhooks.keys import live_keys
 from services.auth_api.webhooks.metrics import MOST_COUNTED, WebhookMetrics
 from services.auth_api.webhooks.retries import next_try_on
@@ -136,36 +136,35 @@ class WebhookSender:
         database, now = self._resources.database, self._resources.clock.now()
         results = [self._result_of(each, outcomes.get(each.webhook_id), now) for each in turn.deliveries]
         async with database.transaction() as connection:
-            await self._judge(connection, turn, results, tuple(outcomes.values()))
-            query, columns = database.sql["record_webhook_tries"], zip(*results, strict=True)
-            ids, *others = map(list, columns)
-            rows = await connection.fetch(query, ids, turn.lease, *others)
-            if any(outcome.status == GONE for outcome in outcomes.values()):
-                await disable_address(self._resources, connection, turn.client_id, "gone", turn.changed_on)
+            sql = database.sql
+            why = await self._judge(connection, turn, tuple(outcomes.values()), now)
+            ids, *others = map(list, zip(*results, strict=True))
+            rows = await connection.fetch(sql["record_webhook_tries"], ids, turn.lease, *others)
+            if why is not None:
+                await disable_address(self._resources, connection, turn.client_id, why, turn.changed_on)
+            await connection.execute(sql["move_webhook_endpoints"], [turn.client_id], now)
         self._count(turn, outcomes, results, {row["webhook_id"] for row in rows})
 
     async def _judge(
-        self, connection: Connection, turn: Turn, results: Sequence[_Result], outcomes: Sequence[Outcome]
-    ) -> None:
-        """Notes how the address fares; the endpoint's row comes before those of deliveries, here as everywhere."""
-        now = self._resources.clock.now()
-        due_on = min((result.due_on for result in results if result.due_on is not None), default=None)
-        slow_until = None
+        self, connection: Connection, turn: Turn, outcomes: Sequence[Outcome], now: int
+    ) -> DisabledWhy | None:
+        """Notes how the address fares; why it is to be disabled, if it is.
+
+        It holds the endpoint's row, which comes before those of its deliveries, here as everywhere.
+        """
+        slow_until, failing = None, None
         if outcomes:
             slow = max(outcome.seconds for outcome in outcomes) > SLOW_SECONDS
             slow_until = now + SLOW_MS if slow else now
-        failing = not any(outcome.delivered for outcome in outcomes) if outcomes else None
+            failing = not any(outcome.delivered for outcome in outcomes)
+        query = self._resources.database.sql["judge_webhook_endpoint"]
         failing_since = await connection.fetchval(
-            self._resources.database.sql["judge_webhook_endpoint"],
-            turn.client_id,
-            due_on,
-            turn.changed_on,
-            slow_until,
-            failing,
-            now,
+            query, turn.client_id, turn.changed_on, slow_until, failing, now
         )
-        if failing and failing_since is not None and now - failing_since >= FAILING_MS:
-            await disable_address(self._resources, connection, turn.client_id, "failing", turn.changed_on)
+        if any(outcome.status == GONE for outcome in outcomes):
+            return "gone"
+        too_long = failing and failing_since is not None and now - failing_since >= FAILING_MS
+        return "failing" if too_long else None
 
     def _result_of(self, delivery: Taken, outcome: Outcome | None, now: int) -> _Result:
         if outcome is None:

@@ -143,6 +143,37 @@ async def test_known_endpoints_leave_room_for_new_ones(
     assert len(other.heard) == 1
 
 
+async def test_what_is_over_stands_in_nobodys_way(office: Office, other: Receiver) -> None:
+    """Clients whose deliveries have ended, or were dropped, have no place in the queue, and none that holds others up."""
+    author = await office.person()
+    over = [await office.client(f"https://one{number}.example.com/", author) for number in range(18)]
+    for number, client in enumerate(over):
+        await office.tell(client.client_id)
+        await office.sql(
+            "UPDATE webhook_endpoints SET slow_until = $2, host = $1 WHERE client_id = $1",
+            client.client_id,
+            number % 2,
+        )
+    client = await office.client(other.url)
+    await office.tell(client.client_id)
+    await office.send()
+    endpoint = await office.endpoint(client)
+    assert endpoint is not None
+    assert endpoint["due_on"] is None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(taking, "MOST_TURNS", 4)
+        patch.setattr(taking, "MOST_OF_A_KIND", 2)
+        await office.sql(
+            "UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = 1 WHERE due_on IS NOT NULL"
+        )
+        await office.sql("UPDATE webhook_endpoints SET due_on = 1 WHERE client_id <> $1", client.client_id)
+        await office.tell(client.client_id)
+        assert await office.sender.begin_turns() == 1
+    await office.sender.settle()
+    assert len(other.heard) == 2
+
+
 async def test_one_host_has_a_few_turns_at_most(office: Office) -> None:
     """Whoever's clients are there."""
     for _ in range(MOST_TURNS_OF_HOST + 3):

@@ -134,6 +134,7 @@ OWN: Final[dict[str, str]] = {
     "services/consent_ui/handlers/account.py show_account": "a word that is looked up",
     "services/auth_api/webhooks/recording.py record_changed_keys": "messages of our own, and rows",
     "services/auth_api/webhooks/sender.py _count": "our own table",
+    "services/auth_api/webhooks/sender.py _trim": "what PostgreSQL answers",
     "services/auth_api/token/exchange.py _redeem": "our own record",
     "services/auth_api/token/redeem.py to_command": "our own record",
     "services/consent_ui/handlers/consent_decision.py _answer": "a field for read_target",
