@@ -5,17 +5,16 @@ Each function works in the running transaction of the change that it belongs to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from services.auth_api.db.repository import write_audit
 from services.auth_api.resources import Resources
+from shared.contracts.clients import DisabledWhy
 
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
 
-DisabledWhy = Literal["gone", "failing"]
-"""Why nothing is sent any more: the address answered 410, or every try failed for five days."""
 LAST_ADDRESS_DAYS: Final = 4
 """How long a deleted client's address is kept at least: its last events have had all their tries by then."""
 SENDER: Final = "webhooks"

@@ -10,11 +10,12 @@ import structlog
 
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.attempt import GONE, Fetcher, Outcome, attempt
-from services.auth_api.webhooks.endpoints import DisabledWhy, disable_address
+from services.auth_api.webhooks.endpoints import disable_address
 from services.auth_api.webhooks.keys import live_keys
 from services.auth_api.webhooks.metrics import MOST_COUNTED, WebhookMetrics
 from services.auth_api.webhooks.retries import next_try_on
 from services.auth_api.webhooks.taking import MOST_TURNS, Taken, Turn, take_turns
+from shared.contracts.clients import DisabledWhy
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.supervisor import watched
