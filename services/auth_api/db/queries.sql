@@ -51,7 +51,7 @@ WHERE subject = ANY ($1::text[]) AND ($2::text IS NULL OR issuer = $2);
 SELECT user_id FROM users WHERE user_id = ANY ($1::bigint[]) ORDER BY user_id FOR NO KEY UPDATE;
 
 -- name: disable_users
--- Disabled: no sign-in, and every session is dead. When any of them consented last.
+-- Disabled: no sign-in, every session is dead, and no consent stands. When any of them consented last.
 WITH ended AS (
     UPDATE users SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
     WHERE user_id = ANY ($1::bigint[])
@@ -59,8 +59,10 @@ WITH ended AS (
 ), noted AS (
     INSERT INTO audit (happened_on, actor, action, subject, peer)
     SELECT $2, $3, 'user.disabled', 'user:' || user_id, $4 FROM ended
+), withdrawn AS (
+    DELETE FROM grants WHERE user_id = ANY ($1::bigint[]) RETURNING granted_on
 )
-SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
+SELECT max(granted_on) FROM withdrawn;
 
 -- name: list_identities
 -- Who an account's person is elsewhere, linked first first.
@@ -173,8 +175,7 @@ RETURNING r.user_id;
 UPDATE users
 SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
 WHERE lower(username) = lower($1)
-RETURNING user_id, username,
-          (SELECT max(granted_on) FROM grants AS g WHERE g.user_id = users.user_id) AS last_granted_on;
+RETURNING user_id, username;
 
 -- name: enable_user
 -- May sign in again; what died when the account was disabled stays dead.
@@ -333,12 +334,19 @@ ON CONFLICT (webhook_id) DO NOTHING;
 
 -- name: insert_revoked_grants
 -- Tells programs of the standing consents that are about to end: of people $1 (to one client, or to all where $2 is null), or
--- of everybody to the client $2 where $1 is null. An account that was disabled before has been told of.
-WITH ending AS (
+-- of everybody to the client $2 where $1 is null. They are held, always in one order, until they are gone: whoever else ends
+-- one at this moment finds nothing to tell.
+WITH of_people AS MATERIALIZED (
     SELECT user_id, client_id FROM grants
     WHERE user_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR client_id = $2)
-    UNION ALL
+    ORDER BY user_id, client_id
+    FOR UPDATE
+), of_client AS MATERIALIZED (
     SELECT user_id, client_id FROM grants WHERE $1::bigint[] IS NULL AND client_id = $2
+    ORDER BY user_id, client_id
+    FOR UPDATE
+), ending AS (
+    SELECT user_id, client_id FROM of_people UNION ALL SELECT user_id, client_id FROM of_client
 ), told AS (
     INSERT INTO webhook_deliveries (webhook_id, client_id, user_id, type, body, happened_on, queued_on, due_on)
     SELECT
@@ -350,7 +358,6 @@ WITH ending AS (
             || ',"clientID":' || to_json(g.client_id::text)::text || ',"reason":' || to_json($3::text)::text || '}}', 'UTF8'),
         $4, $4, $4
     FROM ending AS g
-    JOIN users AS u ON u.user_id = g.user_id AND (u.disabled_on IS NULL OR u.disabled_on = $4)
     JOIN clients AS c ON c.client_id = g.client_id AND c.webhook_uri IS NOT NULL
     LEFT JOIN webhook_endpoints AS e ON e.client_id = g.client_id
     LEFT JOIN LATERAL (

@@ -61,9 +61,9 @@ async def record_revoked_grants(
 ) -> None:
     """Records in the running transaction that standing consents are about to end: one delivery a person and client.
 
-    ``now`` is when they end, in Unix milliseconds; people who were disabled before have been told of.
-    To be called before the rows of the consents go. Of people: to one client, or to all of them without one; without people: everybody's
-    to the client. ``deliveries.kick()`` after the commit.
+    ``now`` is when they end, in Unix milliseconds. To be called just before the rows of the consents go, which this
+    transaction holds from then on. Of people: to one client, or to all of them without one; without people: everybody's to
+    the client. ``deliveries.kick()`` after the commit.
     """
     sql = resources.database.sql
     people = None if user_ids is None else list(user_ids)
