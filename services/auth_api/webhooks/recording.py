@@ -61,9 +61,9 @@ async def record_revoked_grants(
 ) -> None:
     """Records in the running transaction that standing consents are about to end: one delivery a person and client.
 
-    ``now`` is when they end, in Unix milliseconds; people who were disabled before have been told of.
-    To be called before the rows of the consents go. Of people: to one client, or to all of them without one; without people: everybody's
-    to the client. ``deliveries.kick()`` after the commit.
+    ``now`` is when they end, in Unix milliseconds. To be called just before the rows of the consents go, which this
+    transaction holds from then on. Of people: to one client, or to all of them without one; without people: everybody's to
+    the client. ``deliveries.kick()`` after the commit.
     """
     sql = resources.database.sql
     people = None if user_ids is None else list(user_ids)
@@ -95,5 +95,5 @@ async def _insert(
 
 async def _drop_oldest(resources: Resources, connection: Connection, user_ids: Sequence[int | None]) -> None:
     query, now = resources.database.sql["drop_webhooks_of_people"], resources.clock.now()
-    status = await connection.execute(query, user_ids, MOST_OF_PERSON, now, TOO_MANY)
-    resources.deliveries.count_dropped(status)
+    rows = await connection.fetch(query, user_ids, MOST_OF_PERSON, now, TOO_MANY)
+    resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])
