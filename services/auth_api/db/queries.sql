@@ -335,7 +335,7 @@ ON CONFLICT (webhook_id) DO NOTHING;
 -- name: insert_revoked_grants
 -- Tells programs of the standing consents that are about to end: of people $1 (to one client, or to all where $2 is null), or
 -- of everybody to the client $2 where $1 is null. They are held, always in one order, until they are gone: whoever else ends
--- one at this moment finds nothing to tell.
+-- one at this moment finds nothing to tell. Of people: who was told of, and to which client.
 WITH of_people AS MATERIALIZED (
     SELECT user_id, client_id FROM grants
     WHERE user_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR client_id = $2)
@@ -364,22 +364,44 @@ WITH of_people AS MATERIALIZED (
         SELECT subject FROM external_identities AS i WHERE i.user_id = g.user_id ORDER BY number LIMIT 1
     ) AS first ON true
     WHERE e.disabled_on IS NULL AND coalesce(e.set_on, 0) <= $4
-    RETURNING client_id
+    RETURNING user_id, client_id
+), queued AS (
+    INSERT INTO webhook_endpoints (client_id, due_on)
+    SELECT client_id, $4::bigint FROM told GROUP BY client_id ORDER BY client_id COLLATE "C"
+    ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on)
 )
-INSERT INTO webhook_endpoints (client_id, due_on)
-SELECT DISTINCT client_id, $4::bigint FROM told ORDER BY client_id
-ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on);
+SELECT user_id, client_id FROM told WHERE $1::bigint[] IS NOT NULL;
+
+-- name: merge_narrowings
+-- Of people ($1) at clients ($2): where a key was narrowed for the same reason more than once, only the newest delivery waits.
+-- It says all that the others say, and is tried after the last of them happened; one of them may be in hand.
+DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+        SELECT webhook_id FROM (
+            SELECT d.webhook_id, row_number() OVER (
+                PARTITION BY d.key_id, convert_from(d.body, 'UTF8')::json #>> '{data,reason}' ORDER BY d.number DESC) AS place
+            FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id)
+            JOIN webhook_deliveries AS d ON d.user_id = told.user_id AND d.client_id = told.client_id
+            WHERE d.due_on IS NOT NULL AND d.type = 'key.narrowed'
+        ) AS narrowed
+        WHERE place > 1
+    ))
+    FOR UPDATE SKIP LOCKED
+));
 
 -- name: drop_webhooks_of_people
--- Of each person the newest $2 deliveries wait: no account makes us keep more. The others are dropped, but those in hand.
+-- Of each person ($1) the newest $3 deliveries wait for one client ($2): no account makes us keep more. The others are dropped,
+-- but those in hand.
 UPDATE webhook_deliveries
-SET status = 'dropped', due_on = NULL, ended_on = $3, last_failure = $4
+SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
 WHERE webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
-        SELECT old.webhook_id FROM unnest($1::bigint[]) AS person (user_id) CROSS JOIN LATERAL (
+        SELECT old.webhook_id FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id) CROSS JOIN LATERAL (
             SELECT webhook_id FROM webhook_deliveries AS d
-            WHERE d.user_id = person.user_id AND d.due_on IS NOT NULL ORDER BY number DESC OFFSET $2
+            WHERE d.user_id = told.user_id AND d.client_id = told.client_id AND d.due_on IS NOT NULL
+            ORDER BY number DESC OFFSET $3
         ) AS old
     ))
     FOR UPDATE SKIP LOCKED

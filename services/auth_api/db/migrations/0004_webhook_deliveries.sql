@@ -52,6 +52,6 @@ CREATE TABLE webhook_deliveries (
     CONSTRAINT webhook_deliveries_ended CHECK ((status = 'waiting') = (ended_on IS NULL))
 );
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (client_id, due_on) WHERE due_on IS NOT NULL;
-CREATE INDEX webhook_deliveries_of_person ON webhook_deliveries (user_id, number) WHERE due_on IS NOT NULL;
+CREATE INDEX webhook_deliveries_of_person ON webhook_deliveries (client_id, user_id, number) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_deliveries_of_client ON webhook_deliveries (client_id, number DESC);
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_on) WHERE ended_on IS NOT NULL;
