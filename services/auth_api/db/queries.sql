@@ -320,7 +320,7 @@ WHERE CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END I
 -- name: queue_webhooks
 -- Clients whose first delivery is due at $3 at the latest, each with the host of its address; always in one order.
 INSERT INTO webhook_endpoints (client_id, host, due_on)
-SELECT client_id, host, $3 FROM unnest($1::text[], $2::text[]) AS queued (client_id, host) ORDER BY client_id
+SELECT client_id, host, $3 FROM unnest($1::text[], $2::text[]) AS queued (client_id, host) ORDER BY client_id COLLATE "C"
 ON CONFLICT (client_id) DO UPDATE
 SET host = excluded.host, due_on = least(webhook_endpoints.due_on, excluded.due_on);
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -11,11 +12,13 @@ import pytest
 from aiohttp import web
 
 from services.auth_api.webhooks import recording, sender
+from services.auth_api.webhooks.recording import record_revoked_grants
 from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, WebhookSender
 from services.auth_api.webhooks.taking import (
     LEASE_MS,
     take_turns,
 )
+from shared.contracts.events import ChangedKey, KeysChanged
 from shared.purge import Purge
 from tests.harness.stores import Servers
 from tests.harness.tls import Authority
@@ -200,3 +203,35 @@ async def test_a_deleted_clients_address_is_kept_while_anything_waits(
     await office.send()
     assert await purge.purge() == 1
     assert len(receiver.heard) == 1
+
+
+async def test_events_and_revocations_of_the_same_clients_wait_for_one_another_in_one_order(
+    office: Office,
+) -> None:
+    """Whatever the collation of the database: two that go different ways would end in a deadlock."""
+    person = await office.person()
+    clients = [await office.client(f"https://one{number}.invalid/") for number in range(12)]
+    for client in clients:
+        await office.connect(person, client)
+    queries = office.resources.database.sql
+    for name in ("queue_webhooks", "insert_revoked_grants"):
+        assert 'ORDER BY client_id COLLATE "C"' in queries[name]
+
+    async def end() -> None:
+        async with office.resources.database.transaction() as connection:
+            now = office.clock.now()
+            await record_revoked_grants(
+                office.resources, connection, "app_disconnected", now, user_ids=(person,)
+            )
+
+    async def hear() -> None:
+        keys = [
+            ChangedKey(key_id=secrets.token_hex(8), user_id=person, client_id=c.client_id) for c in clients
+        ]
+        random.shuffle(keys)
+        now = office.clock.now()
+        await office.hear([KeysChanged(change="revoked", reason="person", on=now, keys=tuple(keys))])
+
+    await asyncio.gather(*(each() for each in (end, hear) * 15))
+    (row,) = await office.sql("SELECT count(*) FROM webhook_deliveries WHERE due_on IS NOT NULL")
+    assert row["count"] == 2 * 15 * 12

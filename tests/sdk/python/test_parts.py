@@ -13,6 +13,7 @@ from latchkey_sdk._key import LONGEST_KEY, looks_like_a_key
 from latchkey_sdk._memory import KeyMemory, Learnt
 from services.key_issuer import verification
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_key, parse_key
+from tests.harness.growth import grows_too_fast
 
 KEY = Key("kid", 2, "b", None, None, frozenset())
 
@@ -87,6 +88,18 @@ def test_an_event_without_an_end_is_given_up() -> None:
         list(parser.feed(half))
 
 
+@pytest.mark.parametrize("line", [b"x", b"data: x\n", b"event: x\ndata: {}\n\n"])
+def test_reading_events_takes_time_in_proportion(line: bytes) -> None:
+    """Also where they come byte by byte, and without an end."""
+
+    def read(text: bytes) -> None:
+        parser = EventParser()
+        for at in range(len(text)):
+            list(parser.feed(text[at : at + 1]))
+
+    assert grows_too_fast(lambda size: line * (size // len(line)), read, 100_000) is None
+
+
 def test_how_late_the_server_may_be_is_what_it_allows_itself() -> None:
     """Three seconds of it and two of ours are the five that are promised."""
     assert _memory.SERVER_LATE_SECONDS == verification.STALE_AFTER_SECONDS
@@ -138,6 +151,22 @@ def test_trust_ends_three_seconds_after_the_last_word_and_comes_back() -> None:
     assert not world.knows()
     world.memory.hear(world.now)
     assert world.knows()
+
+
+def test_the_age_of_an_answer_counts_from_the_question() -> None:
+    """It may have been true then, and no longer when it arrived."""
+    world = Memory()
+    asked_at = world.now
+    world.now += 1.5
+    assert world.learn(asked_at) is Learnt.USABLE
+    assert world.knows()
+    world.now = asked_at + 2
+    assert not world.knows()
+    world.memory.hear(world.now)
+    assert world.knows()
+    world.now = asked_at + 60
+    world.memory.hear(world.now)
+    assert not world.knows()
 
 
 def test_words_that_come_in_disorder_do_not_take_trust_back() -> None:
