@@ -279,7 +279,7 @@ VALUES ($1, CASE WHEN $4::boolean THEN $2::bigint ELSE 0 END, $2, $3)
 ON CONFLICT (client_id) DO UPDATE
 SET set_on = CASE WHEN $4 OR webhook_endpoints.disabled_on IS NOT NULL THEN $2 ELSE webhook_endpoints.set_on END,
     changed_on = $2, host = $3, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
-    deleted_on = NULL, last_address = NULL;
+    deleted_on = NULL, last_address = NULL, last_author = NULL;
 
 -- name: forget_webhook_endpoint
 -- A client has no address any more.
@@ -287,9 +287,10 @@ DELETE FROM webhook_endpoints WHERE client_id = $1;
 
 -- name: keep_last_webhook_address
 -- A client is about to be deleted: its last events are still to come.
-INSERT INTO webhook_endpoints (client_id, last_address, deleted_on)
-SELECT client_id, webhook_uri, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
-ON CONFLICT (client_id) DO UPDATE SET last_address = excluded.last_address, deleted_on = excluded.deleted_on;
+INSERT INTO webhook_endpoints (client_id, last_address, last_author, deleted_on)
+SELECT client_id, webhook_uri, author_id, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
+ON CONFLICT (client_id) DO UPDATE
+SET last_address = excluded.last_address, last_author = excluded.last_author, deleted_on = excluded.deleted_on;
 
 -- name: disable_webhook
 -- Nothing is sent any more, unless the author has set an address since $4.
@@ -448,13 +449,16 @@ WHERE client_id = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DES
 SELECT EXISTS (SELECT FROM webhook_endpoints WHERE due_on <= $1);
 
 -- name: take_webhook_endpoints
--- Clients with something due, those that count as slow or the others, but those of $2 and at the hosts of $3; held while
--- theirs is taken.
+-- Clients with something due, those that count as slow or the others, but those of $2, at the hosts of $3 and of the authors of
+-- $4; held while theirs is taken. Author 0 is the operator.
 SELECT e.client_id, e.host, e.set_on, e.changed_on, e.disabled_on, e.deleted_on,
-       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
+       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address,
+       coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) AS author
 FROM webhook_endpoints AS e LEFT JOIN clients AS c ON c.client_id = e.client_id
-WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND $4 = (coalesce(e.slow_until, $1 + 1) > $1)
-ORDER BY e.due_on LIMIT $5
+WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[])
+      AND coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) <> ALL ($4::bigint[])
+      AND $5 = (e.slow_until IS DISTINCT FROM 0)
+ORDER BY e.due_on LIMIT $6
 FOR UPDATE OF e SKIP LOCKED;
 
 -- name: lease_webhook_deliveries
@@ -491,10 +495,12 @@ WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
 RETURNING d.webhook_id;
 
 -- name: judge_webhook_endpoint
--- Until when an endpoint is slow ($3), but if longer already; null where nothing is known. How its address fares, unless that was
--- set anew since $2: whether every try failed ($4, null: none ended).
+-- Until when an endpoint surely is slow ($3: 0, it was quick; null, nothing is known): a quick turn counts only after that. How
+-- its address fares, unless that was set anew since $2: whether every try failed ($4, null: none ended).
 UPDATE webhook_endpoints
-SET slow_until = greatest(slow_until, $3::bigint),
+SET slow_until = CASE
+        WHEN $3::bigint = 0 AND slow_until > $5::bigint THEN slow_until ELSE coalesce($3::bigint, slow_until)
+    END,
     failing_since = CASE
         WHEN changed_on <> $2 OR $4::boolean IS NULL THEN failing_since
         WHEN $4 THEN coalesce(failing_since, $5::bigint)
@@ -539,7 +545,7 @@ DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
 -- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint that is quick waits for its
 -- turn; how many are disabled.
 SELECT waiting.counted, waiting.oldest_on,
-       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until <= $2 ORDER BY due_on LIMIT 1) AS due_on,
+       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until = 0 ORDER BY due_on LIMIT 1) AS due_on,
        (SELECT count(*) FROM webhook_endpoints WHERE disabled_on IS NOT NULL) AS disabled
 FROM (
     SELECT count(*) AS counted, min(queued_on) AS oldest_on
