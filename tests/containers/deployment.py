@@ -96,14 +96,17 @@ class Deployment:
         )
 
     def compose(
-        self, *arguments: str, seconds: float = START_SECONDS, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        seconds: float = START_SECONDS,
+        environ: Mapping[str, str] | None = None,
+        also: Sequence[str] = (),
     ) -> str:
-        """`docker-compose …`; its stdout."""
-        file = str(self.folder / "deploy" / "compose.yaml")
+        """`docker-compose …`; its stdout. `also` names files beside compose.yaml."""
+        files = [str(self.folder / "deploy" / name) for name in ("compose.yaml", *also)]
         return run(
             *compose_command(),
-            "-f",
-            file,
+            *(word for file in files for word in ("-f", file)),
             *arguments,
             environ=self.environ | dict(environ or {}),
             seconds=seconds,

@@ -103,10 +103,10 @@ def others() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("text", others(), ids=lambda text: text[:12])
-def test_what_is_no_key_is_not_found(text: str) -> None:
+def test_what_is_no_key_is_not_found() -> None:
     """Ids, pieces, other tokens, hashes, names."""
-    assert [found(rule, text) for rule in RULES] == [[], []]
+    for text in others():
+        assert [found(rule, text) for rule in RULES] == [[], []], text
 
 
 def test_nothing_committed_is_taken_for_a_key() -> None:

@@ -107,7 +107,9 @@ def _has_no_user(uri: str) -> str | None:
 def _has_plain_host(uri: str) -> str | None:
     web = _WEB.match(uri)
     if web is None:
-        return None
+        authority = _AUTHORITY.match(uri)
+        bracketed = authority is not None and ("[" in authority[1] or "]" in authority[1])
+        return "must hold no brackets before its path" if bracketed else None
     host = _HOST.fullmatch(web[1])
     if host is None or int(host["port"] or 0) > _LARGEST_PORT:
         return "must name a host and, if any, a port from 1 to 65535"

@@ -26,7 +26,7 @@ from shared.contracts.events import ChangedKey, KeysChanged
 from shared.errors import StoreUnavailable
 from shared.settings import load_settings
 from shared.web.guarded_fetcher import GuardedFetcher
-from tests.harness.stores import Servers, fresh_stores
+from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.harness.webhooks import Heard
 from tests.integration.key_issuer.conftest import HandClock
 
@@ -171,23 +171,28 @@ class Office:
 
 
 @asynccontextmanager
-async def opened_office(servers: Servers, **variables: str) -> AsyncIterator[Office]:
+async def opened_office(servers: Servers) -> AsyncIterator[Office]:
     """One on stores of its own, whose receivers may be on loopback."""
-    async with fresh_stores(servers) as stores:
-        given = {f"LATCHKEY_{name}": value for name, value in variables.items()}
-        environment = {"LATCHKEY_THROTTLE": "off", "LATCHKEY_PRIVATE_TARGETS": "on"}
-        settings = load_settings({**stores.environment(), **environment, **given})
-        clock = HandClock()
-        resources = make_resources(settings, clock)
-        await resources.bus.start()
-        fetcher = GuardedFetcher(settings)
-        sender = WebhookSender(resources, fetcher)
-        try:
-            yield Office(resources, clock, stores.database_url, sender, fetcher)
-        finally:
-            await sender.settle()
-            await fetcher.close()
-            await resources.bus.stop()
-            await resources.database.stop()
-            resources.passwords.close()
-            resources.field_checker.close()
+    async with fresh_stores(servers) as stores, office_on(stores) as office:
+        yield office
+
+
+@asynccontextmanager
+async def office_on(stores: Stores) -> AsyncIterator[Office]:
+    """One on given stores."""
+    environment = {"LATCHKEY_THROTTLE": "off", "LATCHKEY_PRIVATE_TARGETS": "on"}
+    settings = load_settings({**stores.environment(), **environment})
+    clock = HandClock()
+    resources = make_resources(settings, clock)
+    await resources.bus.start()
+    fetcher = GuardedFetcher(settings)
+    sender = WebhookSender(resources, fetcher)
+    try:
+        yield Office(resources, clock, stores.database_url, sender, fetcher)
+    finally:
+        await sender.settle()
+        await fetcher.close()
+        await resources.bus.stop()
+        await resources.database.stop()
+        resources.passwords.close()
+        resources.field_checker.close()

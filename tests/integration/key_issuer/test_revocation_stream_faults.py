@@ -116,6 +116,7 @@ async def test_nothing_is_said_before_something_was_heard(desk: Desk, valkey: Va
         for stream in (fresh, back):
             assert await stream.end(DEAF_SECONDS) == []
     valkey.signal(signal.SIGCONT)
+    await until(desk.is_well, 20)
 
 
 async def test_a_process_that_was_stopped_ends_its_streams(desk: Desk, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class AheadClock:
         self._real = _clock.now
 
     def __call__(self) -> float:
+        """The moment."""
         return self._real() + self.ahead
 
 

@@ -79,6 +79,7 @@ class Site:
         self.process = process
 
     async def say(self, line: str) -> None:
+        """Gives it something to do."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n".encode())
         await self.process.stdin.drain()

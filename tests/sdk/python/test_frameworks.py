@@ -111,7 +111,7 @@ async def fastapi_api(guard: Guard) -> AsyncIterator[Call]:
 
 @asynccontextmanager
 async def aiohttp_api(guard: Guard) -> AsyncIterator[Call]:
-    """aiohttp's server with the middleware."""
+    """The server of aiohttp with the middleware."""
 
     async def show(request: web.Request) -> web.Response:
         return web.json_response(told(request["latchkey"]))

@@ -67,6 +67,7 @@ def test_a_matched_redirect_uri_differs_from_a_registered_one_in_the_port_alone(
 )
 @given(uris, st.text(max_size=30))
 @example("https://a.example/?x=1&", "s")
+@example("a.0://[", "s")
 def test_what_may_be_registered_leads_where_it_says(uri: str, state: str) -> None:
     """A browser goes to that very host, and the client reads exactly what we appended."""
     if fault_of_redirect_uri(uri) is not None:
