@@ -110,6 +110,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "deploy/cli/": "",
     "deploy/doctor/": "doctor",
     "deploy/doctor/openid_provider": "doctor_provider",
+    "deploy/doctor/outgoing": "doctor_outgoing",
     "deploy/doctor/standbys": "doctor_standbys",
     "deploy/embedded/": "ports",
     "deploy/entrypoint": "executable",

@@ -31,8 +31,10 @@ async def examine(environ: Mapping[str, str], service: str | None = None) -> lis
     async with asyncio.TaskGroup() as parts:
         stores = parts.create_task(_redis(settings.redis_url))
         provider = parts.create_task(_provider(settings, need))
+        outgoing = parts.create_task(_outgoing(settings, need))
         bases = [parts.create_task(examine_postgres(schema, schema.url(settings))) for schema in schemas]
-    notes = [configuration, *(part.result() for part in bases), *stores.result(), *provider.result()]
+    notes = [configuration, *(part.result() for part in bases), *stores.result()]
+    notes += [*provider.result(), *outgoing.result()]
     return [finding for area in notes for finding in area.findings]
 
 
@@ -43,6 +45,21 @@ async def _provider(settings: Settings, need: frozenset[str]) -> list[Notes]:
     from deploy.doctor.openid_provider import examine_provider  # the only part that asks over HTTP
 
     return [await examine_provider(settings, SystemClock())]
+
+
+async def _outgoing(settings: Settings, need: frozenset[str]) -> list[Notes]:
+    """Of auth_api, which sends webhooks, and key_issuer, which asks the leak partner."""
+    from deploy.doctor.outgoing import AREA, examine_leak_partner, examine_proxy, examine_webhooks
+
+    notes = Notes(AREA)
+    if "auth_api_database_url" in need and settings.auth_api_database_url:
+        await examine_webhooks(notes, settings.auth_api_database_url, SystemClock().now())
+    calls = bool(need & {"auth_api_database_url", "key_issuer_database_url"})
+    if calls and settings.outgoing_proxy is not None:
+        await examine_proxy(notes, settings.outgoing_proxy)
+    if "key_issuer_database_url" in need and settings.leak_partner_keys is not None:
+        await examine_leak_partner(notes, settings)
+    return [notes]
 
 
 async def _redis(url: str) -> list[Notes]:

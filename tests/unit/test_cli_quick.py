@@ -26,6 +26,8 @@ INTEGRATION: Final = REPOSITORY / "tests" / "integration"
 TOO_LONG: Final = {
     "auth_api/test_outages.py",
     "auth_api/test_webhook_crashes.py",
+    "auth_api/test_webhooks_restored.py",
+    "auth_api/test_webhooks_upgraded.py",
     "bus/test_cluster.py",
     "bus/test_outages.py",
     "bus/test_processes.py",

@@ -90,6 +90,33 @@ def test_no_secret_is_in_the_arguments(name: str, service: dict[str, Any]) -> No
             assert variable.endswith("_FILE") or variable == "OTEL_EXPORTER_OTLP_HEADERS", variable
 
 
+def test_what_the_other_files_add_is_added_to_what_is_there() -> None:
+    """A misspelt service would be a container of its own; and all that they hand out is a file of deploy/secrets."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for file in ("compose.https.yaml", "compose.oidc.yaml", "compose.authority.yaml"):
+        for name, service in yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))["services"].items():
+            assert name in compose, file
+            named = set(service.get("environment", {}).values())
+            mounted = {volume.split(":")[1] for volume in service.get("volumes", ())}
+            assert named == mounted, f"{file}: {name}"
+            for volume in service.get("volumes", ()):
+                assert volume.startswith("./secrets/"), file
+                assert volume.endswith(":ro"), file
+
+
+def test_the_operator_looks_out_as_the_services_do() -> None:
+    """`doctor` in its container judges their way out: the same networks, settings and authorities."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = (compose["auth_api"], compose["key_issuer"])
+    own = {"LATCHKEY_LEAK_PARTNER_KEYS"}  # it may name a file that key_issuer alone has: asked there
+    for service in services:
+        assert set(service["networks"]) <= set(compose["operator"]["networks"])
+        assert set(service["environment"]) - own <= set(compose["operator"]["environment"])
+    for file in ("compose.oidc.yaml", "compose.authority.yaml"):
+        added = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))["services"]
+        assert added["operator"] == added["auth_api"], file
+
+
 def test_the_image_is_built_from_a_pinned_one_and_runs_unprivileged() -> None:
     """Also by `docker build` alone, without compose; and no secret is an argument of the build."""
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")

@@ -130,6 +130,23 @@ def test_what_users_give_is_called_outside_alone_and_by_two_services(tmp_path: P
         _rendered(tmp_path, {"settings": {"OUTGOING_PROXY": "http://u:in-clear@egress:3128"}})
 
 
+def test_authorities_of_the_operator_are_believed(tmp_path: Path) -> None:
+    """By all three services, from a file that is there; without them nothing names one. What is no certificate is refused."""
+    pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    objects, without = _rendered(tmp_path, {"authorities": pem}), _rendered(tmp_path, {})
+    assert objects["ConfigMap", "lk-authorities"]["data"] == {"authorities.pem": pem}
+    file = objects["ConfigMap", "lk-settings"]["data"]["SSL_CERT_FILE"]
+    for name in ("auth-api", "consent-ui", "key-issuer"):
+        pod = objects["Deployment", f"lk-{name}"]["spec"]["template"]["spec"]
+        (mounted,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "authorities")
+        assert f"{mounted['mountPath']}/authorities.pem" == file
+        assert {"name": "authorities", "configMap": {"name": "lk-authorities"}} in pod["volumes"]
+    assert "authorities" not in json.dumps(list(without.values()))
+    assert "SSL_CERT_FILE" not in json.dumps(list(without.values()))
+    with pytest.raises(AssertionError, match="authorities"):
+        _rendered(tmp_path, {"authorities": "/etc/ssl/ours.pem"})
+
+
 def test_auth_api_alone_reaches_the_openid_provider_and_has_its_secret(tmp_path: Path) -> None:
     """Only where one is set; the secret is never among the settings, which every service reads."""
     values: dict[str, Any] = {
