@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from errno import EADDRINUSE
 from pathlib import Path
@@ -18,7 +18,7 @@ from deploy.cli.running import Stop, run_until_stopped
 from deploy.demo_app.app import create_demo
 from deploy.demo_app.author_login import SiteLogin
 from deploy.demo_app.keys import SITE
-from deploy.demo_app.latchkey_api import LatchkeyRefused, LatchkeyUnavailable
+from deploy.demo_app.latchkey_api import LatchkeyRefused, LatchkeyUnavailable, may_introspect
 from deploy.demo_app.own_login import AUTHOR, HALL, LOGIN_PATH, NAME, PLAYERS, LoginDesk, create_hall
 from deploy.demo_app.registration import CALLBACK_PATH, issuer_of, register
 from deploy.demo_app.walk import WalkFailed, walk
@@ -29,6 +29,8 @@ from shared.web.server import serving
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _HOST: Final = "127.0.0.1"
 _KEY_FILE: Final = "demo-service-key"
+_GUARD_KEY_FILE: Final = "demo-introspection-key"
+_GUARD_NAME: Final = "Epic Games"
 _WHAT_FAILS: Final = (LatchkeyRefused, LatchkeyUnavailable, WalkFailed)
 
 
@@ -62,7 +64,7 @@ def demo(*, port: int, url: str | None, data_dir: Path, headless: bool, own_logi
             if hall is not None:
                 await sites.enter_async_context(_listening(hall, port + 1))
                 login = SiteLogin(hall[HALL].origin + LOGIN_PATH, hall[HALL].service_key, AUTHOR)
-            app = await sites.enter_async_context(_site(port, api_url, data_dir, login))
+            app = await sites.enter_async_context(_site(port, api_url, data_dir, login, guard_key))
             if stop is None:
                 _say("The site registers with Latchkey", f"client {app[SITE].client_id}")
                 await walk(app, _say, None if hall is None else PLAYERS["zoe"])
@@ -74,8 +76,13 @@ def demo(*, port: int, url: str | None, data_dir: Path, headless: bool, own_logi
                 await stop.wait()
 
     hall: web.Application | None = None
+    guard_key: str | None = None
 
     try:
+        if DataDirectory(data_dir).announced() == api_url:
+            guard_key = _service_key(
+                api_url, data_dir / _GUARD_KEY_FILE, _GUARD_NAME, "introspect", may_introspect
+            )
         if own_login:
             hall = _hall(api_url, data_dir, f"http://{_HOST}:{port + 1}")
         if headless:
@@ -88,14 +95,14 @@ def demo(*, port: int, url: str | None, data_dir: Path, headless: bool, own_logi
 
 @asynccontextmanager
 async def _site(
-    port: int, api_url: str, data_dir: Path, login: SiteLogin | None
+    port: int, api_url: str, data_dir: Path, login: SiteLogin | None, service_key: str | None
 ) -> AsyncIterator[web.Application]:
     """The site, registered and listening."""
     origin = f"http://{_HOST}:{port}"
     issuer = await issuer_of(api_url)
     credentials = data_dir / ("demo.json" if login is None else "demo-own-login.json")
     registration = await register(api_url, issuer, origin + CALLBACK_PATH, credentials, login)
-    app = create_demo(api_url, registration, origin=origin, clock=SystemClock())
+    app = create_demo(api_url, registration, origin=origin, clock=SystemClock(), service_key=service_key)
     async with _listening(app, port):
         yield app
 
@@ -113,17 +120,30 @@ async def _listening(app: web.Application, port: int) -> AsyncIterator[None]:
 
 def _hall(api_url: str, data_dir: Path, origin: str) -> web.Application:
     """The site with its own users, with a service key that it made here as an operator would."""
-    latchkey, file = asyncio.run(issuer_of(api_url)), data_dir / _KEY_FILE
+    service_key = _service_key(api_url, data_dir / _KEY_FILE, NAME, "sign-in", _is_good)
+    return create_hall(api_url, asyncio.run(issuer_of(api_url)), service_key, origin=origin)
+
+
+def _service_key(
+    api_url: str,
+    file: Path,
+    name: str,
+    permission: str,
+    is_good: Callable[[str, str], Coroutine[None, None, bool]],
+) -> str:
+    """The one kept in a file of the data directory, or a new one, made as an operator would and kept there."""
     service_key = file.read_text(encoding="ascii").strip() if file.is_file() else ""
-    if not service_key or not asyncio.run(_is_good(api_url, service_key)):
-        memory = DataDirectory(data_dir).recall()
+    if not service_key or not asyncio.run(is_good(api_url, service_key)):
+        memory = DataDirectory(file.parent).recall()
         if memory is None:
-            raise click.ClickException(f"{data_dir} is not the data directory of a running `./latchkey up`.")
-        environ = {**memory.environment(), "LATCHKEY_PUBLIC_URL": latchkey}
-        service_key = make_service_key(NAME, ("sign-in",), environ).token
+            raise click.ClickException(
+                f"{file.parent} is not the data directory of a running `./latchkey up`."
+            )
+        environ = {**memory.environment(), "LATCHKEY_PUBLIC_URL": asyncio.run(issuer_of(api_url))}
+        service_key = make_service_key(name, (permission,), environ).token
         file.touch(mode=0o600)
         file.write_text(f"{service_key}\n", encoding="ascii")
-    return create_hall(api_url, latchkey, service_key, origin=origin)
+    return service_key
 
 
 async def _is_good(api_url: str, service_key: str) -> bool:

@@ -48,6 +48,8 @@ TESTS_OF: Final[dict[str, str]] = {
     "services/auth_api/token/": "oauth/exchange oauth/abuse_redeeming oauth/abuse_token_requests",
     "services/auth_api/token/idempotency": "oauth/idempotency",
     "services/auth_api/webhooks/": "auth_api/webhooks auth_api/webhook_sending auth_api/webhook_sharing",
+    "services/auth_api/webhooks/sender": "auth_api/webhook_keeping",
+    "services/auth_api/webhooks/recording": "auth_api/webhook_abuse",
     "services/auth_api/webhooks/keys": "auth_api/webhook_keys",
     "services/auth_api/webhooks/endpoints": "auth_api/webhook_addresses auth_api/clients",
     "services/auth_api/webhooks/console": "auth_api/webhook_sending consent_ui/console_webhooks",

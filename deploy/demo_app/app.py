@@ -14,6 +14,7 @@ from deploy.demo_app.keys import LATCHKEY, SITE, TEMPLATES, VISITORS, Site
 from deploy.demo_app.latchkey_api import LatchkeyApi
 from deploy.demo_app.registration import CALLBACK_PATH, Registration
 from deploy.demo_app.visitors import Visitors
+from latchkey_sdk import Guard
 from shared.clock import Clock
 
 HERE: Final = Path(__file__).resolve().parent
@@ -29,8 +30,18 @@ HEADERS: Final = {
 }
 
 
-def create_demo(api_url: str, registration: Registration, *, origin: str, clock: Clock) -> web.Application:
-    """The site at ``origin``, registered with the Latchkey that answers at ``api_url``."""
+def create_demo(
+    api_url: str,
+    registration: Registration,
+    *,
+    origin: str,
+    clock: Clock,
+    service_key: str | None = None,
+) -> web.Application:
+    """The site at ``origin``, registered with the Latchkey that answers at ``api_url``.
+
+    With a service key for introspection it has its API once more, protected by the SDK.
+    """
     app = web.Application(client_max_size=16 * 1024)
     app[SITE] = Site(
         origin=origin,
@@ -53,6 +64,8 @@ def create_demo(api_url: str, registration: Registration, *, origin: str, clock:
             yield
 
     app.cleanup_ctx.append(connection)
+    if service_key is not None:
+        add_guarded_api(app, Guard(api_url, service_key))
     app.on_response_prepare.append(_add_headers)
     add_routes(app)
     return app
@@ -67,11 +80,22 @@ def add_routes(app: web.Application) -> None:
             web.get(CALLBACK_PATH, handlers.callback, allow_head=False),
             web.post("/use", handlers.use_key),
             web.post("/unlink", handlers.unlink),
-            *sample_api.routes(),
+            *sample_api.routes(sample_api.PATHS, sample_api.by_asking),
             web.get("/demo.css", _stylesheet),
             web.get("/livez", _alive),
         ]
     )
+
+
+def add_guarded_api(app: web.Application, guard: Guard) -> None:
+    """The API behind the SDK, which listens for as long as the site runs."""
+
+    async def listening(_app: web.Application) -> AsyncIterator[None]:
+        async with guard:
+            yield
+
+    app.cleanup_ctx.append(listening)
+    app.add_routes(sample_api.routes(sample_api.GUARDED_PATHS, sample_api.by_guard(guard)))
 
 
 async def _stylesheet(_request: web.Request) -> web.FileResponse:
@@ -84,5 +108,5 @@ async def _alive(_request: web.Request) -> web.Response:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
-    if request.path.startswith(sample_api.PATHS):
+    if request.path.startswith((sample_api.PATHS, sample_api.GUARDED_PATHS)):
         response.headers.update(sample_api.OPEN_TO_PAGES)

@@ -129,6 +129,21 @@ class LatchkeyApi:
             return answer.status, body if isinstance(body, dict) else {}
 
 
+async def may_introspect(api_url: str, service_key: str) -> bool:
+    """Whether Latchkey answers questions about keys to this service key."""
+    async with (
+        ClientSession() as http,
+        _Call(
+            http,
+            "POST",
+            f"{api_url}/api/v1/oauth/introspect",
+            headers=_bearer(service_key),
+            data={"token": "any"},
+        ) as answer,
+    ):
+        return answer.status == 200  # noqa: PLR2004
+
+
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, web
 
+from deploy.demo_app import sample_api
 from deploy.demo_app.browser import Browser, Page
 from deploy.demo_app.keys import SITE, VISITORS, Site
 from deploy.demo_app.own_login import PASSWORD as PLAYER_PASSWORD
@@ -18,6 +20,8 @@ from deploy.demo_app.visitors import LinkedAccount
 Say = Callable[[str, str], None]
 """Tells a step and what came of it."""
 PASSWORD_BYTES: Final = 18
+MOST_SECONDS: Final = 6.0
+"""Until a key that was taken back must be refused, and one more."""
 
 
 class WalkFailed(Exception):  # noqa: N818 - it says what is the case
@@ -42,8 +46,9 @@ async def walk(app: web.Application, say: Say, player: Player | None = None) -> 
             if player is not None:
                 await _check_identity(site, account, player, say)
             await _use(browser, site, "200", say)
-            await _try_sample_api(site, account, say)
-            await _take_back(browser, site, say)
+            for base in api_paths(app):
+                await _try_sample_api(site, base, account, say)
+            await _take_back(browser, app, account, say)
         except LookupError as error:
             raise WalkFailed(str(error)) from error
 
@@ -119,31 +124,54 @@ async def _use(browser: Browser, site: Site, expected: str, say: Say) -> None:
     say("The site uses the key", f"{expected}: {wanted}")
 
 
-async def _try_sample_api(site: Site, account: LinkedAccount, say: Say) -> None:
+def api_paths(app: web.Application) -> list[str]:
+    """Where the site's API is: behind a check that asks each time, and, with a service key, behind the SDK."""
+    bases = (sample_api.PATHS, sample_api.GUARDED_PATHS)
+    return [
+        base for base in bases if any(str(each.canonical).startswith(base) for each in app.router.resources())
+    ]
+
+
+async def _try_sample_api(site: Site, base: str, account: LinkedAccount, say: Say) -> None:
     """The site's own API refuses a missing, a wrong and an under-permitted key, and answers a browser's question."""
     asking = {"Origin": "https://another.example", "Access-Control-Request-Method": "GET"}
     good = {"Authorization": f"Bearer {account.key.token}"}
     wrong = {"Authorization": f"Bearer {account.key.token[:-1]}"}
     tries: tuple[tuple[str, str, str, dict[str, str], int], ...] = (
-        ("without a key", "GET", "/api/scores", {}, 401),
-        ("without a key, by a browser that asks first", "OPTIONS", "/api/scores", asking, 204),
-        ("with a wrong key", "GET", "/api/scores", wrong, 401),
-        ("with the key", "GET", "/api/scores", good, 200),
-        ("with the key, for what it may do", "POST", "/api/scores/1/comment", good, 201),
-        ("with the key, for what it may not do", "DELETE", "/api/scores/1", good, 403),
+        ("without a key", "GET", "scores", {}, 401),
+        ("without a key, by a browser that asks first", "OPTIONS", "scores", asking, 204),
+        ("with a wrong key", "GET", "scores", wrong, 401),
+        ("with the key", "GET", "scores", good, 200),
+        ("with the key, for what it may do", "POST", "scores/1/comment", good, 201),
+        ("with the key, for what it may not do", "DELETE", "scores/1", good, 403),
     )
     async with ClientSession() as http:
         for what, method, path, headers, expected in tries:
-            async with http.request(method, site.origin + path, headers=headers) as answer:
-                _require(expected, answer.status, f"{method} {path} {what}")
-                say(f"The site's API is called {what}", f"{method} {path}: {answer.status}")
+            async with http.request(method, site.origin + base + path, headers=headers) as answer:
+                _require(expected, answer.status, f"{method} {base}{path} {what}")
+                say(f"The site's API is called {what}", f"{method} {base}{path}: {answer.status}")
 
 
-async def _take_back(browser: Browser, site: Site, say: Say) -> None:
+async def _take_back(browser: Browser, app: web.Application, account: LinkedAccount, say: Say) -> None:
+    site = app[SITE]
     status = await browser.call("DELETE", f"{site.latchkey}/api/v1/apps/{site.client_id}")
     _require(204, status, "Revoking the app")
     say("The person revokes Epic Games at Latchkey", f"DELETE /api/v1/apps/{site.client_id}: {status}")
     await _use(browser, site, "401", say)
+    for base in api_paths(app):
+        seconds = await _seconds_until_refused(site.origin + base + "scores", account)
+        say(f"The key is refused below {base} too", f"401 after {seconds:.2f} s")
+
+
+async def _seconds_until_refused(url: str, account: LinkedAccount) -> float:
+    """Calls the API until the key is refused: what is remembered is forgotten within moments, and after 5 s whatever breaks."""
+    begun, status = time.monotonic(), 200
+    async with ClientSession() as http:
+        while status == 200 and time.monotonic() - begun < MOST_SECONDS:  # noqa: PLR2004
+            async with http.get(url, headers={"Authorization": f"Bearer {account.key.token}"}) as answer:
+                status = answer.status
+    _require(401, status, f"{url} with a key that was taken back")
+    return time.monotonic() - begun
 
 
 def _linked(app: web.Application) -> LinkedAccount:

@@ -13,8 +13,9 @@ import pytest
 
 from deploy.demo_app.browser import Browser
 from deploy.embedded.ports import free_port
+from tests.harness.backends import new_folder
 from tests.harness.people import PASSWORD
-from tests.harness.processes import LATCHKEY, clean_environ, starting
+from tests.harness.processes import LATCHKEY, clean_environ, running_up, starting
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,23 @@ def test_the_walk_prints_each_step_and_reuses_its_credentials(latchkey: str, tmp
     assert f"client {kept['client_id']}" in first.stdout.splitlines()[0]
     assert first.stdout.splitlines()[0] == second.stdout.splitlines()[0]
     assert kept["client_secret"] not in first.stdout + first.stderr
+
+
+def test_where_it_can_make_a_service_key_it_shows_the_sdk_too(run_directory: Path) -> None:
+    """Beside the `up` of its data directory its API is there twice; that key too is made once, for its owner alone."""
+    folder = new_folder(run_directory)
+    with running_up(folder) as url:
+        walks = [headless(url, folder / "data") for _ in range(2)]
+    for walked in walks:
+        assert walked.returncode == 0, walked.stderr
+        assert "without a key: GET /guarded/api/scores: 401" in walked.stdout
+        assert "with a wrong key: GET /guarded/api/scores: 401" in walked.stdout
+        assert "with the key: GET /guarded/api/scores: 200" in walked.stdout
+        assert "DELETE /guarded/api/scores/1: 403" in walked.stdout
+        assert "The key is refused below /guarded/api/ too" in walked.stdout
+    file = folder / "data" / "demo-introspection-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text(encoding="ascii").strip() not in walks[0].stdout + walks[0].stderr
 
 
 @pytest.mark.parametrize("lost", ["client_secret", "password", "issuer"])

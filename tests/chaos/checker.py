@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.secret_tokens import digest_of
+from tests.chaos.cluster import PROGRAMS, STORES
 from tests.chaos.history import LOST, History, Operation, Story
 
 CODE_SECONDS: Final = 60.0
@@ -219,7 +220,7 @@ def _bound(history: History, operation: Operation) -> float:
     return REVOKED_WITHIN_WHEN_DISTURBED if disturbed or refusals else REVOKED_WITHIN
 
 
-_STORES_AND_VERIFIERS: Final = ("valkey", "postgres", "key-issuer-1", "key-issuer-2")
+_STORES_AND_VERIFIERS: Final = (*STORES, "key-issuer-1", "key-issuer-2", *PROGRAMS)
 
 
 if __name__ == "__main__":

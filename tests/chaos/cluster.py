@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Collection, Mapping
+import sys
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +19,7 @@ from redis.asyncio import Redis
 
 from deploy.embedded.ports import free_port
 from shared.failpoints import VARIABLE
-from tests.harness.processes import LATCHKEY, clean_environ, command, is_well
+from tests.harness.processes import LATCHKEY, REPOSITORY, clean_environ, command, is_well
 from tests.integration.oauth.severable import Severable
 
 SERVICES: Final = {
@@ -28,6 +30,13 @@ SERVICES: Final = {
     "consent-ui-1": "consent-ui",
 }
 STORES: Final = ("valkey", "postgres")
+_PROGRAM_COMMANDS: Final = {
+    "program-python": [sys.executable, "-m", "tests.chaos.guarded"],
+    **({"program-node": ["node", "tests/chaos/guarded.mjs"]} if shutil.which("node") else {}),
+}
+_ASKED: Final = {"program-python": "key-issuer-1", "program-node": "key-issuer-2"}
+PROGRAMS: Final = tuple(_PROGRAM_COMMANDS)
+"""Programs that an SDK protects; that for Node where there is one."""
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
 
@@ -54,6 +63,7 @@ class Cluster:
         self.lines: dict[str, Severable] = {}
         """Between each auth_api and Redis: what it sends can be held or cut, and nothing of anybody else's."""
         self.public_url = self.urls["auth-api-1"]
+        self._service_key = ""
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -75,6 +85,23 @@ class Cluster:
             self.spawn_service(name)
         await self.all_ready()
 
+    async def start_programs(self) -> None:
+        """Starts the programs behind the SDKs, which are harmed from then on like the services."""
+        made = await asyncio.to_thread(
+            command,
+            "service-key",
+            "create",
+            "--name=programs",
+            "--permission=introspect",
+            environ=self._environ,
+        )
+        self._service_key = made.strip()
+        for name in PROGRAMS:
+            self._ports[name] = free_port()
+            self.urls[name] = f"http://127.0.0.1:{self._ports[name]}"
+            self.spawn_service(name)
+        await self.all_ready()
+
     async def stop(self) -> None:
         """Ends every process."""
         for name, process in self._processes.items():
@@ -86,7 +113,12 @@ class Cluster:
         await self._stack.aclose()
 
     def spawn_service(self, name: str, *, failpoints: str = "") -> None:
-        """Starts a service (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
+        """Starts a service or program (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
+        if name in PROGRAMS:
+            asked = self.urls[_ASKED[name]]
+            words = [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key]
+            self._run(name, words, {"PYTHONPATH": str(REPOSITORY / "sdk/python/src")})
+            return
         failpoints = failpoints or self.failpoints.get(name, "")
         added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}
         if name in self.lines:
@@ -116,7 +148,7 @@ class Cluster:
         for pid in self._pids(name):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if name in SERVICES:
+        if name not in STORES:
             self._processes[name].wait()
 
     def stall(self, name: str) -> list[int]:
@@ -162,11 +194,17 @@ class Cluster:
         return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _spawn(self, name: str, *arguments: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._run(name, [LATCHKEY, *arguments], environ)
+
+    def _run(
+        self, name: str, words: Sequence[str], environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         if (before := self._processes.get(name)) is not None:
             before.wait(READY_SECONDS)
         with (self._folder / f"{name}.log").open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                [LATCHKEY, *arguments],
+                words,
+                cwd=REPOSITORY,
                 env=clean_environ({**self._environ, **environ}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -182,7 +220,7 @@ class Cluster:
                 await asyncio.sleep(0.2)
 
     def _pids(self, name: str) -> list[int]:
-        if name in SERVICES:
+        if name not in STORES:
             return [self._processes[name].pid]
         variable = {"valkey": "LATCHKEY_REDIS_URL", "postgres": "LATCHKEY_DATABASE_URL"}[name]
         port = urlsplit(self._environ[variable]).port

@@ -12,8 +12,9 @@ from typing import Any, Final, Self
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import LOST, History, Operation, Story
-from tests.chaos.requests import CALLBACK, ISSUERS, Requests
+from tests.chaos.requests import CALLBACK, ISSUERS, VERIFIERS, Requests
 from tests.chaos.rotations import Rotor
+from tests.chaos.webhooks import Receiver
 from tests.harness.people import Account, RegisteredClient
 
 LONGEST_UNUSED: Final = 60.0
@@ -37,9 +38,10 @@ class Pair:
 class Load:
     """Plays flows against the replicas until told to stop."""
 
-    def __init__(self, cluster: Cluster, history: History, rng: random.Random) -> None:
+    def __init__(self, cluster: Cluster, history: History, rng: random.Random, receiver: Receiver) -> None:
         """Everything random comes from ``rng``."""
         self._cluster = cluster
+        self._receiver = receiver
         self._history = history
         self._rng = rng
         self._stack = AsyncExitStack()
@@ -66,7 +68,7 @@ class Load:
         """Signs up and registers while all is well, and makes a pair of each of ``people`` and each of ``clients``."""
         url = self._cluster.public_url
         author = await self._stack.enter_async_context(Account(url))
-        registered = [await author.register(redirectUri=CALLBACK) for _ in range(clients)]
+        registered = [await self._register(author, f"program-{number}") for number in range(clients)]
         for _ in range(people):
             account = await self._stack.enter_async_context(Account(url))
             self._pairs += [Pair(account, client) for client in registered]
@@ -74,6 +76,11 @@ class Load:
         for _ in range(ROTORS):
             account = await self._stack.enter_async_context(Account(url))
             self._rotors.append(Rotor(account, self._requests, self._history, self._rng))
+
+    async def _register(self, author: Account, name: str) -> RegisteredClient:
+        client = await author.register(redirectUri=CALLBACK, webhookUri=f"{self._receiver.url}/{name}")
+        await self._receiver.learn_keys(name, author, client)
+        return client
 
     async def run(self, workers: int) -> None:
         """Plays until ``stop`` is called or no pair may get another key."""
@@ -175,11 +182,12 @@ class Load:
         await self._requests.check_everywhere(story, token)
 
     async def _watch(self) -> None:
-        """Reports a key to one verifier as leaked, and looks how long the other one accepts it."""
+        """Reports a key to one verifier as leaked, and looks how long another one or a program accepts it."""
         if not self._spare:
             return
         story, token = self._spare.pop()
-        teller, other = self._rng.sample(ISSUERS, 2)
+        teller = self._rng.choice(ISSUERS)
+        other = self._rng.choice([verifier for verifier in VERIFIERS if verifier != teller])
         story.operations.append(await self._requests.check(token, other))
         report = await self._requests.report_leak(token, teller)
         story.operations.append(report)

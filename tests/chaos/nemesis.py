@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
-from tests.chaos.cluster import SERVICES, STORES, Cluster
+from tests.chaos.cluster import PROGRAMS, SERVICES, STORES, Cluster
 from tests.chaos.history import Fault, FaultKind, History
 
 Harm = Callable[[], Awaitable[None]]
@@ -18,7 +18,7 @@ NextAnswer = Callable[[Callable[[str], bool]], None]
 REFUSED_SECONDS: Final = 6.0
 """Longer than a verifier may take to notice that it hears nothing (3 s), and long enough to see what it does then."""
 ANSWER_SECONDS: Final = 10.0
-_SERVICES: Final = tuple(SERVICES)
+_SERVICES: Final = (*SERVICES, *PROGRAMS)
 _AUTH_APIS: Final = tuple(name for name in SERVICES if SERVICES[name] == "auth-api")
 _ISSUERS: Final = tuple(name for name in SERVICES if SERVICES[name] == "key-issuer")
 _REFUSALS: Final = ({"maxmemory": "1"}, {"min_replicas_to_write": "1"})

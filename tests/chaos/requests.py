@@ -8,12 +8,13 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import PROGRAMS, Cluster
 from tests.chaos.history import LOST, Operation, Step, Story
 from tests.harness.people import Account, RegisteredClient
 
 CALLBACK: Final = "https://integrator.example/callback"
 ISSUERS: Final = ("key-issuer-1", "key-issuer-2")
+VERIFIERS: Final = (*ISSUERS, *PROGRAMS)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=8, connect=3)
 
 
@@ -88,18 +89,19 @@ class Requests:
         operation.token = body.get("token", "")
         return operation
 
-    async def check(self, token: str, issuer: str) -> Operation:
-        """Whether a verifier accepts a key."""
+    async def check(self, token: str, verifier: str) -> Operation:
+        """Whether a verifier, or a program behind an SDK, accepts a key."""
+        path = "/scores" if verifier in PROGRAMS else "/api/v1/verify"
         operation, _ = await self._send(
-            "verify", issuer, "GET", "/api/v1/verify", headers={"Authorization": f"Bearer {token}"}
+            "verify", verifier, "GET", path, headers={"Authorization": f"Bearer {token}"}
         )
         operation.token = token
         return operation
 
     async def check_everywhere(self, story: Story, token: str) -> None:
-        """The same at both verifiers, one after the other, noted in the key's story."""
-        for issuer in ISSUERS:
-            story.operations.append(await self.check(token, issuer))
+        """The same at every verifier and program, one after the other, noted in the key's story."""
+        for verifier in VERIFIERS:
+            story.operations.append(await self.check(token, verifier))
 
     async def revoke(self, client: RegisteredClient, token: str) -> Operation:
         """The client gives a key back (RFC 7009)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -142,10 +143,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def playing(folder: Path, *services: str, **variables: str) -> AsyncIterator[Scene]:
+async def playing(
+    folder: Path, *services: str, environ: Mapping[str, str] = MappingProxyType({}), **variables: str
+) -> AsyncIterator[Scene]:
     """A scene with these services; a missing second replica is the first one."""
-    environ = {f"LATCHKEY_{name}": value for name, value in variables.items()}
-    async with running_cluster(folder, environ, services) as cluster:
+    added = {**environ, **{f"LATCHKEY_{name}": value for name, value in variables.items()}}
+    async with running_cluster(folder, added, services) as cluster:
         names = ("auth-api", "consent-ui", "key-issuer")
         first = {name: cluster.urls[f"{name}-1"] for name in names}
         second = {name: cluster.urls.get(f"{name}-2", first[name]) for name in names}

@@ -9,6 +9,7 @@ import secrets
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -19,10 +20,13 @@ from tests.chaos.cluster import Cluster, running_cluster
 from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.webhooks import UNTOLD, Receiver
 from tests.harness.processes import command
 
 QUIET_SECONDS = 60.0
 WORKERS = 32
+TOLD_SECONDS = 60.0
+"""Every delivery that waits is tried again within a few seconds, and by then nobody refuses any."""
 LET_GO = "coro=<PoolConnectionHolder.release() done"
 """asyncpg closes a connection whose stalled server answers no cancellation, and tells nobody: the request was over."""
 
@@ -36,8 +40,13 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
     _say(f"chaos seed {seed}, {seconds:g} s")
     rng = random.Random(int(seed))
     history = History()
-    environ = {"LATCHKEY_CLIENTS_PER_USER": "1000"}
-    async with running_cluster(tmp_path, environ) as cluster, Load(cluster, history, rng) as load:
+    receiver = Receiver(rng, tmp_path)
+    async with (
+        receiver.serving(),
+        running_cluster(tmp_path, {"LATCHKEY_CLIENTS_PER_USER": "1000"} | receiver.environ) as cluster,
+        Load(cluster, history, rng, receiver) as load,
+    ):
+        await cluster.start_programs()
         await load.populate(people=min(60, 6 + int(seconds / 10)), clients=20)
         nemesis = Nemesis(cluster, history, rng, load.next_answer)
         began = time.monotonic()
@@ -49,7 +58,7 @@ async def test_no_promise_breaks_under_fire(tmp_path: Path, pytestconfig: pytest
         await _quiet(cluster)
         await load.settle()
         broken = violations(history) + stranded(history) + unreceived(history, await _live_rows(cluster))
-        broken += _bugs(cluster)
+        broken += await _untold(cluster, receiver) + _bugs(cluster)
         summary = _summary(history, load.exchanges)
         _say(summary)
         if broken:
@@ -96,6 +105,27 @@ async def _live_rows(cluster: Cluster) -> list[tuple[str, str | None]]:
     finally:
         await connection.close()
     return [(row["key_id"], row["code"]) for row in rows]
+
+
+async def _untold(cluster: Cluster, receiver: Receiver) -> list[str]:
+    """Keys of whose end no program was told, once the receiver is well and every delivery has had its time."""
+    receiver.failing = False
+    connection = await asyncpg.connect(cluster.environ["LATCHKEY_DATABASE_URL"])
+    try:
+        rows = await connection.fetch(
+            "SELECT key_id FROM keys.api_keys"
+            " WHERE client_id IS NOT NULL AND status = 'revoked' AND end_reason <> ALL ($1)",
+            UNTOLD,
+        )
+    finally:
+        await connection.close()
+    ended = [row["key_id"] for row in rows]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TOLD_SECONDS):
+            while receiver.lost(ended):
+                await asyncio.sleep(0.5)
+    _say(f"{len(ended)} keys ended, {len(receiver.told)} told, {receiver.refused} tries refused")
+    return receiver.lost(ended) + receiver.wrong
 
 
 def _summary(history: History, exchanges: int) -> str:

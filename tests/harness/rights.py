@@ -98,7 +98,7 @@ async def users_of_services(redis_url: str, template: Path = TEMPLATE) -> AsyncI
 
 @asynccontextmanager
 async def deployed(
-    stores: Stores, participants: type[ByPath] = ByPath, users: Path = TEMPLATE, **variables: str
+    stores: Stores, participants: type[ByPath] = ByPath, *, users: Path = TEMPLATE, **variables: str
 ) -> AsyncIterator[Deployment]:
     """The services on these stores, with the rights of a template, configured by keyword: ``SIGN_UP="closed"``."""
     public_url = f"http://127.0.0.1:{free_port()}"

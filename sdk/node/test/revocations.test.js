@@ -211,6 +211,9 @@ test("what is no stream, or nonsense, is never trusted", async (t) => {
   const endless = "x".repeat(300_000);
   const answers = {
     "a page of a proxy": (response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<p>Sign in"),
+    "a page that reads like a stream": (response) => {
+      response.writeHead(200, { "Content-Type": "text/html" }).end("event: heartbeat\ndata: {}\n\n");
+    },
     "another address": (response) => response.writeHead(302, { Location: "/api/v1/revocations" }).end(),
     "a deaf process": (response) => response.writeHead(503, { "Retry-After": "1" }).end(),
     "an old server": (response) => response.writeHead(404).end(),
@@ -248,9 +251,11 @@ test("an event that cannot be read forgets everything, and costs the listener it
   const guard = await latchkey.listening();
   const key = await remembered(latchkey, guard);
   latchkey.live.delete(key.token);
+  latchkey.listen = () => {};
   latchkey.write('id: 1\nevent: invalidate\ndata: {"keys": []}\n\n');
-  await until(() => isRefused(guard, key));
   await until(() => latchkey.listens.length > 1);
+  assert.equal(guard.streamAlive, false);
+  assert.ok(await isRefused(guard, key));
   assert.equal(latchkey.listens.at(-1).headers["last-event-id"], undefined);
 });
 

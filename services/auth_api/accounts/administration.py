@@ -114,7 +114,7 @@ async def disable_user(resources: Resources, username: str) -> None:
             "user_disabled",
             user_id=user_id,
             client_id=None,
-            last_granted_on=row["last_granted_on"],
+            last_granted_on=await connection.fetchval(database.sql["delete_grants"], user_id, None),
         )
         await write_audit(database, connection, now, OPERATOR, "user.disabled", f"user:{user_id}")
     await revoke_grant(resources, revoked)

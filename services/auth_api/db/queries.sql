@@ -51,7 +51,7 @@ WHERE subject = ANY ($1::text[]) AND ($2::text IS NULL OR issuer = $2);
 SELECT user_id FROM users WHERE user_id = ANY ($1::bigint[]) ORDER BY user_id FOR NO KEY UPDATE;
 
 -- name: disable_users
--- Disabled: no sign-in, and every session is dead. When any of them consented last.
+-- Disabled: no sign-in, every session is dead, and no consent stands. When any of them consented last.
 WITH ended AS (
     UPDATE users SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
     WHERE user_id = ANY ($1::bigint[])
@@ -59,8 +59,10 @@ WITH ended AS (
 ), noted AS (
     INSERT INTO audit (happened_on, actor, action, subject, peer)
     SELECT $2, $3, 'user.disabled', 'user:' || user_id, $4 FROM ended
+), withdrawn AS (
+    DELETE FROM grants WHERE user_id = ANY ($1::bigint[]) RETURNING granted_on
 )
-SELECT max(granted_on) FROM grants WHERE user_id = ANY ($1::bigint[]);
+SELECT max(granted_on) FROM withdrawn;
 
 -- name: list_identities
 -- Who an account's person is elsewhere, linked first first.
@@ -173,8 +175,7 @@ RETURNING r.user_id;
 UPDATE users
 SET disabled_on = coalesce(disabled_on, $2), session_epoch = session_epoch + 1
 WHERE lower(username) = lower($1)
-RETURNING user_id, username,
-          (SELECT max(granted_on) FROM grants AS g WHERE g.user_id = users.user_id) AS last_granted_on;
+RETURNING user_id, username;
 
 -- name: enable_user
 -- May sign in again; what died when the account was disabled stays dead.
@@ -278,7 +279,7 @@ VALUES ($1, CASE WHEN $4::boolean THEN $2::bigint ELSE 0 END, $2, $3)
 ON CONFLICT (client_id) DO UPDATE
 SET set_on = CASE WHEN $4 OR webhook_endpoints.disabled_on IS NOT NULL THEN $2 ELSE webhook_endpoints.set_on END,
     changed_on = $2, host = $3, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
-    deleted_on = NULL, last_address = NULL;
+    deleted_on = NULL, last_address = NULL, last_author = NULL;
 
 -- name: forget_webhook_endpoint
 -- A client has no address any more.
@@ -286,9 +287,10 @@ DELETE FROM webhook_endpoints WHERE client_id = $1;
 
 -- name: keep_last_webhook_address
 -- A client is about to be deleted: its last events are still to come.
-INSERT INTO webhook_endpoints (client_id, last_address, deleted_on)
-SELECT client_id, webhook_uri, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
-ON CONFLICT (client_id) DO UPDATE SET last_address = excluded.last_address, deleted_on = excluded.deleted_on;
+INSERT INTO webhook_endpoints (client_id, last_address, last_author, deleted_on)
+SELECT client_id, webhook_uri, author_id, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
+ON CONFLICT (client_id) DO UPDATE
+SET last_address = excluded.last_address, last_author = excluded.last_author, deleted_on = excluded.deleted_on;
 
 -- name: disable_webhook
 -- Nothing is sent any more, unless the author has set an address since $4.
@@ -319,7 +321,7 @@ WHERE CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END I
 -- name: queue_webhooks
 -- Clients whose first delivery is due at $3 at the latest, each with the host of its address; always in one order.
 INSERT INTO webhook_endpoints (client_id, host, due_on)
-SELECT client_id, host, $3 FROM unnest($1::text[], $2::text[]) AS queued (client_id, host) ORDER BY client_id
+SELECT client_id, host, $3 FROM unnest($1::text[], $2::text[]) AS queued (client_id, host) ORDER BY client_id COLLATE "C"
 ON CONFLICT (client_id) DO UPDATE
 SET host = excluded.host, due_on = least(webhook_endpoints.due_on, excluded.due_on);
 
@@ -333,12 +335,19 @@ ON CONFLICT (webhook_id) DO NOTHING;
 
 -- name: insert_revoked_grants
 -- Tells programs of the standing consents that are about to end: of people $1 (to one client, or to all where $2 is null), or
--- of everybody to the client $2 where $1 is null. An account that was disabled before has been told of.
-WITH ending AS (
+-- of everybody to the client $2 where $1 is null. They are held, always in one order, until they are gone: whoever else ends
+-- one at this moment finds nothing to tell. Of people: who was told of, and to which client.
+WITH of_people AS MATERIALIZED (
     SELECT user_id, client_id FROM grants
     WHERE user_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR client_id = $2)
-    UNION ALL
+    ORDER BY user_id, client_id
+    FOR UPDATE
+), of_client AS MATERIALIZED (
     SELECT user_id, client_id FROM grants WHERE $1::bigint[] IS NULL AND client_id = $2
+    ORDER BY user_id, client_id
+    FOR UPDATE
+), ending AS (
+    SELECT user_id, client_id FROM of_people UNION ALL SELECT user_id, client_id FROM of_client
 ), told AS (
     INSERT INTO webhook_deliveries (webhook_id, client_id, user_id, type, body, happened_on, queued_on, due_on)
     SELECT
@@ -350,33 +359,55 @@ WITH ending AS (
             || ',"clientID":' || to_json(g.client_id::text)::text || ',"reason":' || to_json($3::text)::text || '}}', 'UTF8'),
         $4, $4, $4
     FROM ending AS g
-    JOIN users AS u ON u.user_id = g.user_id AND (u.disabled_on IS NULL OR u.disabled_on = $4)
     JOIN clients AS c ON c.client_id = g.client_id AND c.webhook_uri IS NOT NULL
     LEFT JOIN webhook_endpoints AS e ON e.client_id = g.client_id
     LEFT JOIN LATERAL (
         SELECT subject FROM external_identities AS i WHERE i.user_id = g.user_id ORDER BY number LIMIT 1
     ) AS first ON true
     WHERE e.disabled_on IS NULL AND coalesce(e.set_on, 0) <= $4
-    RETURNING client_id
+    RETURNING user_id, client_id
+), queued AS (
+    INSERT INTO webhook_endpoints (client_id, due_on)
+    SELECT client_id, $4::bigint FROM told GROUP BY client_id ORDER BY client_id COLLATE "C"
+    ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on)
 )
-INSERT INTO webhook_endpoints (client_id, due_on)
-SELECT DISTINCT client_id, $4::bigint FROM told ORDER BY client_id
-ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on);
+SELECT user_id, client_id FROM told WHERE $1::bigint[] IS NOT NULL;
 
--- name: drop_webhooks_of_people
--- Of each person the newest $2 deliveries wait: no account makes us keep more. The others are dropped, but those in hand.
-UPDATE webhook_deliveries
-SET status = 'dropped', due_on = NULL, ended_on = $3, last_failure = $4
-WHERE webhook_id = ANY (ARRAY(
+-- name: merge_narrowings
+-- Of people ($1) at clients ($2): where a key was narrowed for the same reason more than once, only the newest delivery waits.
+-- It says all that the others say, and is tried after the last of them happened; one of them may be in hand.
+DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
-        SELECT old.webhook_id FROM unnest($1::bigint[]) AS person (user_id) CROSS JOIN LATERAL (
-            SELECT webhook_id FROM webhook_deliveries AS d
-            WHERE d.user_id = person.user_id AND d.due_on IS NOT NULL ORDER BY number DESC OFFSET $2
-        ) AS old
+        SELECT webhook_id FROM (
+            SELECT d.webhook_id, row_number() OVER (
+                PARTITION BY d.key_id, convert_from(d.body, 'UTF8')::json #>> '{data,reason}' ORDER BY d.number DESC) AS place
+            FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id)
+            JOIN webhook_deliveries AS d ON d.user_id = told.user_id AND d.client_id = told.client_id
+            WHERE d.due_on IS NOT NULL AND d.type = 'key.narrowed'
+        ) AS narrowed
+        WHERE place > 1
     ))
     FOR UPDATE SKIP LOCKED
 ));
+
+-- name: drop_webhooks_of_people
+-- Of each person ($1) the newest $3 deliveries wait for one client ($2): no account makes us keep more. The others are dropped,
+-- but those in hand.
+UPDATE webhook_deliveries
+SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
+WHERE webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+        SELECT old.webhook_id FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id) CROSS JOIN LATERAL (
+            SELECT webhook_id FROM webhook_deliveries AS d
+            WHERE d.user_id = told.user_id AND d.client_id = told.client_id AND d.due_on IS NOT NULL
+            ORDER BY number DESC OFFSET $3
+        ) AS old
+    ))
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING client_id;
 
 -- name: insert_webhook_test
 -- An event that the author asked for.
@@ -391,7 +422,8 @@ SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
 WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE client_id = $1 AND due_on IS NOT NULL AND type = $2 ORDER BY number DESC OFFSET $3
-));
+))
+RETURNING client_id;
 
 -- name: replay_webhook_delivery
 -- A client's delivery is due at once, with all of its tries, be it over or not.
@@ -417,13 +449,16 @@ WHERE client_id = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DES
 SELECT EXISTS (SELECT FROM webhook_endpoints WHERE due_on <= $1);
 
 -- name: take_webhook_endpoints
--- Clients with something due, those that count as slow or the others, but those of $2 and at the hosts of $3; held while
--- theirs is taken.
+-- Clients with something due, those that count as slow or the others, but those of $2, at the hosts of $3 and of the authors of
+-- $4; held while theirs is taken. Author 0 is the operator.
 SELECT e.client_id, e.host, e.set_on, e.changed_on, e.disabled_on, e.deleted_on,
-       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
+       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address,
+       coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) AS author
 FROM webhook_endpoints AS e LEFT JOIN clients AS c ON c.client_id = e.client_id
-WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND $4 = (coalesce(e.slow_until, $1 + 1) > $1)
-ORDER BY e.due_on LIMIT $5
+WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[])
+      AND coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) <> ALL ($4::bigint[])
+      AND $5 = (e.slow_until IS DISTINCT FROM 0)
+ORDER BY e.due_on LIMIT $6
 FOR UPDATE OF e SKIP LOCKED;
 
 -- name: lease_webhook_deliveries
@@ -460,14 +495,15 @@ WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
 RETURNING d.webhook_id;
 
 -- name: judge_webhook_endpoint
--- A client's first delivery is due at $2 (null: at no new time). Until when it is slow ($4), but if longer already; null where
--- nothing is known. How its address fares, unless that was set anew since $3: whether every try failed ($5, null: none ended).
+-- Until when an endpoint surely is slow ($3: 0, it was quick; null, nothing is known): a quick turn counts only after that. How
+-- its address fares, unless that was set anew since $2: whether every try failed ($4, null: none ended).
 UPDATE webhook_endpoints
-SET due_on = least(due_on, $2::bigint),
-    slow_until = greatest(slow_until, $4::bigint),
+SET slow_until = CASE
+        WHEN $3::bigint = 0 AND slow_until > $5::bigint THEN slow_until ELSE coalesce($3::bigint, slow_until)
+    END,
     failing_since = CASE
-        WHEN changed_on <> $3 OR $5::boolean IS NULL THEN failing_since
-        WHEN $5 THEN coalesce(failing_since, $6::bigint)
+        WHEN changed_on <> $2 OR $4::boolean IS NULL THEN failing_since
+        WHEN $4 THEN coalesce(failing_since, $5::bigint)
     END
 WHERE client_id = $1
 RETURNING failing_since;
@@ -475,25 +511,31 @@ RETURNING failing_since;
 -- name: drop_webhooks
 -- Some deliveries that nobody is to be sent.
 UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
-WHERE due_on IS NOT NULL AND webhook_id = ANY ($1::text[]);
+WHERE due_on IS NOT NULL AND webhook_id = ANY ($1::text[])
+RETURNING client_id;
 
 -- name: drop_waiting_webhooks
 -- Everything that waits for a client's address.
 UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = $2, last_failure = $3
-WHERE client_id = $1 AND due_on IS NOT NULL;
+WHERE client_id = $1 AND due_on IS NOT NULL
+RETURNING client_id;
 
 -- name: forget_webhook_deliveries
 -- A new client has the id of a deleted one, whose deliveries are nothing to its author.
 DELETE FROM webhook_deliveries WHERE client_id = $1;
 
 -- name: trim_webhook_deliveries
--- Deletes some of each client's finished deliveries beyond the newest $2.
+-- Deletes some of the finished deliveries of clients, of each but the newest $2; of one that was deleted, all.
 DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE ended_on IS NOT NULL AND webhook_id = ANY (ARRAY(
-        SELECT old.webhook_id FROM unnest($1::text[]) AS of (client_id) CROSS JOIN LATERAL (
+        SELECT old.webhook_id
+        FROM unnest($1::text[]) AS wanted (client_id)
+        LEFT JOIN clients AS c ON c.client_id = wanted.client_id
+        CROSS JOIN LATERAL (
             SELECT webhook_id FROM webhook_deliveries AS d
-            WHERE d.client_id = of.client_id AND d.ended_on IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $3
+            WHERE d.client_id = wanted.client_id AND d.ended_on IS NOT NULL
+            ORDER BY number DESC OFFSET CASE WHEN c.client_id IS NULL THEN 0 ELSE $2::bigint END LIMIT $3
         ) AS old
     ))
     FOR UPDATE SKIP LOCKED
@@ -503,7 +545,7 @@ DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
 -- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint that is quick waits for its
 -- turn; how many are disabled.
 SELECT waiting.counted, waiting.oldest_on,
-       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until <= $2 ORDER BY due_on LIMIT 1) AS due_on,
+       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until = 0 ORDER BY due_on LIMIT 1) AS due_on,
        (SELECT count(*) FROM webhook_endpoints WHERE disabled_on IS NOT NULL) AS disabled
 FROM (
     SELECT count(*) AS counted, min(queued_on) AS oldest_on

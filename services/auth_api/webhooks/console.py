@@ -97,11 +97,11 @@ async def send_test(resources: Resources, author_id: int, client_id: str) -> Web
             sql["insert_webhook_test"], event.webhook_id, client_id, TEST_TYPE, event.body, now
         )
         await connection.execute(sql["queue_webhook"], client_id, now)
-        status = await connection.execute(
+        dropped = await connection.fetch(
             sql["drop_old_webhook_tests"], client_id, TEST_TYPE, MOST_TESTS, now, TOO_MANY
         )
     assert row is not None
-    resources.deliveries.count_dropped(status)
+    resources.deliveries.count_ended("dropped", [row["client_id"] for row in dropped])
     resources.deliveries.kick()
     return _view(row)
 

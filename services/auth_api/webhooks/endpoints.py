@@ -5,11 +5,12 @@ Each function works in the running transaction of the change that it belongs to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from services.auth_api.db.repository import write_audit
 from services.auth_api.resources import Resources
+from shared.contracts.clients import DisabledWhy
 
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
@@ -53,8 +54,8 @@ async def change_address(
 async def drop_waiting(resources: Resources, connection: Connection, client_id: str, why: str) -> None:
     """Everything that waits for a client's address is dropped; ``why`` is for its author."""
     query, now = resources.database.sql["drop_waiting_webhooks"], resources.clock.now()
-    status = await connection.execute(query, client_id, now, why, timeout=LONG_SECONDS)
-    resources.deliveries.count_dropped(status)
+    rows = await connection.fetch(query, client_id, now, why, timeout=LONG_SECONDS)
+    resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])
 
 
 async def begin_address(
@@ -76,13 +77,14 @@ async def keep_last_address(
         await connection.execute(sql["forget_webhook_endpoint"], client_id)
     else:
         await connection.execute(sql["keep_last_webhook_address"], client_id, resources.clock.now())
+    resources.deliveries.grown.add(client_id)
 
 
 async def disable_address(
     resources: Resources,
     connection: Connection,
     client_id: str,
-    why: Literal["gone", "failing"],
+    why: DisabledWhy,
     changed_on: int,
 ) -> bool:
     """Sends nothing any more to an address that its author has not set anew since ``changed_on``; drops what waits.

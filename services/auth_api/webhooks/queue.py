@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 
 from shared.telemetry.metrics import Metrics
@@ -17,6 +18,8 @@ class DeliveryQueue:
     def __init__(self, metrics: Metrics) -> None:
         """Nothing new yet."""
         self._wake = asyncio.Event()
+        self.grown: set[str] = set()
+        """Clients with deliveries that are over since their old ones were last trimmed."""
         self._ended = metrics.counter(
             "webhook_deliveries_total", "Deliveries that are over, by what became of them.", ("outcome",)
         )
@@ -27,13 +30,10 @@ class DeliveryQueue:
         """There is something new, or room for more: do not wait for the next look."""
         self._wake.set()
 
-    def count_ended(self, outcome: str, deliveries: int = 1) -> None:
-        """Counts deliveries that are over: ``delivered``, ``failed`` or ``dropped``."""
-        self._ended.labels(outcome).inc(deliveries)
-
-    def count_dropped(self, status: str) -> None:
-        """Counts those that a statement has dropped, by the server's status line, like ``UPDATE 3``."""
-        self.count_ended("dropped", int(status.rpartition(" ")[2]))
+    def count_ended(self, outcome: str, client_ids: Collection[str]) -> None:
+        """Counts deliveries that are over (``delivered``, ``failed`` or ``dropped``), by the client of each."""
+        self._ended.labels(outcome).inc(len(client_ids))
+        self.grown.update(client_ids)
 
     async def wait(self, seconds: float) -> None:
         """Returns at the next ``kick`` or after so many seconds; a kick since the last call counts."""

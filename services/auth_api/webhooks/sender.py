@@ -15,6 +15,7 @@ from services.auth_api.webhooks.keys import live_keys
 from services.auth_api.webhooks.metrics import MOST_COUNTED, WebhookMetrics
 from services.auth_api.webhooks.retries import next_try_on
 from services.auth_api.webhooks.taking import MOST_TURNS, Taken, Turn, take_turns
+from shared.contracts.clients import DisabledWhy
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.supervisor import watched
@@ -26,7 +27,7 @@ POLL_SECONDS: Final = 1.0
 """How often a process looks for what others recorded, and for what is due again."""
 HOUSE_SECONDS: Final = 20.0
 SLOW_SECONDS: Final = 2.0
-"""An endpoint whose turn took longer counts as slow for a while; one that is new, until a turn of it was quick."""
+"""An endpoint whose turn took longer counts as slow for a while and until a turn is quick; so does one that is new."""
 SLOW_MS: Final = 600_000
 FAILING_MS: Final = 5 * 86_400_000
 """After so long without a single success an address is disabled."""
@@ -34,8 +35,8 @@ DELIVERY_DAYS: Final = 30
 """For how long finished deliveries are kept."""
 NEWEST_KEPT: Final = 1_000
 """Finished deliveries of one client that are kept."""
-TRIMMED_AT_ONCE: Final = 10_000
-"""Of them each time: more than one client ends in as long."""
+TRIMMED_AT_ONCE: Final = 5_000
+"""Of each client in one statement."""
 STOP_SECONDS: Final = 3.0
 MOST_AT_DATABASE: Final = 2
 """Connections to PostgreSQL that turns may hold: the others of this process are for requests."""
@@ -57,8 +58,6 @@ class WebhookSender:
         self._turns: dict[str, Turn] = {}
         """By client: there is one turn of a client at a time."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._grown: set[str] = set()
-        """Clients with deliveries that ended here since their old ones were last trimmed."""
         self._house_at = float("-inf")
         self._at_database = asyncio.Semaphore(MOST_AT_DATABASE)
 
@@ -138,36 +137,35 @@ class WebhookSender:
         database, now = self._resources.database, self._resources.clock.now()
         results = [self._result_of(each, outcomes.get(each.webhook_id), now) for each in turn.deliveries]
         async with database.transaction() as connection:
-            await self._judge(connection, turn, results, tuple(outcomes.values()))
-            query, columns = database.sql["record_webhook_tries"], zip(*results, strict=True)
-            ids, *others = map(list, columns)
-            rows = await connection.fetch(query, ids, turn.lease, *others)
-            if any(outcome.status == GONE for outcome in outcomes.values()):
-                await disable_address(self._resources, connection, turn.client_id, "gone", turn.changed_on)
+            sql = database.sql
+            why = await self._judge(connection, turn, tuple(outcomes.values()), now)
+            ids, *others = map(list, zip(*results, strict=True))
+            rows = await connection.fetch(sql["record_webhook_tries"], ids, turn.lease, *others)
+            if why is not None:
+                await disable_address(self._resources, connection, turn.client_id, why, turn.changed_on)
+            await connection.execute(sql["move_webhook_endpoints"], [turn.client_id], now)
         self._count(turn, outcomes, results, {row["webhook_id"] for row in rows})
 
     async def _judge(
-        self, connection: Connection, turn: Turn, results: Sequence[_Result], outcomes: Sequence[Outcome]
-    ) -> None:
-        """Notes how the address fares; the endpoint's row comes before those of deliveries, here as everywhere."""
-        now = self._resources.clock.now()
-        due_on = min((result.due_on for result in results if result.due_on is not None), default=None)
-        slow_until = None
+        self, connection: Connection, turn: Turn, outcomes: Sequence[Outcome], now: int
+    ) -> DisabledWhy | None:
+        """Notes how the address fares; why it is to be disabled, if it is.
+
+        It holds the endpoint's row, which comes before those of its deliveries, here as everywhere.
+        """
+        slow_until, failing = None, None
         if outcomes:
             slow = max(outcome.seconds for outcome in outcomes) > SLOW_SECONDS
-            slow_until = now + SLOW_MS if slow else now
-        failing = not any(outcome.delivered for outcome in outcomes) if outcomes else None
+            slow_until = now + SLOW_MS if slow else 0
+            failing = not any(outcome.delivered for outcome in outcomes)
+        query = self._resources.database.sql["judge_webhook_endpoint"]
         failing_since = await connection.fetchval(
-            self._resources.database.sql["judge_webhook_endpoint"],
-            turn.client_id,
-            due_on,
-            turn.changed_on,
-            slow_until,
-            failing,
-            now,
+            query, turn.client_id, turn.changed_on, slow_until, failing, now
         )
-        if failing and failing_since is not None and now - failing_since >= FAILING_MS:
-            await disable_address(self._resources, connection, turn.client_id, "failing", turn.changed_on)
+        if any(outcome.status == GONE for outcome in outcomes):
+            return "gone"
+        too_long = failing and failing_since is not None and now - failing_since >= FAILING_MS
+        return "failing" if too_long else None
 
     def _result_of(self, delivery: Taken, outcome: Outcome | None, now: int) -> _Result:
         if outcome is None:
@@ -190,8 +188,7 @@ class WebhookSender:
         for result in results:
             if result.webhook_id not in kept or result.ended_on is None:
                 continue
-            self._resources.deliveries.count_ended(result.status)
-            self._grown.add(turn.client_id)
+            self._resources.deliveries.count_ended(result.status, [turn.client_id])
             if result.status == "delivered":
                 seconds = (result.ended_on - queued[result.webhook_id]) / 1000
                 self._metrics.seconds.observe(max(0.0, seconds))
@@ -202,14 +199,20 @@ class WebhookSender:
             return
         self._house_at = now + HOUSE_SECONDS
         wall = self._resources.clock.now()
-        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED, wall)
+        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED)
         assert row is not None
         self._metrics.measure(row, wall)
-        grown, self._grown = list(self._grown), set()
-        if grown:
-            await self._resources.database.execute(
+        await self._trim()
+
+    async def _trim(self) -> None:
+        deliveries = self._resources.deliveries
+        grown, deliveries.grown = list(deliveries.grown), set()
+        while grown:
+            status = await self._resources.database.execute(
                 "trim_webhook_deliveries", grown, NEWEST_KEPT, TRIMMED_AT_ONCE
             )
+            if int(status.rpartition(" ")[2]) < TRIMMED_AT_ONCE:
+                break
 
 
 class _Result(NamedTuple):

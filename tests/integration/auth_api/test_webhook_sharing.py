@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -14,21 +13,20 @@ from services.auth_api.clients.model import Client
 from services.auth_api.webhooks import sender, taking
 from services.auth_api.webhooks.endpoints import TOO_MANY
 from services.auth_api.webhooks.recording import MOST_OF_PERSON, record_revoked_grants
-from services.auth_api.webhooks.sender import HOUSE_SECONDS, NEWEST_KEPT, SLOW_MS, WebhookSender
+from services.auth_api.webhooks.sender import SLOW_MS
 from services.auth_api.webhooks.taking import (
-    LEASE_MS,
     MOST_OF_A_KIND,
     MOST_OF_TURN,
     MOST_TURNS,
+    MOST_TURNS_OF_AUTHOR,
     MOST_TURNS_OF_HOST,
     Turn,
     take_turns,
 )
-from shared.purge import Purge
 from tests.harness.stores import Servers
 from tests.harness.tls import Authority
-from tests.harness.webhooks import Heard, Receiver, answering, receiving
-from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
+from tests.harness.webhooks import Heard, Receiver, receiving
+from tests.integration.auth_api.webhook_office import Office, opened_office
 
 
 @pytest.fixture
@@ -142,6 +140,37 @@ async def test_known_endpoints_leave_room_for_new_ones(
     assert len(other.heard) == 1
 
 
+async def test_what_is_over_stands_in_nobodys_way(office: Office, other: Receiver) -> None:
+    """Clients whose deliveries have ended, or were dropped, have no place in the queue, and none that holds others up."""
+    author = await office.person()
+    over = [await office.client(f"https://one{number}.example.com/", author) for number in range(18)]
+    for number, client in enumerate(over):
+        await office.tell(client.client_id)
+        await office.sql(
+            "UPDATE webhook_endpoints SET slow_until = $2, host = $1 WHERE client_id = $1",
+            client.client_id,
+            number % 2,
+        )
+    client = await office.client(other.url)
+    await office.tell(client.client_id)
+    await office.send()
+    endpoint = await office.endpoint(client)
+    assert endpoint is not None
+    assert endpoint["due_on"] is None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(taking, "MOST_TURNS", 4)
+        patch.setattr(taking, "MOST_OF_A_KIND", 2)
+        await office.sql(
+            "UPDATE webhook_deliveries SET status = 'dropped', due_on = NULL, ended_on = 1 WHERE due_on IS NOT NULL"
+        )
+        await office.sql("UPDATE webhook_endpoints SET due_on = 1 WHERE client_id <> $1", client.client_id)
+        await office.tell(client.client_id)
+        assert await office.sender.begin_turns() == 1
+    await office.sender.settle()
+    assert len(other.heard) == 2
+
+
 async def test_one_host_has_a_few_turns_at_most(office: Office) -> None:
     """Whoever's clients are there."""
     for _ in range(MOST_TURNS_OF_HOST + 3):
@@ -152,16 +181,39 @@ async def test_one_host_has_a_few_turns_at_most(office: Office) -> None:
     assert await take_turns(office.resources, {turn.client_id: turn for turn in turns}) == []
 
 
+async def test_one_author_has_a_few_turns_at_most(office: Office) -> None:
+    """At whatever hosts, and also for clients that were deleted; the operator's own clients are not counted together."""
+    author = await office.person()
+    clients = [
+        await office.client(f"https://many{number}.example.com/", author)
+        for number in range(MOST_TURNS_OF_AUTHOR + 3)
+    ]
+    for client in clients:
+        await office.tell(client.client_id)
+    for client in clients[:2]:
+        await office.delete(client)
+    office.later(1)
+    others = [await office.client(f"https://own{number}.example.com/") for number in range(7)]
+    await office.sql(
+        "UPDATE clients SET author_id = NULL WHERE client_id = ANY ($1)",
+        [client.client_id for client in others],
+    )
+    for client in others:
+        await office.tell(client.client_id)
+    turns = await take_turns(office.resources, {})
+    assert len(turns) == MOST_TURNS_OF_AUTHOR + len(others)
+    assert await take_turns(office.resources, {turn.client_id: turn for turn in turns}) == []
+
+
 async def test_an_endpoint_that_was_slow_counts_as_slow_for_a_while(
     office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One quick answer in between does not make it quick: it would hold others' turns every other time."""
+    """One quick answer in between does not make it quick: it would hold others' turns every other time. Nor does silence."""
     client = await office.client(receiver.url)
-    for slow_after, seconds, counts in ((-1.0, 0, True), (99, 1, True), (99, SLOW_MS / 1000, False)):
+    looks = ((-1.0, 0, True), (99, 1, True), (99, SLOW_MS / 1000, True), (99, 1, False))
+    for slow_after, seconds, counts in looks:
         monkeypatch.setattr(sender, "SLOW_SECONDS", slow_after)
         office.later(seconds)
-        await office.tell(client.client_id)
-        await office.send()
         (turn,) = await taken_next(office, client)
         assert turn.slow is counts
 
@@ -175,112 +227,18 @@ async def taken_next(office: Office, client: Client) -> list[Turn]:
     return turns
 
 
-async def test_what_a_dead_process_had_in_hand_is_sent_when_its_lease_ends(
-    office: Office, receiver: Receiver
-) -> None:
-    """Not before: until then it may be at work. A try that was cut short does not count."""
-    client = await office.client(receiver.url)
-    await office.tell(client.client_id, 5)
-    assert len(await take_turns(office.resources, {})) == 1  # and then it is killed
-
-    office.later(LEASE_MS / 1000 - 2)
-    assert await office.send() == 0
-    office.later(4)
-    assert await office.send() == 1
-    assert len(receiver.heard) == 5
-    assert {(row["status"], row["tries"]) for row in await office.rows(client)} == {("delivered", 1)}
-
-
-async def test_a_process_that_was_thought_dead_changes_nothing_when_it_comes_back(
-    office: Office, receiver: Receiver
-) -> None:
-    """Its lease ended, another has tried since: what it says of its own try is late."""
-    client = await office.client(receiver.url)
-    await office.tell(client.client_id)
-    turns = await take_turns(office.resources, {})
-    office.later(LEASE_MS / 1000 + 1)
-    await office.send()
-    receiver.answer = answering(500)
-    office.sender.begin(turns)
-    await office.sender.settle()
-    assert len(receiver.heard) == 2
-    assert await office.statuses(client) == {"delivered": 1}
-
-
-async def test_a_sender_that_is_stopped_gives_back_what_it_had(office: Office, receiver: Receiver) -> None:
-    """Another one sends it at once; nothing waits for a lease."""
-    begun = asyncio.Event()
-
-    async def hang(_heard: Heard) -> web.StreamResponse:
-        begun.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    receiver.answer = hang
-    client = await office.client(receiver.url)
-    await office.tell(client.client_id)
-    running = asyncio.create_task(office.sender.run())
-    await begun.wait()
-    running.cancel()
-    await asyncio.wait([running])
-    (row,) = await office.rows(client)
-    assert (row["status"], row["tries"]) == ("waiting", 0)
-    assert row["due_on"] <= office.clock.now()
-
-
-async def test_two_senders_send_each_delivery_once(office: Office, receiver: Receiver) -> None:
-    """They take different ones, also of the same client."""
-    clients = [await office.client(f"{receiver.url}/{number}") for number in range(3)]
-    for client in clients:
-        await office.tell(client.client_id, 100)
-    async with office.replica() as second:
-        await asyncio.gather(drain(office.sender), drain(second))
-    await office.send()
-    assert len(receiver.heard) == len({heard.webhook_id for heard in receiver.heard}) == 300
-
-
-async def drain(each: WebhookSender) -> None:
-    """Sends all that is due."""
-    while await each.begin_turns():
-        await each.settle()
-
-
-async def test_nothing_is_lost_where_a_receiver_fails_half_of_the_time(
-    office: Office, receiver: Receiver
-) -> None:
-    """Every delivery is accepted in the end, and each accepted one only once."""
-    chance = random.Random(16)
-    accepted: Counter[str] = Counter()
-
-    async def moody(heard: Heard) -> web.StreamResponse:
-        if chance.random() < 0.5:
-            return web.Response(status=chance.choice([302, 400, 429, 500, 503]))
-        accepted[heard.webhook_id] += 1
-        return web.Response()
-
-    receiver.answer = moody
-    clients = [await office.client(f"{receiver.url}/{number}") for number in range(3)]
-    for client in clients:
-        await office.tell(client.client_id, 100)
-    for pause in (0, 7, 400, 3_000, 10_000, 30_000, 50_000, 70_000, 90_000, 110_000):
-        office.later(pause)
-        await office.send()
-    lost = [row for client in clients for row in await office.rows(client) if row["status"] != "delivered"]
-    assert len(lost) <= 3  # one of 1,024 fails ten times
-    assert {row["tries"] for row in lost} <= {10}
-    assert len(accepted) == 300 - len(lost)
-    assert set(accepted.values()) == {1}
-
-
-async def test_one_person_makes_us_keep_a_thousand_deliveries(office: Office) -> None:
-    """Of more the oldest are dropped, over all clients; other people's stay."""
-    clients = [await office.client("https://dead.example.com/") for _ in range(2)]
+async def test_one_person_makes_us_keep_a_few_deliveries_for_a_client(office: Office) -> None:
+    """Of more the oldest are dropped; what waits for other clients, and of other people, stays."""
+    flooded, other = [await office.client("https://dead.example.com/") for _ in range(2)]
+    await office.tell(other.client_id, 3, user_id=5, one_person=True)
     for _ in range(MOST_OF_PERSON // 50 + 1):
-        for client in clients:
-            await office.tell(client.client_id, 50, user_id=5, one_person=True)
-    await office.tell(clients[0].client_id, 3, user_id=6, one_person=True)
+        await office.tell(flooded.client_id, 50, user_id=5, one_person=True)
+    await office.tell(flooded.client_id, 3, user_id=6, one_person=True)
+    assert await office.statuses(other) == {"waiting": 3}
     rows = await office.sql(
-        "SELECT user_id, status, count(*), min(number) AS first, max(number) AS last FROM webhook_deliveries GROUP BY 1, 2"
+        "SELECT user_id, status, count(*), min(number) AS first, max(number) AS last FROM webhook_deliveries"
+        " WHERE client_id = $1 GROUP BY 1, 2",
+        flooded.client_id,
     )
     found = {(row["user_id"], row["status"]): row for row in rows}
     assert found[5, "waiting"]["count"] == MOST_OF_PERSON
@@ -313,46 +271,3 @@ async def test_ten_thousand_people_ended_at_once_are_told_of_cheaply(office: Off
                 )
         await office.tell(client.client_id, 10_000, reason="user_ended")
     assert await office.statuses(client) == {"waiting": len(people) + 10_000}
-
-
-async def test_finished_deliveries_are_kept_for_a_while_and_in_number(
-    office: Office, receiver: Receiver
-) -> None:
-    """The newest of each client, and of them none older than a month; what waits stays."""
-    client = await office.client(receiver.url)
-    for _ in range(3):
-        await office.tell(client.client_id, NEWEST_KEPT // 2)
-        await office.sql(
-            "UPDATE webhook_deliveries SET status = 'delivered', due_on = NULL, ended_on = queued_on WHERE due_on IS NOT NULL"
-        )
-    await office.tell(client.client_id)
-    running = asyncio.create_task(office.sender.run())
-    await receiver.wait_for(1)
-    async with asyncio.timeout(20):
-        while await office.statuses(client) != {"delivered": NEWEST_KEPT}:
-            office.later(HOUSE_SECONDS)
-            office.resources.deliveries.kick()
-            await asyncio.sleep(0.05)
-    running.cancel()
-    await asyncio.wait([running])
-    await office.sql("UPDATE webhook_deliveries SET ended_on = ended_on - $1::bigint", 31 * DAY)
-    await office.tell("unknown")
-    await office.tell(client.client_id)
-    await Purge(office.resources.database, {"purge_webhook_deliveries": 30}).purge()
-    assert await office.statuses(client) == {"waiting": 1}
-
-
-async def test_a_deleted_clients_address_is_kept_while_anything_waits(
-    office: Office, receiver: Receiver
-) -> None:
-    """Four days, and longer where tries are still due."""
-    client = await office.client(receiver.url)
-    await office.tell(client.client_id)
-    await office.delete(client)
-    purge = Purge(office.resources.database, {"purge_webhook_endpoints": 4})
-    assert await purge.purge() == 0
-    await office.sql("UPDATE webhook_endpoints SET deleted_on = deleted_on - $1::bigint", 5 * DAY)
-    assert await purge.purge() == 0
-    await office.send()
-    assert await purge.purge() == 1
-    assert len(receiver.heard) == 1

@@ -22,6 +22,7 @@ console.log(JSON.stringify(texts.map((text) => [keyIdOf(text, "u"), keyIdOf(text
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_its_own_tests_pass(node: str) -> None:
     """As its own developers run them."""
     told = run(node, "--test", folder=PACKAGE)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from deploy.embedded.ports import free_port
-from latchkey_sdk import Guard
+from latchkey_sdk import Guard, Refused
 from shared.api_key import SERVICE_KEY, USER_KEY, MintedKey, mint_key
 from shared.web.server import serving
 
@@ -163,3 +164,10 @@ async def guarding(url: str, service_key: str = SERVICE, *, alive: bool = True) 
         if alive:
             await until(lambda: guard.stream_alive)
         yield guard
+
+
+async def refusal(guard: Guard, key: str | None, *permissions: str) -> Refused:
+    """How a check is refused."""
+    with pytest.raises(Refused) as caught:
+        await guard.check(key, *permissions)
+    return caught.value

@@ -14,9 +14,8 @@ Pass = Callable[[bytes], Awaitable[bytes]]
 class Relay:
     """Passes everything on, but for the answers to listeners, of which it passes on what ``hold`` gives."""
 
-    def __init__(self, target: str) -> None:
-        parts = urlsplit(target)
-        self._host, self._port = str(parts.hostname), int(parts.port or 0)
+    def __init__(self, target: str, streams_from: str | None = None) -> None:
+        self._target, self._streams_from = target, streams_from or target
         self.url = ""
         self.hold: Callable[[], Pass] = lambda: _at_once
         """Makes, for each listener, what holds its answer back."""
@@ -30,9 +29,10 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        beyond, forth = await asyncio.open_connection(self._host, self._port)
         begun = await reader.read(65_536)
         is_stream = b"/api/v1/revocations" in begun
+        parts = urlsplit(self._streams_from if is_stream else self._target)
+        beyond, forth = await asyncio.open_connection(parts.hostname, parts.port)
         self.streams += is_stream
         forth.write(await self._count(begun))
         back = asyncio.ensure_future(self._pass(beyond, writer, self.hold() if is_stream else _at_once))
@@ -111,9 +111,9 @@ def late(seconds: float) -> Pass:
 
 
 @asynccontextmanager
-async def relaying(target: str) -> AsyncIterator[Relay]:
-    """One in front of this address."""
-    relay = Relay(target)
+async def relaying(target: str, streams_from: str | None = None) -> AsyncIterator[Relay]:
+    """One in front of this address; ``streams_from``: another process answers those who listen."""
+    relay = Relay(target, streams_from)
     connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

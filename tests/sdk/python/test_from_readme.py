@@ -40,12 +40,12 @@ async def api(
     monkeypatch.setenv("LATCHKEY_SERVICE_KEY", service_key)
     program = ModuleType("program")
     exec(compile(PROGRAM, "README.md", "exec"), vars(program))  # noqa: S102 - our own page
-    app = program.app  # type: ignore[attr-defined]
+    app = program.app
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as http,
     ):
-        await until(lambda: bool(program.guard.stream_alive))  # type: ignore[attr-defined]
+        await until(lambda: bool(program.guard.stream_alive))
         yield http
 
 

@@ -62,7 +62,7 @@ def test_it_builds_and_works_without_the_repository(built: Path) -> None:
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"src/{name}" for name in modules} | {"README.md", "LICENSE", "pyproject.toml"} <= held
     program = "from latchkey_sdk import Guard, Key, Refused; import latchkey_sdk.asgi, latchkey_sdk.aiohttp"
-    command = [built / "clean" / "bin" / "python", "-I", "-W", "error", "-c", program]
+    command = [str(built / "clean" / "bin" / "python"), "-I", "-W", "error", "-c", program]
     finished = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
 
@@ -103,15 +103,15 @@ def test_nothing_of_ours_needs_it_but_the_demo() -> None:
 
 
 async def test_a_cached_check_is_cheap() -> None:
-    """Below 20 µs, the best of some rounds: the machine may be busy."""
+    """Below 20 µs, in time of this thread: the machine may be busy."""
     guard, key = Guard("http://127.0.0.1:1", SERVICE), mint()
     known = Key(key.key_id, 2, "b", None, None, frozenset({"customise_score", "delete_score"}))
     best = float("inf")
     for _ in range(5):
         guard._memory.learn(sha256(key.token.encode()).digest(), known, guard._memory._clock(), 60.0)
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for _ in range(CHECKS):
             await guard.check(key.token, "customise_score")
-        best = min(best, (time.perf_counter() - begun) / CHECKS * 1e6)
+        best = min(best, (time.thread_time() - begun) / CHECKS * 1e6)
     print(f"a cached check costs {best:.2f} µs")  # noqa: T201 - to be read with -s
     assert best < MICROSECONDS

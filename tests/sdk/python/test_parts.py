@@ -13,6 +13,7 @@ from latchkey_sdk._key import LONGEST_KEY, looks_like_a_key
 from latchkey_sdk._memory import KeyMemory, Learnt
 from services.key_issuer import verification
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_key, parse_key
+from tests.harness.growth import grows_too_fast
 
 KEY = Key("kid", 2, "b", None, None, frozenset())
 
@@ -87,6 +88,18 @@ def test_an_event_without_an_end_is_given_up() -> None:
         list(parser.feed(half))
 
 
+@pytest.mark.parametrize("line", [b"x", b"data: x\n", b"event: x\ndata: {}\n\n"])
+def test_reading_events_takes_time_in_proportion(line: bytes) -> None:
+    """Also where they come byte by byte, and without an end."""
+
+    def read(text: bytes) -> None:
+        parser = EventParser()
+        for at in range(len(text)):
+            list(parser.feed(text[at : at + 1]))
+
+    assert grows_too_fast(lambda size: line * (size // len(line)), read, 100_000) is None
+
+
 def test_how_late_the_server_may_be_is_what_it_allows_itself() -> None:
     """Three seconds of it and two of ours are the five that are promised."""
     assert _memory.SERVER_LATE_SECONDS == verification.STALE_AFTER_SECONDS
@@ -105,7 +118,6 @@ class Memory:
         """Takes in that the key was live."""
         return self.memory.learn(b"digest", KEY, asked_at, seconds)
 
-    @property
     def knows(self) -> bool:
         """Whether the key would be accepted."""
         return self.memory.recall(b"digest") is not None
@@ -122,10 +134,10 @@ def test_what_was_asked_soon_after_a_reset_is_kept_for_two_seconds() -> None:
         assert world.learn(world.now) is Learnt.USABLE
         world.now = begun + after + kept - 0.01
         world.memory.hear(world.now)
-        assert world.knows
+        assert world.knows()
         world.now += 0.02
         world.memory.hear(world.now)
-        assert not world.knows
+        assert not world.knows()
 
 
 def test_trust_ends_three_seconds_after_the_last_word_and_comes_back() -> None:
@@ -134,11 +146,27 @@ def test_trust_ends_three_seconds_after_the_last_word_and_comes_back() -> None:
     world.memory.hear(world.now)
     world.learn(world.now)
     world.now += 2.99
-    assert world.knows
+    assert world.knows()
     world.now += 0.01
-    assert not world.knows
+    assert not world.knows()
     world.memory.hear(world.now)
-    assert world.knows
+    assert world.knows()
+
+
+def test_the_age_of_an_answer_counts_from_the_question() -> None:
+    """It may have been true then, and no longer when it arrived."""
+    world = Memory()
+    asked_at = world.now
+    world.now += 1.5
+    assert world.learn(asked_at) is Learnt.USABLE
+    assert world.knows()
+    world.now = asked_at + 2
+    assert not world.knows()
+    world.memory.hear(world.now)
+    assert world.knows()
+    world.now = asked_at + 60
+    world.memory.hear(world.now)
+    assert not world.knows()
 
 
 def test_words_that_come_in_disorder_do_not_take_trust_back() -> None:
@@ -159,13 +187,13 @@ def test_an_answer_from_before_an_invalidation_is_outdated() -> None:
     assert world.learn(asked_at) is Learnt.OUTDATED
     world.now += 1
     assert world.learn(world.now) is Learnt.USABLE
-    assert not world.knows
+    assert not world.knows()
     world.now += 2
     assert world.learn(world.now) is Learnt.USABLE
-    assert world.knows
+    assert world.knows()
     asked_at = world.now
     world.memory.forget_all()
-    assert not world.knows
+    assert not world.knows()
     assert world.learn(asked_at) is Learnt.OUTDATED
 
 
@@ -192,9 +220,9 @@ def test_so_many_invalidations_that_they_cannot_be_noted_are_a_reset(
     world.learn(world.now)
     world.memory.forget([f"new{number}" for number in range(100)])
     assert len(world.memory._forgotten) == 100
-    assert world.knows
+    assert world.knows()
     asked_at = world.now
     world.memory.forget(["one more"])
     assert len(world.memory._forgotten) == 0
-    assert not world.knows
+    assert not world.knows()
     assert world.learn(asked_at) is Learnt.OUTDATED

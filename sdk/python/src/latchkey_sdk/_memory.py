@@ -110,7 +110,9 @@ class KeyMemory:
         if asked_at - forgotten_at >= SERVER_LATE_SECONDS:
             self._drop(digest)
             while len(self._entries) >= self._most_entries:
-                self._drop(next(iter(self._entries)))
+                # In one step: another thread may move an entry meanwhile.
+                _, oldest = self._entries.popitem(last=False)
+                self._digests.pop(oldest.key.key_id, None)
             kept_until = asked_at + min(KEPT_SECONDS, seconds) if settled else used_until
             self._entries[digest] = _Entry(key, used_until, kept_until)
             self._digests[key.key_id] = digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
@@ -14,7 +14,16 @@ from latchkey_sdk._key import Key
 from latchkey_sdk._refused import Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+
+class Middleware(Protocol):
+    """What ``web.Application(middlewares=[…])`` takes."""
+
+    def __call__(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        """Answers a request, by the handler or instead of it."""
+        ...
+
+
 _NAME: Final = "latchkey"
 _said_once: Final[set[str]] = set()
 _ERRORS: Final[dict[int, type[web.HTTPError]]] = {
