@@ -102,7 +102,7 @@ async def examine_proxy(notes: Notes, proxy: str) -> None:
     except (OSError, TimeoutError) as error:
         notes.problem(
             "proxy",
-            f"{place} is not reachable: {error or 'no answer'}",
+            f"{place} is not reachable: {str(error) or 'no answer'}",
             "Start it, or mend LATCHKEY_OUTGOING_PROXY: without it no webhook leaves.",
         )
         return

@@ -58,16 +58,23 @@ async def log_in(page: Page, name: str = "zoe") -> None:
     await page.get_by_role("button", name="Sign in").click()
 
 
-@pytest.fixture
-async def place(chromium: Browser, servers: Servers, integrator: Integrator) -> AsyncIterator[Place]:
-    """All of them, running; no policy may have stood in a browser's way."""
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """What the tests of this file share: Latchkey, with and without accounts of its own, and the site."""
+
+    stack: Stack
+    with_passwords: Stack
+    hall: str
+
+
+@pytest.fixture(scope="module")
+async def sites(servers: Servers) -> AsyncIterator[Sites]:
+    """All of them, running."""
     hall = f"http://127.0.0.1:{free_port()}"
     settings = {"LOGIN_URL": f"{hall}/login", "LOGIN_NAME": "Rhythm Hall"}
     async with AsyncExitStack() as running:
         stores = await running.enter_async_context(fresh_stores(servers))
         with_passwords = await running.enter_async_context(serving_stack(stores, settings))
-        author = await with_passwords.site.sign_up()
-        client = await author.create_client(redirectUri=f"{integrator.http}/cb")
         without = {**settings, "LOCAL_ACCOUNTS": "off"}
         stack = await running.enter_async_context(serving_stack(stores, without))
         given = {**stores.environment(), "LATCHKEY_PUBLIC_URL": stack.url}
@@ -75,12 +82,20 @@ async def place(chromium: Browser, servers: Servers, integrator: Integrator) -> 
         app = create_hall(stack.url, stack.url, made.strip(), origin=hall)
         port = int(hall.rpartition(":")[2])
         await running.enter_async_context(serving(app, "127.0.0.1", port, drain_seconds=1))
-        place = Place(stack, hall, client, chromium, [])
-        yield place
-        for walker in place.walkers:
-            await walker.page.context.close()
-        for walker in place.walkers:
-            walker.assert_nothing_was_blocked()
+        yield Sites(stack, with_passwords, hall)
+
+
+@pytest.fixture
+async def place(chromium: Browser, sites: Sites, integrator: Integrator) -> AsyncIterator[Place]:
+    """They, and a new client, to which nobody has said yes; no policy may have stood in a browser's way."""
+    author = await sites.with_passwords.site.sign_up()
+    client = await author.create_client(redirectUri=f"{integrator.http}/cb")
+    place = Place(sites.stack, sites.hall, client, chromium, [])
+    yield place
+    for walker in place.walkers:
+        await walker.page.context.close()
+    for walker in place.walkers:
+        walker.assert_nothing_was_blocked()
 
 
 async def test_from_the_apps_link_to_the_key(place: Place, integrator: Integrator, *, script: bool) -> None:

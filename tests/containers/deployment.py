@@ -17,6 +17,7 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from tests.harness.processes import REPOSITORY, clean_environ
+from tests.harness.site import NO_AUTHORITIES
 
 PORTS: Final = {"auth_api": 8101, "consent_ui": 8102, "key_issuer": 8103}
 OURS: Final = tuple(PORTS)
@@ -95,14 +96,17 @@ class Deployment:
         )
 
     def compose(
-        self, *arguments: str, seconds: float = START_SECONDS, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        seconds: float = START_SECONDS,
+        environ: Mapping[str, str] | None = None,
+        also: Sequence[str] = (),
     ) -> str:
-        """`docker-compose …`; its stdout."""
-        file = str(self.folder / "deploy" / "compose.yaml")
+        """`docker-compose …`; its stdout. `also` names files beside compose.yaml."""
+        files = [str(self.folder / "deploy" / name) for name in ("compose.yaml", *also)]
         return run(
             *compose_command(),
-            "-f",
-            file,
+            *(word for file in files for word in ("-f", file)),
             *arguments,
             environ=self.environ | dict(environ or {}),
             seconds=seconds,
@@ -141,7 +145,7 @@ class Deployment:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(self.url, trust_env=False).status_code == httpx.codes.OK
+            return httpx.get(self.url, trust_env=False, verify=NO_AUTHORITIES).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 

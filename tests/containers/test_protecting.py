@@ -12,7 +12,7 @@ import pytest
 
 from tests.containers.deployment import IMAGES, Deployment, run, wait_until
 from tests.harness.processes import REPOSITORY
-from tests.harness.site import Site
+from tests.harness.site import NO_AUTHORITIES, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -77,7 +77,7 @@ def protected(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) 
 
 def _status(url: str) -> int:
     try:
-        return httpx.get(f"{url}/scores/1", trust_env=False).status_code
+        return httpx.get(f"{url}/scores/1", trust_env=False, verify=NO_AUTHORITIES).status_code
     except httpx.TransportError:
         return 0
 

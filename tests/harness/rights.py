@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -69,22 +70,22 @@ class Deployment:
         ]
 
 
-def rules_of(service: str, password: str = "") -> list[str]:
+def rules_of(service: str, password: str = "", template: Path = TEMPLATE) -> list[str]:
     """What a deployment gives to the user of a service, as words of ``ACL SETUSER``."""
-    (rules,) = re.findall(rf"^user {service} (.*)$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+    (rules,) = re.findall(rf"^user {service} (.*)$", template.read_text(encoding="utf-8"), re.MULTILINE)
     words: list[str] = rules.replace(f"@{service}@", hashlib.sha256(password.encode()).hexdigest()).split()
     return words
 
 
 @asynccontextmanager
-async def users_of_services(redis_url: str) -> AsyncIterator[Mapping[str, str]]:
+async def users_of_services(redis_url: str, template: Path = TEMPLATE) -> AsyncIterator[Mapping[str, str]]:
     """A user for each service, service → URL; gone in the end."""
     url, urls = urlsplit(redis_url), {}
     async with Redis.from_url(redis_url) as server:
         for service in SERVICES:
             name, password = f"{service}-{secrets.token_hex(4)}", secrets.token_hex(16)
             await server.execute_command(  # type: ignore[no-untyped-call]
-                "ACL", "SETUSER", name, *rules_of(service, password)
+                "ACL", "SETUSER", name, *rules_of(service, password, template)
             )
             netloc = f"{name}:{password}@{url.netloc.rpartition('@')[2]}"
             urls[service] = urlunsplit(url._replace(netloc=netloc))
@@ -97,13 +98,13 @@ async def users_of_services(redis_url: str) -> AsyncIterator[Mapping[str, str]]:
 
 @asynccontextmanager
 async def deployed(
-    stores: Stores, participants: type[ByPath] = ByPath, **variables: str
+    stores: Stores, participants: type[ByPath] = ByPath, *, users: Path = TEMPLATE, **variables: str
 ) -> AsyncIterator[Deployment]:
-    """The services on these stores, configured by keyword: ``SIGN_UP="closed"``."""
+    """The services on these stores, with the rights of a template, configured by keyword: ``SIGN_UP="closed"``."""
     public_url = f"http://127.0.0.1:{free_port()}"
     given = {f"LATCHKEY_{name}": value for name, value in variables.items()}
     environment = {"LATCHKEY_PUBLIC_URL": public_url, **stores.environment(), **given}
-    async with AsyncExitStack() as running, users_of_services(stores.redis_url) as redis_urls:
+    async with AsyncExitStack() as running, users_of_services(stores.redis_url, users) as redis_urls:
         urls, applications = {}, {}
         for service, create_app in SERVICES.items():
             port = free_port()

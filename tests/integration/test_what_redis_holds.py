@@ -21,7 +21,7 @@ from shared.contracts.authorization import Flow
 from shared.contracts.webhooks import WebhookKeyView
 from shared.secret_tokens import digest_of
 from tests.harness.participants import Participants, found_in
-from tests.harness.rights import Deployment, deployed
+from tests.harness.rights import TEMPLATE, Deployment, deployed
 from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.conftest import Valkey, until
@@ -128,7 +128,7 @@ class Watched:
 @pytest.fixture
 async def deployment(valkey_stores: Stores) -> AsyncIterator[Deployment]:
     """The services, each with its own rights in that Valkey."""
-    async with deployed(valkey_stores, Participants, **VARIABLES) as deployment:
+    async with deployed(valkey_stores, Participants, users=TEMPLATE, **VARIABLES) as deployment:
         yield deployment
 
 

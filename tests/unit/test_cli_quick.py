@@ -27,6 +27,7 @@ TOO_LONG: Final = {
     "auth_api/test_outages.py",
     "auth_api/test_webhook_crashes.py",
     "auth_api/test_webhooks_restored.py",
+    "auth_api/test_webhooks_upgraded.py",
     "bus/test_cluster.py",
     "bus/test_outages.py",
     "bus/test_processes.py",

@@ -1,5 +1,5 @@
-// Requests to Latchkey by node:http. fetch will not do: an abort after a garbage collection does not always reach it (undici 6),
-// and a stream of its keeps a program running.
+// Requests to Latchkey by node:http. fetch will not do: with undici 6 an abort did not always reach a stream that was being read,
+// and such a stream keeps a program running.
 
 import http from "node:http";
 import https from "node:https";

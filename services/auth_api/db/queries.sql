@@ -279,7 +279,7 @@ VALUES ($1, CASE WHEN $4::boolean THEN $2::bigint ELSE 0 END, $2, $3)
 ON CONFLICT (client_id) DO UPDATE
 SET set_on = CASE WHEN $4 OR webhook_endpoints.disabled_on IS NOT NULL THEN $2 ELSE webhook_endpoints.set_on END,
     changed_on = $2, host = $3, failing_since = NULL, disabled_on = NULL, disabled_why = NULL,
-    deleted_on = NULL, last_address = NULL;
+    deleted_on = NULL, last_address = NULL, last_author = NULL;
 
 -- name: forget_webhook_endpoint
 -- A client has no address any more.
@@ -287,9 +287,10 @@ DELETE FROM webhook_endpoints WHERE client_id = $1;
 
 -- name: keep_last_webhook_address
 -- A client is about to be deleted: its last events are still to come.
-INSERT INTO webhook_endpoints (client_id, last_address, deleted_on)
-SELECT client_id, webhook_uri, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
-ON CONFLICT (client_id) DO UPDATE SET last_address = excluded.last_address, deleted_on = excluded.deleted_on;
+INSERT INTO webhook_endpoints (client_id, last_address, last_author, deleted_on)
+SELECT client_id, webhook_uri, author_id, $2 FROM clients WHERE client_id = $1 AND webhook_uri IS NOT NULL
+ON CONFLICT (client_id) DO UPDATE
+SET last_address = excluded.last_address, last_author = excluded.last_author, deleted_on = excluded.deleted_on;
 
 -- name: disable_webhook
 -- Nothing is sent any more, unless the author has set an address since $4.
@@ -335,7 +336,7 @@ ON CONFLICT (webhook_id) DO NOTHING;
 -- name: insert_revoked_grants
 -- Tells programs of the standing consents that are about to end: of people $1 (to one client, or to all where $2 is null), or
 -- of everybody to the client $2 where $1 is null. They are held, always in one order, until they are gone: whoever else ends
--- one at this moment finds nothing to tell.
+-- one at this moment finds nothing to tell. Of people: who was told of, and to which client.
 WITH of_people AS MATERIALIZED (
     SELECT user_id, client_id FROM grants
     WHERE user_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR client_id = $2)
@@ -364,22 +365,44 @@ WITH of_people AS MATERIALIZED (
         SELECT subject FROM external_identities AS i WHERE i.user_id = g.user_id ORDER BY number LIMIT 1
     ) AS first ON true
     WHERE e.disabled_on IS NULL AND coalesce(e.set_on, 0) <= $4
-    RETURNING client_id
+    RETURNING user_id, client_id
+), queued AS (
+    INSERT INTO webhook_endpoints (client_id, due_on)
+    SELECT client_id, $4::bigint FROM told GROUP BY client_id ORDER BY client_id COLLATE "C"
+    ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on)
 )
-INSERT INTO webhook_endpoints (client_id, due_on)
-SELECT client_id, $4::bigint FROM told GROUP BY client_id ORDER BY client_id COLLATE "C"
-ON CONFLICT (client_id) DO UPDATE SET due_on = least(webhook_endpoints.due_on, excluded.due_on);
+SELECT user_id, client_id FROM told WHERE $1::bigint[] IS NOT NULL;
+
+-- name: merge_narrowings
+-- Of people ($1) at clients ($2): where a key was narrowed for the same reason more than once, only the newest delivery waits.
+-- It says all that the others say, and is tried after the last of them happened; one of them may be in hand.
+DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
+        SELECT webhook_id FROM (
+            SELECT d.webhook_id, row_number() OVER (
+                PARTITION BY d.key_id, convert_from(d.body, 'UTF8')::json #>> '{data,reason}' ORDER BY d.number DESC) AS place
+            FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id)
+            JOIN webhook_deliveries AS d ON d.user_id = told.user_id AND d.client_id = told.client_id
+            WHERE d.due_on IS NOT NULL AND d.type = 'key.narrowed'
+        ) AS narrowed
+        WHERE place > 1
+    ))
+    FOR UPDATE SKIP LOCKED
+));
 
 -- name: drop_webhooks_of_people
--- Of each person the newest $2 deliveries wait: no account makes us keep more. The others are dropped, but those in hand.
+-- Of each person ($1) the newest $3 deliveries wait for one client ($2): no account makes us keep more. The others are dropped,
+-- but those in hand.
 UPDATE webhook_deliveries
-SET status = 'dropped', due_on = NULL, ended_on = $3, last_failure = $4
+SET status = 'dropped', due_on = NULL, ended_on = $4, last_failure = $5
 WHERE webhook_id = ANY (ARRAY(
     SELECT webhook_id FROM webhook_deliveries
     WHERE due_on IS NOT NULL AND webhook_id = ANY (ARRAY(
-        SELECT old.webhook_id FROM unnest($1::bigint[]) AS person (user_id) CROSS JOIN LATERAL (
+        SELECT old.webhook_id FROM unnest($1::bigint[], $2::text[]) AS told (user_id, client_id) CROSS JOIN LATERAL (
             SELECT webhook_id FROM webhook_deliveries AS d
-            WHERE d.user_id = person.user_id AND d.due_on IS NOT NULL ORDER BY number DESC OFFSET $2
+            WHERE d.user_id = told.user_id AND d.client_id = told.client_id AND d.due_on IS NOT NULL
+            ORDER BY number DESC OFFSET $3
         ) AS old
     ))
     FOR UPDATE SKIP LOCKED
@@ -426,13 +449,16 @@ WHERE client_id = $1 AND ($2::bigint IS NULL OR number < $2) ORDER BY number DES
 SELECT EXISTS (SELECT FROM webhook_endpoints WHERE due_on <= $1);
 
 -- name: take_webhook_endpoints
--- Clients with something due, those that count as slow or the others, but those of $2 and at the hosts of $3; held while
--- theirs is taken.
+-- Clients with something due, those that count as slow or the others, but those of $2, at the hosts of $3 and of the authors of
+-- $4; held while theirs is taken. Author 0 is the operator.
 SELECT e.client_id, e.host, e.set_on, e.changed_on, e.disabled_on, e.deleted_on,
-       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address
+       CASE WHEN c.client_id IS NULL THEN e.last_address ELSE c.webhook_uri END AS address,
+       coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) AS author
 FROM webhook_endpoints AS e LEFT JOIN clients AS c ON c.client_id = e.client_id
-WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[]) AND $4 = (coalesce(e.slow_until, $1 + 1) > $1)
-ORDER BY e.due_on LIMIT $5
+WHERE e.due_on <= $1 AND e.client_id <> ALL ($2::text[]) AND e.host <> ALL ($3::text[])
+      AND coalesce(CASE WHEN c.client_id IS NULL THEN e.last_author ELSE c.author_id END, 0) <> ALL ($4::bigint[])
+      AND $5 = (e.slow_until IS DISTINCT FROM 0)
+ORDER BY e.due_on LIMIT $6
 FOR UPDATE OF e SKIP LOCKED;
 
 -- name: lease_webhook_deliveries
@@ -469,10 +495,12 @@ WHERE d.webhook_id = r.webhook_id AND d.due_on = $2
 RETURNING d.webhook_id;
 
 -- name: judge_webhook_endpoint
--- Until when an endpoint is slow ($3), but if longer already; null where nothing is known. How its address fares, unless that was
--- set anew since $2: whether every try failed ($4, null: none ended).
+-- Until when an endpoint surely is slow ($3: 0, it was quick; null, nothing is known): a quick turn counts only after that. How
+-- its address fares, unless that was set anew since $2: whether every try failed ($4, null: none ended).
 UPDATE webhook_endpoints
-SET slow_until = greatest(slow_until, $3::bigint),
+SET slow_until = CASE
+        WHEN $3::bigint = 0 AND slow_until > $5::bigint THEN slow_until ELSE coalesce($3::bigint, slow_until)
+    END,
     failing_since = CASE
         WHEN changed_on <> $2 OR $4::boolean IS NULL THEN failing_since
         WHEN $4 THEN coalesce(failing_since, $5::bigint)
@@ -517,7 +545,7 @@ DELETE FROM webhook_deliveries WHERE webhook_id = ANY (ARRAY(
 -- How many deliveries wait (counted up to a limit), since when the oldest; since when an endpoint that is quick waits for its
 -- turn; how many are disabled.
 SELECT waiting.counted, waiting.oldest_on,
-       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until <= $2 ORDER BY due_on LIMIT 1) AS due_on,
+       (SELECT due_on FROM webhook_endpoints WHERE due_on IS NOT NULL AND slow_until = 0 ORDER BY due_on LIMIT 1) AS due_on,
        (SELECT count(*) FROM webhook_endpoints WHERE disabled_on IS NOT NULL) AS disabled
 FROM (
     SELECT count(*) AS counted, min(queued_on) AS oldest_on

@@ -13,6 +13,7 @@ from shared.contracts.events import KeysChanged
 from shared.secret_tokens import digest_of, random_base62
 
 TEST_TYPE: Final = "webhook.test"
+NARROWED_TYPE: Final = "key.narrowed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.endpoints import LONG_SECONDS, TOO_MANY, host_of
-from services.auth_api.webhooks.events import WebhookEvent, events_of, iso_time
+from services.auth_api.webhooks.events import NARROWED_TYPE, WebhookEvent, events_of, iso_time
 from shared.bus import Delivery
 from shared.contracts.events import KeysChanged, RevocationReason
 
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
 
-MOST_OF_PERSON: Final = 1_000
-"""Deliveries about one person that wait at most; each is about 1 KiB or less. An account that makes and ends keys in a loop, for a
-client whose address never answers, makes us keep no more; one that loses all of hundreds of keys at once loses no event."""
+MOST_OF_PERSON: Final = 200
+"""Deliveries about one person that wait at most for one client; each is about 1 KiB or less. An account that makes and ends keys in
+a loop, for a client whose address never answers, makes us keep no more; one that loses all its apps and keys at once, however many,
+loses no event."""
 
 
 async def record_changed_keys(
@@ -68,9 +69,10 @@ async def record_revoked_grants(
     sql = resources.database.sql
     people = None if user_ids is None else list(user_ids)
     query = sql["insert_revoked_grants"]
-    await connection.execute(query, people, client_id, reason, now, iso_time(now), timeout=LONG_SECONDS)
-    if people is not None:
-        await _drop_oldest(resources, connection, people)
+    told = await connection.fetch(query, people, client_id, reason, now, iso_time(now), timeout=LONG_SECONDS)
+    if told:
+        users, clients = zip(*told, strict=True)
+        await _drop_oldest(resources, connection, users, clients)
 
 
 async def _insert(
@@ -90,10 +92,19 @@ async def _insert(
         [event.happened_on for event in events],
         now,
     )
-    await _drop_oldest(resources, connection, list({event.user_id for event in events}))
+    users, clients = zip(*{(event.user_id, event.client_id) for event in events}, strict=True)
+    if any(event.type == NARROWED_TYPE for event in events):
+        await connection.execute(sql["merge_narrowings"], users, clients)
+    await _drop_oldest(resources, connection, users, clients)
 
 
-async def _drop_oldest(resources: Resources, connection: Connection, user_ids: Sequence[int | None]) -> None:
+async def _drop_oldest(
+    resources: Resources,
+    connection: Connection,
+    users: Sequence[int | None],
+    clients: Sequence[str],
+) -> None:
+    """Of each of these people, what waits for the client named beside them."""
     query, now = resources.database.sql["drop_webhooks_of_people"], resources.clock.now()
-    rows = await connection.fetch(query, user_ids, MOST_OF_PERSON, now, TOO_MANY)
+    rows = await connection.fetch(query, users, clients, MOST_OF_PERSON, now, TOO_MANY, timeout=LONG_SECONDS)
     resources.deliveries.count_ended("dropped", [row["client_id"] for row in rows])

@@ -27,7 +27,7 @@ POLL_SECONDS: Final = 1.0
 """How often a process looks for what others recorded, and for what is due again."""
 HOUSE_SECONDS: Final = 20.0
 SLOW_SECONDS: Final = 2.0
-"""An endpoint whose turn took longer counts as slow for a while; one that is new, until a turn of it was quick."""
+"""An endpoint whose turn took longer counts as slow for a while and until a turn is quick; so does one that is new."""
 SLOW_MS: Final = 600_000
 FAILING_MS: Final = 5 * 86_400_000
 """After so long without a single success an address is disabled."""
@@ -156,7 +156,7 @@ class WebhookSender:
         slow_until, failing = None, None
         if outcomes:
             slow = max(outcome.seconds for outcome in outcomes) > SLOW_SECONDS
-            slow_until = now + SLOW_MS if slow else now
+            slow_until = now + SLOW_MS if slow else 0
             failing = not any(outcome.delivered for outcome in outcomes)
         query = self._resources.database.sql["judge_webhook_endpoint"]
         failing_since = await connection.fetchval(
@@ -199,7 +199,7 @@ class WebhookSender:
             return
         self._house_at = now + HOUSE_SECONDS
         wall = self._resources.clock.now()
-        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED, wall)
+        row = await self._resources.database.fetchrow("measure_webhooks", MOST_COUNTED)
         assert row is not None
         self._metrics.measure(row, wall)
         await self._trim()

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from services.auth_api.clients.model import OPERATOR
 from services.auth_api.resources import Resources
 from services.auth_api.webhooks.attempt import TRY_SECONDS
 from services.auth_api.webhooks.endpoints import CLEARED, DISABLED, drop_waiting
@@ -26,6 +27,8 @@ MOST_OF_A_KIND: Final = 32
 neither kind takes all the turns of the other."""
 MOST_TURNS_OF_HOST: Final = 4
 """How many of them may be at one host, whoever's clients they are."""
+MOST_TURNS_OF_AUTHOR: Final = 4
+"""How many of them may be clients of one author, whatever their hosts: names of hosts cost nothing."""
 MOST_OF_TURN: Final = 8
 """Deliveries that are sent to one client at the same time, and end its turn together."""
 MOST_LOOKS: Final = 20
@@ -50,6 +53,8 @@ class Turn:
     """Some deliveries of one client, to be tried at the same time."""
 
     client_id: str
+    author: int
+    """``OPERATOR`` for the operator's own clients, which are not counted together."""
     host: str
     slow: bool
     address: str
@@ -88,13 +93,17 @@ async def _take(
 ) -> tuple[int, list[Turn]]:
     """How many clients were looked at, and the turns of those that have something to send."""
     sql = resources.database.sql
-    hosts = Counter(turn.host for turn in going if turn.host)
-    full = [host for host, turns in hosts.items() if turns >= MOST_TURNS_OF_HOST]
+    crowds = _Crowds(going)
     async with resources.database.transaction() as connection:
         rows = await connection.fetch(
-            sql["take_webhook_endpoints"], now, [turn.client_id for turn in going], full, slow, room
+            sql["take_webhook_endpoints"],
+            now,
+            [turn.client_id for turn in going],
+            *crowds.full(),
+            slow,
+            room,
         )
-        endpoints = {row["client_id"]: row for row in rows if _has_room(row["host"], hosts)}
+        endpoints = {row["client_id"]: row for row in rows if crowds.admit(row["host"], row["author"])}
         if not endpoints:
             return 0, []
         lease = now + LEASE_MS
@@ -108,17 +117,50 @@ async def _take(
         delivery = Taken(row["webhook_id"], row["body"], row["queued_on"], row["tries"])
         taken.setdefault(row["client_id"], []).append(delivery)
     turns = [
-        Turn(client_id, each["host"], slow, each["address"], each["changed_on"], lease, tuple(deliveries))
+        Turn(
+            client_id,
+            each["author"],
+            each["host"],
+            slow,
+            each["address"],
+            each["changed_on"],
+            lease,
+            tuple(deliveries),
+        )
         for client_id, deliveries in taken.items()
         for each in (endpoints[client_id],)
     ]
     return len(endpoints), turns
 
 
-def _has_room(host: str, hosts: Counter[str]) -> bool:
-    """Counts a turn at a host, where that has room for one; where the host is not known there is."""
-    hosts[host] += 1
-    return not host or hosts[host] <= MOST_TURNS_OF_HOST
+class _Crowds:
+    """How many turns each host and each author has."""
+
+    def __init__(self, going: Collection[Turn]) -> None:
+        self._hosts = Counter(turn.host for turn in going)
+        self._authors = Counter(turn.author for turn in going)
+
+    def full(self) -> tuple[list[str], list[int]]:
+        """Hosts and authors that have all that they may."""
+        return (
+            [host for host in self._hosts if not self._host_has_room(host)],
+            [author for author in self._authors if not self._author_has_room(author)],
+        )
+
+    def admit(self, host: str, author: int) -> bool:
+        """Counts one more turn, where host and author both have room for it."""
+        if not (self._host_has_room(host) and self._author_has_room(author)):
+            return False
+        self._hosts[host] += 1
+        self._authors[author] += 1
+        return True
+
+    def _host_has_room(self, host: str) -> bool:
+        """Where the host is not known there is."""
+        return not host or self._hosts[host] < MOST_TURNS_OF_HOST
+
+    def _author_has_room(self, author: int) -> bool:
+        return author == OPERATOR or self._authors[author] < MOST_TURNS_OF_AUTHOR
 
 
 async def _without_unwanted(

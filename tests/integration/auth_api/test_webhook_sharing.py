@@ -18,6 +18,7 @@ from services.auth_api.webhooks.taking import (
     MOST_OF_A_KIND,
     MOST_OF_TURN,
     MOST_TURNS,
+    MOST_TURNS_OF_AUTHOR,
     MOST_TURNS_OF_HOST,
     Turn,
     take_turns,
@@ -180,16 +181,39 @@ async def test_one_host_has_a_few_turns_at_most(office: Office) -> None:
     assert await take_turns(office.resources, {turn.client_id: turn for turn in turns}) == []
 
 
+async def test_one_author_has_a_few_turns_at_most(office: Office) -> None:
+    """At whatever hosts, and also for clients that were deleted; the operator's own clients are not counted together."""
+    author = await office.person()
+    clients = [
+        await office.client(f"https://many{number}.example.com/", author)
+        for number in range(MOST_TURNS_OF_AUTHOR + 3)
+    ]
+    for client in clients:
+        await office.tell(client.client_id)
+    for client in clients[:2]:
+        await office.delete(client)
+    office.later(1)
+    others = [await office.client(f"https://own{number}.example.com/") for number in range(7)]
+    await office.sql(
+        "UPDATE clients SET author_id = NULL WHERE client_id = ANY ($1)",
+        [client.client_id for client in others],
+    )
+    for client in others:
+        await office.tell(client.client_id)
+    turns = await take_turns(office.resources, {})
+    assert len(turns) == MOST_TURNS_OF_AUTHOR + len(others)
+    assert await take_turns(office.resources, {turn.client_id: turn for turn in turns}) == []
+
+
 async def test_an_endpoint_that_was_slow_counts_as_slow_for_a_while(
     office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One quick answer in between does not make it quick: it would hold others' turns every other time."""
+    """One quick answer in between does not make it quick: it would hold others' turns every other time. Nor does silence."""
     client = await office.client(receiver.url)
-    for slow_after, seconds, counts in ((-1.0, 0, True), (99, 1, True), (99, SLOW_MS / 1000, False)):
+    looks = ((-1.0, 0, True), (99, 1, True), (99, SLOW_MS / 1000, True), (99, 1, False))
+    for slow_after, seconds, counts in looks:
         monkeypatch.setattr(sender, "SLOW_SECONDS", slow_after)
         office.later(seconds)
-        await office.tell(client.client_id)
-        await office.send()
         (turn,) = await taken_next(office, client)
         assert turn.slow is counts
 
@@ -203,15 +227,18 @@ async def taken_next(office: Office, client: Client) -> list[Turn]:
     return turns
 
 
-async def test_one_person_makes_us_keep_a_thousand_deliveries(office: Office) -> None:
-    """Of more the oldest are dropped, over all clients; other people's stay."""
-    clients = [await office.client("https://dead.example.com/") for _ in range(2)]
+async def test_one_person_makes_us_keep_a_few_deliveries_for_a_client(office: Office) -> None:
+    """Of more the oldest are dropped; what waits for other clients, and of other people, stays."""
+    flooded, other = [await office.client("https://dead.example.com/") for _ in range(2)]
+    await office.tell(other.client_id, 3, user_id=5, one_person=True)
     for _ in range(MOST_OF_PERSON // 50 + 1):
-        for client in clients:
-            await office.tell(client.client_id, 50, user_id=5, one_person=True)
-    await office.tell(clients[0].client_id, 3, user_id=6, one_person=True)
+        await office.tell(flooded.client_id, 50, user_id=5, one_person=True)
+    await office.tell(flooded.client_id, 3, user_id=6, one_person=True)
+    assert await office.statuses(other) == {"waiting": 3}
     rows = await office.sql(
-        "SELECT user_id, status, count(*), min(number) AS first, max(number) AS last FROM webhook_deliveries GROUP BY 1, 2"
+        "SELECT user_id, status, count(*), min(number) AS first, max(number) AS last FROM webhook_deliveries"
+        " WHERE client_id = $1 GROUP BY 1, 2",
+        flooded.client_id,
     )
     found = {(row["user_id"], row["status"]): row for row in rows}
     assert found[5, "waiting"]["count"] == MOST_OF_PERSON

@@ -91,7 +91,7 @@ async def test_the_address_may_have_a_path(latchkey: PlayedLatchkey) -> None:
     ("resource", "audience", "accepted"),
     [
         (None, None, True),
-        ("https://api.example/", None, True),
+        ("https://api.example/", None, False),
         ("https://api.example/", "HTTPS://API.example", True),
         ("https://api.example/a", ["https://other.example", "https://api.example/a/"], True),
         ("https://api.example/a", "https://api.example/A", False),
@@ -99,7 +99,7 @@ async def test_the_address_may_have_a_path(latchkey: PlayedLatchkey) -> None:
         ("https://api.example", {}, False),
     ],
 )
-async def test_a_key_that_is_bound_elsewhere_is_not_good_here(
+async def test_a_key_is_good_where_it_is_bound(
     latchkey: PlayedLatchkey, resource: str | None, audience: Any, accepted: bool
 ) -> None:
     """Where the answer says so (RFC 8707)."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from latchkey_sdk import Guard, Refused, _guard
 from shared.api_key import SERVICE_KEY, mint_key
 from tests.sdk.python.conftest import AheadClock
-from tests.sdk.python.latchkey import SERVICE, PlayedLatchkey, guarding, refusal, until
+from tests.sdk.python.latchkey import SERVICE, PlayedLatchkey, guarding, played_latchkey, refusal, until
 
 
 def answering(status: int, **headers: str) -> Callable[[], web.Response]:
@@ -50,6 +50,24 @@ async def test_what_is_no_answer_is_503(
     assert refused.headers == {"Retry-After": str(retry_after)}
     latchkey.answer = lambda: None
     await guard.check(key.token)
+
+
+async def test_a_redirect_is_not_followed(latchkey: PlayedLatchkey) -> None:
+    """Neither the key nor the service key goes anywhere else, and nobody else's yes counts."""
+    key = latchkey.make("a")
+    async with played_latchkey() as other:
+        other.facts = latchkey.facts
+
+        def to_other(path: str) -> Callable[[], web.Response]:
+            return lambda: web.Response(status=307, headers={"Location": other.url + path})
+
+        latchkey.answer = to_other("/api/v1/oauth/introspect")
+        latchkey.stream_answer = to_other("/api/v1/revocations")
+        async with guarding(latchkey.url, alive=False) as guard:
+            await until(lambda: bool(latchkey.places))
+            assert (await refusal(guard, key.token)).status == 503
+            assert not guard.stream_alive
+        assert other.questions == other.places == []
 
 
 async def test_an_answer_about_another_key_is_none(latchkey: PlayedLatchkey, guard: Guard) -> None:

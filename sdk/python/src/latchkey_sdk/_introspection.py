@@ -117,9 +117,9 @@ class Introspection:
         return BadAnswerError(f"HTTP {status}")
 
     def _is_for_us(self, audience: object) -> bool:
-        """Whether a key may be used here: one that is bound to a resource, only there (RFC 8707)."""
+        """Whether a key may be used here: one that is bound to a resource only there, and there no other (RFC 8707)."""
         if audience is None:
-            return True
+            return self._resource is None
         named = audience if isinstance(audience, list) else [audience]
         return self._resource is not None and any(
             isinstance(each, str) and _plain(each) == _plain(self._resource) for each in named

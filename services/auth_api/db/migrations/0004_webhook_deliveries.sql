@@ -11,8 +11,8 @@ CREATE TABLE webhook_endpoints (
     changed_on bigint NOT NULL DEFAULT 0,
     host text NOT NULL DEFAULT '',
     due_on bigint,
-    -- Until then it counts as slow, and null until it has shown that it is quick: all such endpoints together get no more than
-    -- a part of what is sent at the same time.
+    -- 0 where it has shown that it is quick, null where nobody knows yet. Else it was slow, and counts as slow until it is quick
+    -- after this time: all that are not quick together get no more than a part of what is sent at the same time.
     slow_until bigint,
     -- Since when every try failed.
     failing_since bigint,
@@ -21,7 +21,8 @@ CREATE TABLE webhook_endpoints (
     disabled_why text CONSTRAINT webhook_endpoints_why CHECK (disabled_why IN ('gone', 'failing')),
     -- Of a deleted client, whose keys end a moment after it.
     deleted_on bigint,
-    last_address text
+    last_address text,
+    last_author bigint
 );
 CREATE INDEX webhook_endpoints_due ON webhook_endpoints (due_on) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_endpoints_deleted ON webhook_endpoints (deleted_on) WHERE deleted_on IS NOT NULL;
@@ -52,6 +53,6 @@ CREATE TABLE webhook_deliveries (
     CONSTRAINT webhook_deliveries_ended CHECK ((status = 'waiting') = (ended_on IS NULL))
 );
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (client_id, due_on) WHERE due_on IS NOT NULL;
-CREATE INDEX webhook_deliveries_of_person ON webhook_deliveries (user_id, number) WHERE due_on IS NOT NULL;
+CREATE INDEX webhook_deliveries_of_person ON webhook_deliveries (client_id, user_id, number) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_deliveries_of_client ON webhook_deliveries (client_id, number DESC);
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_on) WHERE ended_on IS NOT NULL;

@@ -1,0 +1,200 @@
+"""Who hears of revocations from the deployment: a program by webhook, and a resource server by the stream through the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from latchkey_sdk import Guard, Refused
+from tests.containers.deployment import IMAGES, Deployment, run, wait_until
+from tests.harness.site import Client, Site
+from tests.harness.tls import make_authority
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
+
+AUTHORITY: Final = ("compose.authority.yaml",)
+PRIVATE: Final = {"LATCHKEY_PRIVATE_TARGETS": "on"}
+CUT_SECONDS: Final = 60.0
+"""After so long the Caddyfile (`timeouts write`) ends whatever answer is still being written."""
+TRUST_SECONDS: Final = 3.0
+"""Within so long a listener whose stream was cut is to be believed again."""
+STOP_SECONDS: Final = 25.0
+RECEIVER: Final = """
+import http.server, ssl
+class Program(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        print(self.headers["webhook-id"] + " " + body, flush=True)
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+server = http.server.ThreadingHTTPServer(("", 443), Program)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/authority.pem", "/tls/authority.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def receiver(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A program of the operator's own network, behind an authority that the deployment was given; its container."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    make_authority(folder, ("receiver",))
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    given = deployment.folder / "deploy" / "secrets" / "authority.pem"
+    shutil.copyfile(folder / "authority.pem", given)
+    given.chmod(0o644)
+    name = f"{deployment.project}-receiver"
+    image = deployment.environ.get("PYTHON_IMAGE", IMAGES["PYTHON_IMAGE"].partition("/")[2])
+    words = ("docker", "run", "--detach", "--rm", "--network", f"{deployment.project}_web", "--name", name)
+    run(*words, "--network-alias", "receiver", "-v", f"{folder}:/tls:ro", image, "python3", "-c", RECEIVER)
+    scaled = ("--scale", "auth_api=2", "--scale", "key_issuer=2")
+    try:
+        deployment.compose("up", "-d", "--no-build", *scaled, environ=PRIVATE, also=AUTHORITY)
+        deployment.wait_until_ready()
+        yield name
+    finally:
+        run("docker", "rm", "--force", name)
+        deployment.compose("up", "-d", "--no-build")
+        deployment.wait_until_ready()
+        deployment.wait_until_answering()
+
+
+@pytest.fixture(scope="module")
+def service_key(deployment: Deployment) -> str:
+    """Of a resource server."""
+    words = ("service-key", "create", "--name", "my-api", "--permission", "introspect")
+    return deployment.operator(*words).strip()
+
+
+@pytest.fixture
+async def guard(deployment: Deployment, receiver: str, service_key: str) -> AsyncIterator[Guard]:
+    """A resource server with the Python SDK, which hears through the proxy."""
+    assert receiver
+    async with Guard(deployment.url, service_key) as guard:
+        await _alive(guard)
+        yield guard
+
+
+async def _alive(guard: Guard, seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not guard.stream_alive:
+            await asyncio.sleep(0.02)
+
+
+def _heard(receiver: str) -> list[tuple[str, dict[str, Any]]]:
+    lines = run("docker", "logs", receiver).splitlines()
+    return [(line.partition(" ")[0], json.loads(line.partition(" ")[2])) for line in lines]
+
+
+def _told(receiver: str, key_id: str) -> list[tuple[str, dict[str, Any]]]:
+    return [each for each in _heard(receiver) if each[1]["data"]["keyID"] == key_id]
+
+
+def _is_told(receiver: str, key_id: str) -> bool:
+    return bool(_told(receiver, key_id))
+
+
+async def _refused(guard: Guard, key: str) -> int:
+    """The status with which it is refused, within the bound of every verifier."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await guard.check(key, "customise_score")
+            except Refused as refused:
+                return refused.status
+            await asyncio.sleep(0.01)
+
+
+async def _key(site: Site) -> tuple[Any, dict[str, Any], Client]:
+    person = await site.sign_up()
+    client = await person.create_client(webhookUri="https://receiver/hook")
+    return person, await person.give_key(client), client
+
+
+async def test_a_revoked_key_is_told_to_its_program_and_refused_by_a_resource_server(
+    deployed_site: Site, receiver: str, guard: Guard
+) -> None:
+    """Through the proxy, with two replicas of both: once each, and within seconds although the guard remembers keys."""
+    for _ in range(4):
+        person, key, client = await _key(deployed_site)
+        assert (await guard.check(key["access_token"], "customise_score")).key_id == key["keyID"]
+        assert (await person.http.delete(f"/api/v1/keys/{key['keyID']}")).status_code == 204
+        assert await _refused(guard, key["access_token"]) == httpx.codes.UNAUTHORIZED
+        is_told = partial(_is_told, receiver, key["keyID"])
+        await asyncio.to_thread(wait_until, is_told, "the webhook", 20.0)
+        ((_, event),) = _told(receiver, key["keyID"])
+        assert event["type"] == "key.revoked"
+        assert event["data"]["clientID"] == client.client_id
+
+
+async def test_the_proxys_cut_costs_no_trust(deployed_site: Site, guard: Guard) -> None:
+    """The proxy ends each stream after a minute; the SDK comes back in time, and no check is refused or fails for it."""
+    _, key, _ = await _key(deployed_site)
+    silent, longest, cut_at = 0.0, 0.0, time.monotonic() + CUT_SECONDS + 10
+    while (now := time.monotonic()) < cut_at:
+        await guard.check(key["access_token"], "customise_score")
+        silent = 0.0 if guard.stream_alive else silent or now
+        longest = max(longest, now - silent if silent else 0.0)
+        await asyncio.sleep(0.02)
+    assert longest < TRUST_SECONDS
+    await _alive(guard)
+
+
+async def test_a_key_issuer_with_open_streams_stops_at_once(
+    deployment: Deployment, deployed_site: Site, guard: Guard, service_key: str
+) -> None:
+    """Listeners are sent to the other replica; nothing has to be killed, and checks go on."""
+    _, key, _ = await _key(deployed_site)
+    first, second = deployment.containers("key_issuer")
+    heard: Counter[str] = Counter()
+
+    async def listen() -> None:
+        headers = {"Authorization": f"Bearer {service_key}"}
+        stream = deployed_site.http.stream("GET", "/api/v1/revocations", headers=headers)
+        async with stream as answer:
+            assert answer.status_code == httpx.codes.OK
+            async for line in answer.aiter_lines():
+                heard[line] += 1
+
+    listeners = [asyncio.create_task(listen()) for _ in range(8)]
+    async with asyncio.timeout(20):
+        while heard["event: reset"] < len(listeners):
+            await asyncio.sleep(0.05)
+    took = time.monotonic()
+    await asyncio.to_thread(run, "docker", "stop", "-t", "35", first)
+    assert time.monotonic() - took < STOP_SECONDS
+    assert deployment.inspect(first, "{{.State.ExitCode}}") == "0"
+    assert any(task.done() for task in listeners), "none of them was there"
+    await _alive(guard)
+    await guard.check(key["access_token"], "customise_score")
+    for task in listeners:
+        task.cancel()
+    await asyncio.gather(*listeners, return_exceptions=True)
+    await asyncio.to_thread(run, "docker", "start", first)
+    await asyncio.to_thread(deployment.wait_until_ready)
+    assert second in deployment.containers("key_issuer")
+
+
+def test_doctor_is_content(deployment: Deployment, receiver: str) -> None:
+    """Also with an authority of the operator's own, and with webhooks on their way."""
+    assert receiver
+    words = ("run", "--rm", "-T", "operator", "doctor", "--json")
+    report = json.loads(deployment.compose(*words, environ=PRIVATE, also=AUTHORITY))
+    assert report["healthy"]
+    found = {(one["area"], one["subject"]): one["verdict"] for one in report["findings"]}
+    assert found["outgoing requests", "webhooks"] == "ok"
