@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from tests.acceptance.documents import blocks, section
+from tests.harness.kept import compiled_briefly
 from tests.harness.people import Account, Person
 from tests.harness.processes import REPOSITORY
 
@@ -89,6 +90,7 @@ async def environ(latchkey: str) -> AsyncIterator[dict[str, str]]:
         client = await author.register(redirectUri=REDIRECT_URI)
         yield {
             **os.environ,
+            **compiled_briefly(),
             "OAUTHLIB_INSECURE_TRANSPORT": "1",  # plain HTTP, on the loopback interface alone
             "SITE": latchkey,
             "CLIENT_ID": client.client_id,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tests.harness.kept import KEPT
+from tests.harness.kept import KEPT, compiled_briefly
 
 BUILT: Final = KEPT / "interop"
 """In a folder named for the sources and the steps."""
@@ -59,7 +59,13 @@ def made(sources: Path, steps: Sequence[Command]) -> Path:
 def _run(step: Command, folder: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     finished = subprocess.run(
-        step, cwd=folder, env=environ, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+        step,
+        cwd=folder,
+        env=environ | compiled_briefly(),
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
     )
     if finished.returncode:
         shown = (finished.stdout + finished.stderr)[-2000:]

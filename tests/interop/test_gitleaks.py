@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from shared.api_key import SERVICE_KEY, USER_KEY, mint_client_id, mint_client_secret, mint_key
+from tests.harness.kept import compiled_briefly
 from tests.harness.processes import REPOSITORY
 from tests.interop.building import BUILD_SECONDS, BUILT, CannotBuildError, need
 
@@ -34,7 +35,7 @@ def gitleaks() -> Path:
 
 def _install(folder: Path) -> None:
     install = ("go", "install", f"github.com/zricethezav/gitleaks/v8@{VERSION}")
-    environ = {**os.environ, "GOBIN": str(folder)}
+    environ = {**os.environ, **compiled_briefly(), "GOBIN": str(folder)}
     finished = subprocess.run(
         install, env=environ, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )

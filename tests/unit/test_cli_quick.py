@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from deploy.cli.quick import (
     changed_paths,
     integration_tests_of,
 )
-from tests.harness.processes import REPOSITORY
+from tests.harness.processes import POLL_SECONDS, REPOSITORY
 
 INTEGRATION: Final = REPOSITORY / "tests" / "integration"
 TOO_LONG: Final = {
@@ -110,32 +111,64 @@ def test_the_browsers_story_is_there() -> None:
 
 
 def test_what_wants_the_machine_alone_is_looked_for_where_it_is() -> None:
-    """The last part of a whole run reads those paths only."""
+    """The parts of a whole run that are not shared read those paths only."""
     mark = "pytest.mark." + "alone"
     marked = [
         path for path in (REPOSITORY / "tests").rglob("*.py") if mark in path.read_text(encoding="utf-8")
     ]
     names = [str(path.relative_to(REPOSITORY)) for path in marked]
     assert names
-    assert [name for name in names if not name.startswith(command.ALONE)] == []
+    assert [name for name in names if not name.startswith((*command.ALONE, *command.WAITING))] == []
 
 
-@pytest.mark.parametrize("failing", ["shared", "alone", "beside", ""])
+@pytest.mark.parametrize("failing", ["shared", "waiting", "alone", "beside", ""])
 def test_a_whole_run_fails_where_one_of_its_parts_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str
 ) -> None:
-    """What computes runs beside what wants the machine alone, and its words are shown in the end."""
+    """The containers' tests run beside the shared ones, what computes beside what wants the machine alone."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho "computed $*"\nexit {int(failing == "beside")}\n')
+    failed = {"waiting": command.WAITING[0], "beside": ALWAYS[0]}.get(failing, "none")
+    python.write_text(f'#!/bin/sh\necho "ran $*"\ncase "$*" in *{failed}*) exit 1;; esac\n')
     python.chmod(0o755)
+    shared: list[str] = []
+
+    def run_shared(_marks: str, *arguments: str, **_: int) -> int:
+        shared.extend(arguments)
+        return int(failing == "shared")
+
     monkeypatch.setattr("deploy.cli.test.sys.executable", str(python))
-    monkeypatch.setattr(command, "_run_shared", lambda *_: int(failing == "shared"))
+    monkeypatch.setattr(command, "_run_shared", run_shared)
     monkeypatch.setattr(command, "_run", lambda *_: int(failing == "alone"))
 
     ended = CliRunner().invoke(command.test)
 
     assert ended.exit_code == (1 if failing else 0)
-    assert f"computed -P -m pytest -m not chaos and not benchmark {' '.join(ALWAYS)}" in ended.stdout
+    for paths in (ALWAYS, command.WAITING):
+        assert f"ran -P -m pytest -m not chaos and not benchmark {' '.join(paths)}" in ended.stdout
+    assert shared == [f"--ignore={path}" for path in (*ALWAYS, *command.WAITING)]
+
+
+def test_what_runs_beside_is_interrupted_where_the_rest_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the signal at which pytest takes down what it has started."""
+    python, began, cleaned = (tmp_path / name for name in ("python", "began", "cleaned"))
+    loop = "while :; do sleep 0.05; done"
+    python.write_text(f"#!/bin/sh\ntrap 'touch {cleaned}; exit 2' INT\ntouch {began}\n{loop}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("deploy.cli.test.sys.executable", str(python))
+
+    def interrupted(*_: object, **__: object) -> int:
+        while not began.exists():
+            time.sleep(POLL_SECONDS)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_run_shared", interrupted)
+
+    ended = CliRunner().invoke(command.test)
+
+    assert ended.exit_code != 0
+    assert cleaned.exists()
 
 
 def test_changes_are_counted_from_where_the_branch_left_main(tmp_path: Path) -> None:
