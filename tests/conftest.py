@@ -19,7 +19,7 @@ from services.auth_api.accounts import passwords
 from shared.telemetry.logs import configure_logging
 from tests.harness import compliance
 from tests.harness.backends import new_folder, run_folder
-from tests.harness.distribution import ByFile, long_first
+from tests.harness.distribution import ByFile, check_names, long_first
 from tests.harness.site import Site
 from tests.harness.stack import Stack, running_stack
 from tests.harness.stores import Servers, Stores, forget_run, fresh_stores, servers_of_run
@@ -72,6 +72,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the long ones, and notes the clauses that the tests prove."""
+    check_names(items)
     long_first(items)
     compliance.pytest_collection_modifyitems(items)
 

@@ -60,6 +60,17 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
 
+def check_names(items: list[pytest.Item]) -> None:
+    """Processes agree by name who runs which test.
+
+    Raises:
+        pytest.UsageError: a name holds an object's address, which is another one in each process.
+    """
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"each process names this test differently: {item.nodeid}")
+
+
 def long_first(items: list[pytest.Item]) -> None:
     """The longest stories come first and the short tests fill up what is left: no process works alone at the end."""
     items.sort(key=lambda item: _rank(item.nodeid))

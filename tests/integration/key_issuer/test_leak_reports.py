@@ -192,7 +192,6 @@ def _altered(name: str, value: str | None) -> Callable[[bytes, dict[str, str]], 
         ),
         (_altered("Content-Type", "text/plain"), 415, "Content-Type"),
     ],
-    ids=str,
 )
 async def test_a_wrong_signature_ends_nothing(
     desk: Desk, alter: Callable[[bytes, dict[str, str]], dict[str, str]], expected: int, named: str
