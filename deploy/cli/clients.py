@@ -18,11 +18,13 @@ from services.auth_api.clients.registry import (
     create_client,
     delete_client,
     read_client,
+    update_client,
 )
 from services.auth_api.clients.validation import CHOSEN_ID
 from services.auth_api.db.repository import ClientIdTakenError
 from services.auth_api.handlers.documents import ClientDocument, WebhookKeyDocument
 from services.auth_api.resources import Resources
+from services.auth_api.webhooks.console import MOST_LISTED, list_deliveries, read_endpoint
 from services.auth_api.webhooks.keys import live_keys, rotate_keys
 from services.auth_api.webhooks.signing import WebhookKey
 from shared.api_key import mint_client_secret
@@ -33,7 +35,7 @@ from shared.secret_tokens import digest_of
 
 @click.group()
 def clients() -> None:
-    """Create, list, show and delete clients. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
+    """Create, list, show, mend and delete clients. Needs LATCHKEY_DATABASE_URL (see `latchkey env`)."""
 
 
 @clients.command()
@@ -104,6 +106,55 @@ def show(client_id: str) -> None:
     click.echo(json.dumps(_document(client), indent=2, ensure_ascii=False))
 
 
+@clients.command()
+@click.argument("client_id", metavar="ID")
+@click.option(
+    "--most", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, help="Deliveries."
+)
+def webhooks(client_id: str, most: int) -> None:
+    """How a client's webhook address fares, and its last deliveries, newest first, as JSON."""
+
+    async def work(resources: Resources) -> dict[str, Any]:
+        author = (await read_client(resources, client_id)).author
+        endpoint = await read_endpoint(resources, author, client_id)
+        deliveries = await list_deliveries(resources, author, client_id, limit=most)
+        return {
+            **_camel(endpoint.model_dump()),
+            "deliveries": [_camel(each.model_dump(exclude={"number"})) for each in deliveries],
+        }
+
+    try:
+        document = with_auth(work)
+    except UnknownClientError:
+        raise _unknown(client_id) from None
+    click.echo(json.dumps(document, indent=2))
+
+
+@clients.command("set-webhook")
+@click.argument("client_id", metavar="ID")
+@click.argument("address", required=False)
+@click.option(
+    "--clear", is_flag=True, help="Instead of an address: tell it nothing any more; what waits is dropped."
+)
+def set_webhook(client_id: str, address: str | None, clear: bool) -> None:
+    """Set where a client hears of its keys; also the same address again, where it was disabled."""
+    if clear == (address is not None):
+        raise click.UsageError("Give an ADDRESS or --clear.")
+    changes = {"webhook_uri": address}
+    try:
+        client = with_auth(lambda resources: update_client(resources, None, client_id, changes))
+    except UnknownClientError:
+        raise _unknown(client_id) from None
+    except WrongFieldsError as error:
+        raise click.UsageError("\n".join(f"{each.field}: {each.detail}." for each in error.errors)) from None
+    click.echo(
+        f"{client_id} hears of its keys at {client.webhook_uri}."
+        if address
+        else f"{client_id} hears nothing.",
+        err=True,
+    )
+
+
 @clients.command("webhook-keys")
 @click.argument("client_id", metavar="ID")
 def list_webhook_keys(client_id: str) -> None:
@@ -160,6 +211,15 @@ def _print_keys(client_id: str, work: Callable[[Resources], Awaitable[list[Webho
 def _document(client: Client) -> dict[str, Any]:
     more = client.model_dump(by_alias=True, include={"author_name", "by_operator", "self_registered"})
     return ClientDocument.of(client) | more
+
+
+def _camel(fields: dict[str, Any]) -> dict[str, Any]:
+    """Names as JSON has them here: ``keyID``, ``lastTriedOn``."""
+    return {
+        "".join([first, *("ID" if word == "id" else word.capitalize() for word in rest)]): value
+        for name, value in fields.items()
+        for first, *rest in (name.split("_"),)
+    }
 
 
 def _text_of(path: Path) -> str:

@@ -98,5 +98,11 @@ def _examine_choices(notes: Notes, settings: Settings) -> None:
             "off: passwords and codes may be guessed without a limit",
             "Remove it after the load test.",
         )
+    if settings.private_targets and settings.sign_up == "open":
+        notes.warning(
+            PREFIX + "PRIVATE_TARGETS",
+            "on, and whoever signs up may register a client: strangers can have your inner hosts called",
+            "Set LATCHKEY_SIGN_UP=closed, or send what goes out through a proxy that knows which hosts are meant.",
+        )
     if settings.log_level == "debug":
         notes.warning(PREFIX + "LOG_LEVEL", "debug", "Set info; debug costs time and disk.")

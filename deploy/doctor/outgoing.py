@@ -38,12 +38,12 @@ async def examine_webhooks(notes: Notes, url: str, now: int) -> None:
         notes.unknown("webhooks", "PostgreSQL is not reachable")
         return
     try:
-        row = await connection.fetchrow(load_queries(QUERIES)["measure_webhooks"], MOST_COUNTED, now)
+        row = await connection.fetchrow(load_queries(QUERIES)["measure_webhooks"], MOST_COUNTED)
         longest_due: int | None = await connection.fetchval(_LONGEST_DUE)
     except asyncpg.UndefinedTableError:
         notes.unknown("webhooks", "their tables are not there yet", "Run `latchkey migrate`.")
         return
-    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         notes.unknown("webhooks", f"cannot be looked at: {error}")
         return
     finally:

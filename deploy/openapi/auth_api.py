@@ -198,7 +198,8 @@ SECTIONS: Final[dict[str, Section]] = {
                 Parameter(
                     "Idempotency-Key",
                     "header",
-                    "A rotation with the same one, or again with none, within ten minutes is a retry of the first.",
+                    "A rotation with the same one (or again with none) and the same overlap within ten minutes is a retry"
+                    " of the first.",
                 ),
             ),
             security=SESSION,

@@ -10,10 +10,34 @@ from typing import Final
 
 from shared.fair_executor import FairExecutor, LineFullError
 
+_OF_COUNTRIES: Final = frozenset(
+    {
+        "ac",
+        "co",
+        "com",
+        "edu",
+        "go",
+        "gob",
+        "gov",
+        "gv",
+        "ltd",
+        "me",
+        "mil",
+        "ne",
+        "net",
+        "nom",
+        "or",
+        "org",
+        "plc",
+        "sch",
+    }
+)
+"""Under which names are registered in many countries (``co.uk``, ``com.br``, ``or.jp``)."""
+
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port → all addresses that may be connected to, IPv6 without brackets; ``OSError`` where there is none."""
 
-THREADS: Final = 16
+THREADS: Final = 32
 PLACES: Final = 256
 """Look-ups that run or wait."""
 MOST_OF_A_SITE: Final = 2
@@ -72,10 +96,10 @@ class NameLookups:
 
 
 def site_of(host: str) -> str:
-    """The end of a name that most likely has one owner: two labels, three under a country (``example.co.uk``)."""
+    """The end of a name that most likely has one owner: two labels, or three like ``example.co.uk``."""
     labels = host.lower().removesuffix(".").rsplit(".", 3)[-3:]
-    is_country = len(labels[-1]) == len("uk")
-    return ".".join(labels if is_country else labels[-2:])
+    of_country = len(labels[-1]) == len("uk") and labels[-2:][0] in _OF_COUNTRIES
+    return ".".join(labels if of_country else labels[-2:])
 
 
 def _addresses_of(host: str, port: int) -> list[str]:

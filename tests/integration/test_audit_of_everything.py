@@ -28,7 +28,7 @@ from tests.harness.webhooks import answering, receiving
 
 READING: Final = frozenset(
     {
-        "users list", "users show", "clients list", "clients show", "clients webhook-keys", "keys list", "keys show", "bus status",
+        "users list", "users show", "clients list", "clients show", "clients webhook-keys", "clients webhooks", "keys list", "keys show", "bus status",
         "bus dead-letters list", "bus dead-letters show", "env", "doctor", "test", "check", "demo",
     }
 )  # fmt: skip
@@ -44,6 +44,7 @@ AUDITED: Final = {
     "users end": "user.disabled user:",
     "clients create": "client.created client:",
     "clients rotate-webhook-keys": "client.webhook-keys-rotated client:",
+    "clients set-webhook": "client.changed client:",
     "clients delete": "client.deleted client:",
     "keys revoke": "revoked revoked_by_operator",
     "service-key create": "issued service",
@@ -116,6 +117,9 @@ async def test_every_act_of_an_operator_leaves_a_line(stack: Stack) -> None:
     key = await person.create_key("Key", ["submit_score"])
     await operator.run("keys revoke", key["keyID"])
     await operator.run("clients rotate-webhook-keys", json.loads(client.stdout)["clientID"])
+    await operator.run(
+        "clients set-webhook", json.loads(client.stdout)["clientID"], "https://example.com/hook"
+    )
     await operator.run("clients delete", json.loads(client.stdout)["clientID"])
     await operator.run("users disable", "Operated")
     await operator.run("users enable", "Operated")

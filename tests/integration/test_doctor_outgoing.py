@@ -44,7 +44,7 @@ async def due(
         "INSERT INTO webhook_endpoints (client_id, due_on, slow_until, disabled_on) VALUES ($1, $2, $3, $4)",
         f"c{seconds}{quick}{disabled}",
         None if disabled else on,
-        1 if quick else None,
+        0 if quick else None,
         1 if disabled else None,
     )
     if not disabled:

@@ -57,6 +57,7 @@ def test_what_cannot_work_is_a_problem_with_advice(variable: str, value: str | N
         ("LATCHKEY_PUBLIC_URL", "http://keys.example.com"),
         ("LATCHKEY_THROTTLE", "off"),
         ("LATCHKEY_LOG_LEVEL", "debug"),
+        ("LATCHKEY_PRIVATE_TARGETS", "on"),
     ],
 )
 def test_what_should_not_stay_is_a_warning(variable: str, value: str) -> None:

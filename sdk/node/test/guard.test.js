@@ -137,6 +137,16 @@ test("an answer that a stopped program reads late is not used", async (t) => {
   assert.deepEqual(await refusal(latchkey.guard().check(token)), UNKNOWN);
 });
 
+test("an answer that took two seconds is not used: who gave it may have been three seconds late already", async (t) => {
+  const latchkey = await FakeLatchkey.started(t);
+  const { token } = latchkey.issue();
+  latchkey.introspect = (asked, _request, response) => {
+    latchkey.answer(asked, response);
+    pass(2_100);
+  };
+  assert.deepEqual(await refusal(latchkey.guard().check(token)), UNKNOWN);
+});
+
 test("an expiring key is not kept beyond its end, by whichever clock is further on", async (t) => {
   const latchkey = await FakeLatchkey.started(t);
   const guard = await latchkey.listening();

@@ -145,9 +145,11 @@ async def read_attempts(resources: Resources, author_id: int, client_id: str) ->
 
 
 async def update_client(
-    resources: Resources, author_id: int, client_id: str, changes: Mapping[str, object]
+    resources: Resources, author_id: int | None, client_id: str, changes: Mapping[str, object]
 ) -> Client:
     """Changes the given fields of a client (names as in ``ClientFields``); the others stay.
+
+    ``author_id`` is ``None`` for the operator, who may change any client.
 
     Id, secret, author, ``requested_permissions`` and ``public`` never change.
 
@@ -238,7 +240,7 @@ async def delete_client(resources: Resources, author_id: int | None, client_id: 
 
 async def _checked(
     resources: Resources,
-    author_id: int,
+    author_id: int | None,
     fields: ClientFields,
     permissions: Collection[str],
     kept: Client | None = None,

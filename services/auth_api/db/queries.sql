@@ -625,7 +625,7 @@ INSERT INTO grants (user_id, client_id, permissions, first_granted_on, granted_o
 SELECT u.user_id, $2, $3, $4, $4
 FROM users AS u
 WHERE u.user_id = $1 AND u.disabled_on IS NULL
-FOR KEY SHARE
+FOR SHARE
 ON CONFLICT (user_id, client_id) DO UPDATE
 SET permissions = (
         SELECT array_agg(DISTINCT p) FROM unnest(grants.permissions || excluded.permissions) AS p),

@@ -25,9 +25,9 @@ MOST_COUNTED: Final = 10_000
 MOST_TESTS: Final = 20
 """Tests of one client that wait at most: older ones are dropped."""
 REPLAYS: Final = Limit("webhook-replay", burst=100, interval_ms=6_000)
-"""Deliveries that are sent again: 100 at once, then ten a minute. Key: the client."""
+"""Deliveries that are sent again: 100 at once, then ten a minute. Key: the author, since clients cost nothing."""
 TESTS: Final = Limit("webhook-test", burst=20, interval_ms=30_000)
-"""Test events: 20 at once, then two a minute. Key: the client."""
+"""Test events: 20 at once, then two a minute. Key: the author."""
 
 
 class NoAddressError(Exception):
@@ -107,9 +107,9 @@ async def send_test(resources: Resources, author_id: int, client_id: str) -> Web
 
 
 async def _take(resources: Resources, author_id: int, client_id: str, limit: Limit) -> None:
-    """Counts against a limit of the client; what somebody else tries does not."""
+    """Counts against a limit of the client's author; what somebody else tries does not."""
     await read_own_client(resources, author_id, client_id)
-    await resources.limiter.take(limit, client_id)
+    await resources.limiter.take(limit, str(author_id))
 
 
 async def _require_address(

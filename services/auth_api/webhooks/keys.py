@@ -41,7 +41,7 @@ class Versions:
     def rotated(self, now: int, previous_ends_on: int, request_digest: str) -> Versions:
         """After a rotation: the version that was the newest ends then, and the one before it at once.
 
-        A retry of the last rotation makes no other version; it can only bring the end of the one before closer.
+        A retry of the last rotation makes no other version, and can only bring the end of the one before closer.
         """
         if self.request_digest == request_digest and now < self.created_on + RETRY_MS:
             sooner = min(self.previous_ends_on, previous_ends_on)
@@ -92,7 +92,9 @@ async def rotate_keys(
         await lock_client(resources, connection, author_id, client_id)
         before = _versions_of(await connection.fetchrow(sql["find_webhook_versions"], client_id))
         now = resources.clock.now()  # those that wait for the lock come after whoever has it
-        after = before.rotated(now, now + overlap_seconds * 1000, digest_of(request))
+        # Without an overlap the old ones are dead by every process's clock, also one that is behind or is put back.
+        previous_ends_on = now + overlap_seconds * 1000 if overlap_seconds else 0
+        after = before.rotated(now, previous_ends_on, digest_of(request))
         await connection.execute(
             sql["keep_webhook_versions"],
             client_id,

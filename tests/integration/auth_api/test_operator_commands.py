@@ -150,6 +150,45 @@ async def test_an_operator_has_the_webhook_keys_of_any_client(registry: Registry
     assert (await run("clients", "webhook-keys", client_id)).exit_code == 1
 
 
+async def test_an_operator_sees_and_mends_the_webhooks_of_any_client(registry: Registry, run: Run) -> None:
+    """Those of a client that has no author are seen nowhere else; a disabled address is set again, and what is wrong refused."""
+    made = await run("clients", "create", "--name", "Operated", "--permission", "submit_score")
+    client_id = json.loads(made.stdout)["clientID"]
+    before = json.loads((await run("clients", "webhooks", client_id)).stdout)
+    assert before == {
+        "address": None,
+        "failingSince": None,
+        "disabledOn": None,
+        "disabledWhy": None,
+        "waiting": 0,
+        "deliveries": [],
+    }
+    address = "https://epicgames.example.com/hook"
+    assert (await run("clients", "set-webhook", client_id, address)).exit_code == 0
+    await registry.sql(
+        "UPDATE auth.webhook_endpoints SET disabled_on = 1, disabled_why = 'gone' WHERE client_id = $1",
+        client_id,
+    )
+    await registry.sql(
+        "INSERT INTO auth.webhook_deliveries (webhook_id, client_id, type, key_id, body, happened_on, queued_on,"
+        " status, ended_on, tries, last_status) VALUES ('msg_1', $1, 'key.revoked', 'k', '', 5, 5, 'failed', 6, 1, 410)",
+        client_id,
+    )
+    seen = json.loads((await run("clients", "webhooks", client_id)).stdout)
+    assert (seen["address"], seen["disabledWhy"]) == (address, "gone")
+    (delivery,) = seen["deliveries"]
+    assert (delivery["webhookID"], delivery["keyID"], delivery["lastStatus"]) == ("msg_1", "k", 410)
+    assert (await run("clients", "set-webhook", client_id, address)).exit_code == 0
+    assert json.loads((await run("clients", "webhooks", client_id)).stdout)["disabledOn"] is None
+    for wrong in ((), (address, "--clear"), ("http://epicgames.example.com",), ("https://192.0.0.192/",)):
+        assert (await run("clients", "set-webhook", client_id, *wrong)).exit_code == 2
+    assert (await run("clients", "set-webhook", client_id, "--clear")).exit_code == 0
+    assert json.loads((await run("clients", "show", client_id)).stdout)["webhookUri"] is None
+    for command in (("webhooks", "CXNothing"), ("set-webhook", "CXNothing", address)):
+        unknown = await run("clients", *command)
+        assert (unknown.exit_code, "no client" in unknown.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

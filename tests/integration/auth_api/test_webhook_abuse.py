@@ -12,6 +12,7 @@ from aiohttp import web
 from services.auth_api.accounts.administration import disable_user
 from services.auth_api.clients.model import Client
 from services.auth_api.grants.connected_apps import revoke_access
+from services.auth_api.grants.store import record_grant
 from services.auth_api.own_login.endings import end_external_people
 from shared.contracts.events import ChangedKey, KeysChanged
 from shared.errors import StoreUnavailable
@@ -49,19 +50,21 @@ async def done_by_half(work: Awaitable[object]) -> None:
         pass
 
 
+async def are_waiting(office: Office, number: int) -> bool:
+    """Whether so many connections wait for a lock."""
+    waiting = await office.sql(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return len(waiting) == number
+
+
 async def both(office: Office, holding: str, *works: Awaitable[object]) -> None:
     """Begins all of it while a row is held, and lets go of that once each waits for a lock: they meet for certain."""
     async with office.resources.database.transaction() as connection:
         await connection.execute(holding)
         running = [asyncio.ensure_future(done_by_half(work)) for work in works]
 
-        async def wait() -> bool:
-            waiting = await office.sql(
-                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            return len(waiting) == len(works)
-
-        await until(wait)
+        await until(lambda: are_waiting(office, len(works)))
     await asyncio.gather(*running)
 
 
@@ -111,6 +114,25 @@ async def test_an_account_that_ends_twice_in_one_millisecond_is_told_of_once(
         end_external_people(office.resources, ["ada"], None, actor="key:x", peer=""),
     )
     assert len(await told_of_grants(office, client)) == 1
+    assert await office.sql("SELECT FROM grants") == []
+
+
+async def test_a_consent_beside_the_end_of_the_account_is_none(office: Office) -> None:
+    """It would stand untold, and come back with the account."""
+    client = await office.client("https://shop.example.com/")
+    person = await office.person()
+    now = office.clock.now()
+    async with office.resources.database.transaction() as connection:
+        await connection.execute("UPDATE users SET disabled_on = 1")
+        consenting = asyncio.create_task(
+            record_grant(office.resources, person, client.client_id, ["customise_score"], now)
+        )
+
+        async def waits_or_is_over() -> bool:
+            return consenting.done() or await are_waiting(office, 1)
+
+        await until(waits_or_is_over)
+    assert not await consenting
     assert await office.sql("SELECT FROM grants") == []
 
 

@@ -127,6 +127,57 @@ async def test_people_end(desk: Desk, receiver: Receiver) -> None:
     assert len(receiver.heard) == 4
 
 
+async def test_whatever_else_ends_or_narrows_a_key_is_told_with_its_reason(
+    desk: Desk, receiver: Receiver
+) -> None:
+    """The program itself, a finder, a replay, too many keys, rotations with and without an overlap, a person who turns it down."""
+    registry = desk.registry
+    site, issuer = registry.site, registry.issuer
+    client = await (await site.sign_up()).create_client(
+        webhookUri=receiver.url, requestedPermissions=["customise_score", "submit_score"]
+    )
+    person, other = await site.sign_up(), await site.sign_up()
+    given, leaked, rotated, turned, overlapped = [await person.give_key(client) for _ in range(5)]
+    code = await person.create_code(client)
+    replayed = (await site.exchange(client, code)).json()
+    many = [await other.give_key(client) for _ in range(11)]
+    now = registry.resources.clock.now
+
+    def key(of: dict[str, Any], end: str = "") -> str:
+        return f"/api/v1/keys/{of['keyID']}{end}"
+
+    answers = [
+        await site.http.post(
+            "/api/v1/oauth/revoke", data={"token": given["access_token"]}, auth=client.basic
+        ),
+        await issuer.http.post("/api/v1/keys/report-leak", json={"token": leaked["access_token"]}),
+        await person.http.post(key(rotated, "/rotate"), json={"overlapSeconds": 0}),
+        await person.http.post(key(overlapped, "/rotate"), json={"overlapSeconds": 1}),
+        await person.http.patch(key(turned), json={"permissions": ["submit_score"]}),
+        await person.http.patch(key(turned), json={"status": "paused"}),
+        await person.http.patch(key(turned), json={"status": "active", "identifier": "Mine"}),
+        await person.http.patch(key(turned), json={"expiresOn": now() + 1_000}),
+    ]
+    assert all(answer.is_success for answer in answers), [answer.text for answer in answers]
+    assert (await site.exchange(client, code)).status_code == 400
+    told = {
+        ("key.revoked", "client", given["keyID"]),
+        ("key.revoked", "leak_reported", leaked["keyID"]),
+        ("key.revoked", "rotated", rotated["keyID"]),
+        ("key.narrowed", "rotated", overlapped["keyID"]),
+        ("key.expired", "rotated", overlapped["keyID"]),
+        ("key.narrowed", "permissions", turned["keyID"]),
+        ("key.narrowed", "paused", turned["keyID"]),
+        ("key.narrowed", "expiry", turned["keyID"]),
+        ("key.expired", "expired", turned["keyID"]),
+        ("key.revoked", "code_replayed", replayed["keyID"]),
+        ("key.revoked", "evicted", many[0]["keyID"]),
+    }
+    found = await events(registry, receiver, client, len(told))
+    assert {(kind, data["reason"], data["keyID"]) for kind, data in found} == told
+    assert len(receiver.heard) == len(told)
+
+
 async def test_how_long_it_took_is_measured(desk: Desk, receiver: Receiver) -> None:
     """From the event to the endpoint's success, and what else an operator watches."""
     registry = desk.registry

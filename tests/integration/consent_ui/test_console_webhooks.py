@@ -218,13 +218,14 @@ async def test_deliveries_are_turned_page_by_page(stack: Stack, author: Person, 
 
 
 async def test_tests_are_limited(author: Person) -> None:
-    """429, and when to come back."""
-    client = await author.create_client(webhookUri=NOWHERE)
+    """429, and when to come back; another client of the same author has no tests of its own."""
+    client, other = [await author.create_client(webhookUri=NOWHERE) for _ in range(2)]
     page = await open_page(author, path_of(client))
     answers = [await press(author, page, TEST) for _ in range(22)]
     assert {answer.status_code for answer in answers[:20]} == {303}
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert (await press(author, await open_page(author, path_of(other)), TEST)).status_code == 429
 
 
 async def test_webhooks_of_other_authors_do_not_exist(
