@@ -29,8 +29,8 @@ from tests.interop.proxies import EXAMPLES, PROXIES, Proxy, running_proxy
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 PAGE: Final = REPOSITORY / "docs" / "protecting-your-api.md"
-NO_PROXIES: Final = {"Hearing of revocations"}
-"""Other chapters of the page that show programs."""
+NO_PROXIES: Final = {"A service key", "Keys to try it with", "Hearing of revocations"}
+"""Other chapters of the page that show commands or programs."""
 ORIGIN: Final = "https://app.example.com"
 FORGED: Final = {"X-Latchkey-User": "1000", "X-Latchkey-Client": "forged"}
 
