@@ -20,12 +20,13 @@ _LONGEST: Final = (
     "tests/interop/",
     "tests/browser/",
     "tests/fuzz/",
+    "tests/acceptance/test_hung_workers.py",
     "tests/acceptance/test_workers.py",
     "tests/chaos/",
-    "tests/containers/",
     "tests/integration/oauth/test_lost_answers.py",
     "tests/integration/bus/test_sentinels.py",
     "tests/integration/test_wire.py",
+    "tests/integration/test_backup.py",
     "tests/integration/oauth/test_outages.py",
     "tests/acceptance/test_demo.py",
     "tests/acceptance/test_demo_own_login.py",
@@ -37,7 +38,9 @@ _LONGEST: Final = (
     "tests/integration/bus/test_processes.py",
     "tests/integration/key_issuer/test_unheard_revocations.py",
     "tests/integration/key_issuer/test_crashes.py",
-    "tests/integration/test_backup.py",
+    "tests/integration/key_issuer/test_revocation_stream_faults.py",
+    "tests/acceptance/test_tracing.py",
+    "tests/acceptance/test_own_login_guide.py",
 )
 """What takes more than twenty seconds of one process, as measured, the longest first: begun last, it would end alone."""
 
