@@ -182,8 +182,12 @@ class Listeners:
 
         Listeners get what they missed, or are told to forget everything, with the next entry.
         """
-        if not self._journal.follow(tuple(past)):
-            self._restart()
+        if self._journal.follow(tuple(past)):
+            return
+        self._restart()
+        if self._flush is not None:  # for an entry that may be there no more
+            self._flush.cancel()
+            self._flush = None
 
     def end_all(self, why: Why) -> None:
         """Ends every stream."""

@@ -43,6 +43,7 @@ async def test_a_person_links_the_demo(walker: Walker, demo: str) -> None:
     await walker.open_home(keys=1)
     await walker.follow("Revoke")
     await walker.press("Revoke")
+    await expect(page.get_by_role("status")).to_contain_text("The key is revoked.")
     await page.goto(demo)
     await walker.press("Use the key")
     await expect(page.get_by_role("status")).to_contain_text("The key was refused.")
