@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import socket
 import sys
@@ -36,6 +37,13 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@atexit.register
+def _give_back() -> None:
+    """So that Python does not complain of them at the end of a process."""
+    while _reserved:
+        _reserved.pop().close()
 
 
 def _reserve(port: int) -> bool:

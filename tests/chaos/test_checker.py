@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.secret_tokens import digest_of
 from tests.chaos.checker import digested, stranded, unreceived, violations
+from tests.chaos.cluster import PROGRAMS
 from tests.chaos.history import Fault, History, Operation, Story
 
 CODE = "abcdefgh"
@@ -125,6 +126,18 @@ def test_a_verifier_that_hears_nothing_must_notice() -> None:
     history = story(exchange(1, 200, "t"), revoke(5, 202), verify(9, 200))
     history.faults.append(Fault("refuse", "valkey", 4.0, 10.5))
     assert violations(history) == []
+
+
+def test_a_program_behind_an_sdk_has_five_seconds() -> None:
+    """Its verifier may notice after three that it hears nothing, and the SDK remembers for two what it said until then."""
+    faults = [Fault("refuse", "valkey", 4.0, 12.5)]
+    history = story(exchange(1, 200, "t"), revoke(5, 202), verify(10, 200))
+    history.stories[0].operations[-1].target = PROGRAMS[0]
+    history.faults += faults
+    assert violations(history) == []
+    history.stories[0].operations.append(verify(11.5, 200))
+    history.stories[0].operations[-1].target = PROGRAMS[0]
+    assert violations(history)
 
 
 def test_a_rotation_that_gives_no_key_is_noticed() -> None:
