@@ -47,6 +47,10 @@ server.serve_forever()
 """
 
 
+LISTENERS: Final = 16
+"""Some of them at each of two replicas."""
+
+
 @pytest.fixture(scope="module")
 def receiver(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A program of the operator's own network, behind an authority that the deployment was given; its container."""
@@ -163,16 +167,23 @@ async def test_a_key_issuer_with_open_streams_stops_at_once(
     first, second = deployment.containers("key_issuer")
     heard: Counter[str] = Counter()
 
-    async def listen() -> None:
+    async def listen(opened: asyncio.Event) -> None:
         headers = {"Authorization": f"Bearer {service_key}"}
         stream = deployed_site.http.stream("GET", "/api/v1/revocations", headers=headers)
         async with stream as answer:
             assert answer.status_code == httpx.codes.OK
+            opened.set()
             async for line in answer.aiter_lines():
                 heard[line] += 1
 
-    listeners = [asyncio.create_task(listen()) for _ in range(8)]
-    async with asyncio.timeout(20):
+    listeners = []
+    async with asyncio.timeout(40):
+        for _ in range(
+            LISTENERS
+        ):  # one after the other: who asks at once is led to one replica by one look-up
+            opened = asyncio.Event()
+            listeners.append(asyncio.create_task(listen(opened)))
+            await opened.wait()
         while heard["event: reset"] < len(listeners):
             await asyncio.sleep(0.05)
     took = time.monotonic()

@@ -15,6 +15,8 @@ from tests.harness.kept import compiled_briefly
 from tests.harness.processes import REPOSITORY
 from tests.interop.building import BUILD_SECONDS, BUILT, CannotBuildError, need
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]  # the first waits for the compiler
+
 RULES: Final = REPOSITORY / "docs" / "gitleaks.toml"
 VERSION: Final = "v8.30.1"
 SITE: Final = "https://keys.example.com"

@@ -21,6 +21,8 @@ from services.auth_api.webhooks.signing import WebhookKey, signature_header
 from tests.interop.building import CannotBuildError, made, need
 from tests.interop.libraries import NPM_INSTALL
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]  # the first waits for its packages
+
 RECEIVERS: Final = Path(__file__).resolve().parent / "receivers"
 SECRETS: Final = (b"n" * 32, b"o" * 32)
 BODY: Final = '{"type":"key.revoked","data":{"keyID":"abc","externalUser":"Zoë ✓"}}'.encode()

@@ -207,6 +207,7 @@ async def test_each_service_fills_the_streams_that_it_writes(valkey: Valkey, dat
         await _make_old(database)
         await bus.redis.execute("DEL", stream)
         await until(lambda: has(bus, 1))
+        await until(lambda: _is_marked(database))
     async with open_bus(valkey, "auth_api") as bus:
         await bus.redis.execute("DEL", stream)
         await OutboxRelay(database, bus, SCHEMA)._refill_emptied_streams()
