@@ -26,19 +26,14 @@ from deploy.cli.quick import (
 
 _ORDINARY: Final = "not chaos and not benchmark"
 _QUICK: Final = f"{_ORDINARY} and not alone and not slow"
-WAITING: Final = ("tests/containers",)
-"""What wants to be first whenever it computes, and mostly waits for a Docker engine: all others fill its pauses."""
 ALONE: Final = (
+    "tests/containers",
     "tests/chaos/test_hostile_client.py",
     "tests/integration/oauth/test_cost_of_an_exchange.py",
 )
 """Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
 COMPUTING: Final = ALWAYS
 """What only computes, in little time and without stores: run at the lowest priority beside those, which wait too."""
-_FIRST: Final = 0
-_LATER: Final = 10
-_LAST: Final = 19
-"""How nice tests are to those beside them: what a service may take for an answer is little, what a test may is much."""
 _CLEAN_UP_SECONDS: Final = 60.0
 _PYTEST_USAGE: Final = 4
 _PROCESSES: Final = 4
@@ -59,8 +54,8 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
-    processes beside one for the containers, and at the end, one after the other, what wants the machine for itself,
-    with the unit tests in what it leaves of it.
+    processes, and at the end, one after the other, what wants the machine for itself, with the unit tests in what it
+    leaves of it.
 
     `--quick` runs the unit tests, the integration tests of what has changed since your branch left main (the table is
     in deploy/cli/quick.py), and one story in a browser. It does not replace a whole run.
@@ -71,12 +66,10 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
         context.exit(_run_shared(_QUICK, *_quick_tests(), *pytest_args))
     if pytest_args:
         context.exit(_run(*pytest_args))
-    with _beside(_FIRST, *WAITING) as waiting:
-        apart = (f"--ignore={path}" for path in (*COMPUTING, *WAITING))
-        ordinary = _run_shared(f"{_ORDINARY} and not alone", *apart, niceness=_LATER)
-    with _beside(_LAST, *COMPUTING) as computing:
+    ordinary = _run_shared(f"{_ORDINARY} and not alone", *(f"--ignore={path}" for path in COMPUTING))
+    with _beside(*COMPUTING) as computing:
         alone = _run("-m", f"{_ORDINARY} and alone", *ALONE)
-    context.exit(ordinary or waiting.code or alone or computing.code)
+    context.exit(ordinary or alone or computing.code)
 
 
 def _quick_tests() -> list[str]:
@@ -104,12 +97,12 @@ class _Beside:
 
 
 @contextmanager
-def _beside(niceness: int, *paths: str) -> Iterator[_Beside]:
-    """Runs tests meanwhile; waits for them, and shows what they said once they have ended."""
-    command = [*_nice(niceness), sys.executable, "-P", "-m", "pytest", "-m", _ORDINARY, *paths]
+def _beside(*paths: str) -> Iterator[_Beside]:
+    """Runs tests at the lowest priority meanwhile; waits for them, and shows what they said once they have ended."""
+    command = ["nice", "-n", "19", sys.executable, "-P", "-m", "pytest", "-m", _ORDINARY, *paths]
     beside = _Beside()
     with TemporaryFile() as output:
-        # A session of its own: Ctrl-C reaches it once, from here, and its containers are taken down.
+        # A session of its own: Ctrl-C reaches it once, from here, and it cleans up.
         process = subprocess.Popen(
             command,
             stdout=output,
@@ -141,14 +134,9 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _nice(niceness: int) -> tuple[str, ...]:
-    return ("nice", "-n", str(niceness)) if niceness else ()
-
-
-def _run_shared(marks: str, *arguments: str, niceness: int = 0) -> int:
+def _run_shared(marks: str, *arguments: str) -> int:
     """Several processes share the tests; in a process of its own, which leaves nothing behind for what comes after it."""
-    pytest = (sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", marks)
-    command = [*_nice(niceness), *pytest, *arguments]
+    command = [sys.executable, "-P", "-m", "pytest", "-n", str(_PROCESSES), "-m", marks, *arguments]
     return _meaning(subprocess.run(command, check=False).returncode)
 
 

@@ -118,16 +118,16 @@ def test_what_wants_the_machine_alone_is_looked_for_where_it_is() -> None:
     ]
     names = [str(path.relative_to(REPOSITORY)) for path in marked]
     assert names
-    assert [name for name in names if not name.startswith((*command.ALONE, *command.WAITING))] == []
+    assert [name for name in names if not name.startswith(command.ALONE)] == []
 
 
-@pytest.mark.parametrize("failing", ["shared", "waiting", "alone", "beside", ""])
+@pytest.mark.parametrize("failing", ["shared", "alone", "beside", ""])
 def test_a_whole_run_fails_where_one_of_its_parts_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str
 ) -> None:
-    """The containers' tests run beside the shared ones, what computes beside what wants the machine alone."""
+    """What computes runs beside what wants the machine alone, and its words are shown in the end."""
     python = tmp_path / "python"
-    failed = {"waiting": command.WAITING[0], "beside": ALWAYS[0]}.get(failing, "none")
+    failed = ALWAYS[0] if failing == "beside" else "none"
     python.write_text(f'#!/bin/sh\necho "ran $*"\ncase "$*" in *{failed}*) exit 1;; esac\n')
     python.chmod(0o755)
     shared: list[str] = []
@@ -143,9 +143,8 @@ def test_a_whole_run_fails_where_one_of_its_parts_does(
     ended = CliRunner().invoke(command.test)
 
     assert ended.exit_code == (1 if failing else 0)
-    for paths in (ALWAYS, command.WAITING):
-        assert f"ran -P -m pytest -m not chaos and not benchmark {' '.join(paths)}" in ended.stdout
-    assert shared == [f"--ignore={path}" for path in (*ALWAYS, *command.WAITING)]
+    assert f"ran -P -m pytest -m not chaos and not benchmark {' '.join(ALWAYS)}" in ended.stdout
+    assert shared == [f"--ignore={path}" for path in ALWAYS]
 
 
 def test_what_runs_beside_is_interrupted_where_the_rest_is(
@@ -163,7 +162,8 @@ def test_what_runs_beside_is_interrupted_where_the_rest_is(
             time.sleep(POLL_SECONDS)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_run_shared", interrupted)
+    monkeypatch.setattr(command, "_run_shared", lambda *_: 0)
+    monkeypatch.setattr(command, "_run", interrupted)
 
     ended = CliRunner().invoke(command.test)
 
