@@ -20,7 +20,7 @@ from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.cluster import running_cluster, url_of
 from tests.integration.bus.conftest import Valkey
 
-NOTICED_SECONDS: Final = 15.0
+NOTICED_SECONDS: Final = 60.0
 SERVICES: Final = ("auth_api", "consent_ui", "key_issuer")
 
 

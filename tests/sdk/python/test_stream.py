@@ -33,8 +33,10 @@ async def never_alive(guard: Guard, until_so: Callable[[], bool]) -> None:
     alive: list[bool] = []
 
     def look() -> bool:
+        if until_so():
+            return True
         alive.append(guard.stream_alive)
-        return until_so()
+        return False
 
     await until(look)
     assert not any(alive)
