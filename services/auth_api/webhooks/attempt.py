@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from services.auth_api.webhooks.signing import WebhookKey, signature_header
 from shared.clock import Clock
 from shared.version import VERSION
-from shared.web.fetch_errors import AddressRefusedError, FetchFailedError
+from shared.web.guarded_fetcher import AddressRefusedError, FetchFailedError, GuardedFetcher
 
 TRY_SECONDS: Final = 10.0
 GONE: Final = 410
 
 _log = structlog.get_logger("latchkey.webhooks")
-
-
-class Answer(Protocol):
-    """What an endpoint answered."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """By name, in whatever case."""
-        ...
-
-
-class Fetcher(Protocol):
-    """What calls addresses that users gave; see ``shared.web.guarded_fetcher``."""
-
-    async def fetch(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        *,
-        seconds: float,
-        most_bytes: int,
-    ) -> Answer:
-        """The answer of an address, or a ``FetchError``."""
-        ...
-
-    async def close(self) -> None:
-        """Drops what waits."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +38,12 @@ class Outcome:
 
 
 async def attempt(
-    fetcher: Fetcher, clock: Clock, address: str, webhook_id: str, body: bytes, keys: Sequence[WebhookKey]
+    fetcher: GuardedFetcher,
+    clock: Clock,
+    address: str,
+    webhook_id: str,
+    body: bytes,
+    keys: Sequence[WebhookKey],
 ) -> Outcome:
     """Sends one delivery to an address, signed with each of the keys, and waits up to ``TRY_SECONDS`` for the status.
 

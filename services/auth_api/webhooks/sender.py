@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import structlog
 
 from services.auth_api.resources import Resources
-from services.auth_api.webhooks.attempt import GONE, Fetcher, Outcome, attempt
+from services.auth_api.webhooks.attempt import GONE, Outcome, attempt
 from services.auth_api.webhooks.endpoints import disable_address
 from services.auth_api.webhooks.keys import live_keys
 from services.auth_api.webhooks.metrics import MOST_COUNTED, WebhookMetrics
@@ -19,6 +19,7 @@ from shared.contracts.clients import DisabledWhy
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.supervisor import watched
+from shared.web.guarded_fetcher import GuardedFetcher
 
 if TYPE_CHECKING:
     from services.auth_api.db.repository import Connection
@@ -50,7 +51,7 @@ class WebhookSender:
     A try whose process dies is tried again by another when its lease ends. Nothing of an answer is kept but its status.
     """
 
-    def __init__(self, resources: Resources, fetcher: Fetcher) -> None:
+    def __init__(self, resources: Resources, fetcher: GuardedFetcher) -> None:
         """``fetcher`` calls the addresses; the caller closes it after ``run`` has ended."""
         self._resources = resources
         self._fetcher = fetcher
