@@ -115,9 +115,9 @@ def webhooks(client_id: str, most: int) -> None:
     """How a client's webhook address fares, and its last deliveries, newest first, as JSON."""
 
     async def work(resources: Resources) -> dict[str, Any]:
-        author = (await read_client(resources, client_id)).author
-        endpoint = await read_endpoint(resources, author, client_id)
-        deliveries = await list_deliveries(resources, author, client_id, limit=most)
+        client = await read_client(resources, client_id)
+        endpoint = await read_endpoint(resources, client)
+        deliveries = await list_deliveries(resources, client, limit=most)
         return {
             **_camel(endpoint.model_dump()),
             "deliveries": [_camel(each.model_dump(exclude={"number"})) for each in deliveries],

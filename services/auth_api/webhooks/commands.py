@@ -37,16 +37,15 @@ PAGE: Final = 50
 
 async def read(resources: Resources, user: SessionUser, command: ReadWebhooks) -> Webhooks:
     """Address, keys and a page of deliveries of one client, to its author."""
-    author, client_id = user.user_id, command.client_id
     try:
-        client = await read_own_client(resources, author, client_id)
-        endpoint, keys, found = await asyncio.gather(
-            read_endpoint(resources, author, client_id),
-            live_keys(resources, client_id),
-            list_deliveries(resources, author, client_id, limit=PAGE + 1, before=command.before),
-        )
+        client = await read_own_client(resources, user.user_id, command.client_id)
     except UnknownClientError:
         return Webhooks(outcome="not_found")
+    endpoint, keys, found = await asyncio.gather(
+        read_endpoint(resources, client),
+        live_keys(resources, client.client_id),
+        list_deliveries(resources, client, limit=PAGE + 1, before=command.before),
+    )
     return Webhooks(
         outcome="done",
         client_name=client.name,

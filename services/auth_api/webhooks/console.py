@@ -1,13 +1,14 @@
 """What an author sees and does of a client's webhooks: deliveries, one sent again, a test, and how the address fares.
 
-Everything here raises ``StoreUnavailable`` where a store does not answer, and ``UnknownClientError`` for a client that is
-unknown or another author's. Times are Unix milliseconds.
+Everything here raises ``StoreUnavailable`` where a store does not answer, and what takes an author and a client's id
+``UnknownClientError`` where that author has no such client. Times are Unix milliseconds.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from services.auth_api.clients.model import Client
 from services.auth_api.clients.registry import lock_client, read_own_client
 from services.auth_api.rate_limit import Limit
 from services.auth_api.resources import Resources
@@ -38,24 +39,22 @@ class UnknownDeliveryError(Exception):
     """The client has no such delivery; finished ones are not kept for ever."""
 
 
-async def read_endpoint(resources: Resources, author_id: int, client_id: str) -> WebhookEndpoint:
-    """The state of a client's address, to its author."""
-    client = await read_own_client(resources, author_id, client_id)
-    row = await resources.database.fetchrow("read_webhook_endpoint", client_id, MOST_COUNTED)
+async def read_endpoint(resources: Resources, client: Client) -> WebhookEndpoint:
+    """The state of a client's address, to whoever was given the client as its author."""
+    row = await resources.database.fetchrow("read_webhook_endpoint", client.client_id, MOST_COUNTED)
     assert row is not None
     return WebhookEndpoint(address=client.webhook_uri, **row)
 
 
 async def list_deliveries(
-    resources: Resources, author_id: int, client_id: str, *, limit: int = 50, before: int | None = None
+    resources: Resources, client: Client, *, limit: int = 50, before: int | None = None
 ) -> tuple[WebhookDelivery, ...]:
-    """A client's deliveries, newest first; the next page is those ``before`` the last one's ``number``.
+    """A client's deliveries, newest first, to whoever was given the client as its author.
 
-    At most ``MOST_LISTED``; of finished ones the newest 1,000 and 30 days are kept.
+    The next page is those ``before`` the last one's ``number``. At most ``MOST_LISTED``; of finished ones the newest 1,000 and 30 days are kept.
     """
-    await read_own_client(resources, author_id, client_id)
     limit = max(1, min(limit, MOST_LISTED))
-    rows = await resources.database.fetch("list_webhook_deliveries", client_id, before, limit)
+    rows = await resources.database.fetch("list_webhook_deliveries", client.client_id, before, limit)
     return tuple(map(_view, rows))
 
 

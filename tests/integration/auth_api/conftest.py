@@ -21,6 +21,7 @@ from tests.harness.site import Site
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.harness.tls import Authority, make_authority
 from tests.harness.webhooks import Receiver, receiving
+from tests.integration.auth_api.webhook_office import Office, opened_office
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,10 @@ async def receiver(authority: Authority) -> AsyncIterator[Receiver]:
     """A program that hears webhooks."""
     async with receiving(authority) as receiver:
         yield receiver
+
+
+@pytest.fixture
+async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
+    """Stores and a sender of the test's own."""
+    async with opened_office(servers) as office:
+        yield office

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 
 import pytest
 from aiohttp import web
@@ -16,18 +16,9 @@ from services.auth_api.grants.store import record_grant
 from services.auth_api.own_login.endings import end_external_people
 from shared.contracts.events import ChangedKey, KeysChanged
 from shared.errors import StoreUnavailable
-from tests.harness.stores import Servers
-from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver
-from tests.integration.auth_api.webhook_office import Office, opened_office
+from tests.integration.auth_api.webhook_office import Office
 from tests.integration.key_issuer.conftest import until
-
-
-@pytest.fixture
-async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
-    """Stores and a sender of the test's own."""
-    async with opened_office(servers) as office:
-        yield office
 
 
 async def told_of_grants(office: Office, client: Client) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiohttp import web
 
@@ -17,17 +15,9 @@ from services.auth_api.webhooks.console import (
 )
 from services.auth_api.webhooks.endpoints import CLEARED, DISABLED
 from shared.contracts.clients import ClientFields
-from tests.harness.stores import Servers
 from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, accept, answering, receiving
-from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
-
-
-@pytest.fixture
-async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
-    """Stores and a sender of the test's own."""
-    async with opened_office(servers) as office:
-        yield office
+from tests.integration.auth_api.webhook_office import DAY, Office
 
 
 async def test_410_disables_the_address_until_one_is_set_again(office: Office, receiver: Receiver) -> None:
@@ -40,7 +30,7 @@ async def test_410_disables_the_address_until_one_is_set_again(office: Office, r
 
     assert tried <= 8
     assert await office.statuses(client) == {"failed": tried, "dropped": 30 - tried}
-    state = await read_endpoint(office.resources, client.author, client.client_id)
+    state = await read_endpoint(office.resources, client)
     assert (state.disabled_why, state.waiting) == ("gone", 0)
     assert state.disabled_on is not None
     lines = await office.sql("SELECT actor, subject FROM audit WHERE action = 'client.webhook-disabled-gone'")
@@ -54,7 +44,7 @@ async def test_410_disables_the_address_until_one_is_set_again(office: Office, r
 
     receiver.answer = accept
     await office.set_address(client, receiver.url)
-    state = await read_endpoint(office.resources, client.author, client.client_id)
+    state = await read_endpoint(office.resources, client)
     assert (state.disabled_on, state.disabled_why, state.failing_since) == (None, None, None)
     await office.tell(client.client_id)
     await office.tell(client.client_id, ago_ms=60_000)  # of before: never sent
@@ -77,7 +67,7 @@ async def test_a_410_of_an_old_address_does_not_disable_a_new_one(
         office.later(1)
         await office.tell(client.client_id)
         await office.send()
-        assert (await read_endpoint(office.resources, client.author, client.client_id)).disabled_on is None
+        assert (await read_endpoint(office.resources, client)).disabled_on is None
         await office.tell(client.client_id)
         await office.send()
         assert len(new.heard) == 1
@@ -160,7 +150,7 @@ async def test_a_change_of_something_else_leaves_the_address_as_it_is(
     await office.tell(client.client_id)
     await office.send()
     await update_client(office.resources, client.author, client.client_id, {"description": "new words"})
-    state = await read_endpoint(office.resources, client.author, client.client_id)
+    state = await read_endpoint(office.resources, client)
     assert state.disabled_on is not None
 
 
@@ -216,13 +206,13 @@ async def test_five_days_of_nothing_but_failures_disable_an_address(
     for _ in range(5):
         await office.tell(client.client_id)
         await office.send()
-        state = await read_endpoint(office.resources, client.author, client.client_id)
+        state = await read_endpoint(office.resources, client)
         assert (state.disabled_on, state.failing_since is None) == (None, False)
         office.later(86_400)
     await office.tell(client.client_id)
     await office.send()
 
-    state = await read_endpoint(office.resources, client.author, client.client_id)
+    state = await read_endpoint(office.resources, client)
     assert state.disabled_why == "failing"
     assert set(await office.statuses(client)) == {"delivered", "dropped"}
     assert DISABLED in {row["last_failure"] for row in await office.rows(client)}

@@ -6,7 +6,6 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -20,18 +19,9 @@ from services.auth_api.webhooks.taking import (
 )
 from shared.contracts.events import ChangedKey, KeysChanged
 from shared.purge import Purge
-from tests.harness.stores import Servers
-from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, answering
-from tests.integration.auth_api.webhook_office import DAY, Office, opened_office
+from tests.integration.auth_api.webhook_office import DAY, Office
 from tests.integration.key_issuer.conftest import until
-
-
-@pytest.fixture
-async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
-    """Stores and a sender of the test's own."""
-    async with opened_office(servers) as office:
-        yield office
 
 
 async def test_what_a_dead_process_had_in_hand_is_sent_when_its_lease_ends(

@@ -20,17 +20,8 @@ from services.auth_api.webhooks.console import (
 from shared.contracts.events import ChangedKey, KeysChanged
 from shared.pauses import WEBHOOK_PAUSES
 from shared.version import VERSION
-from tests.harness.stores import Servers
-from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, answering
-from tests.integration.auth_api.webhook_office import Office, opened_office
-
-
-@pytest.fixture
-async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
-    """Stores and a sender of the test's own."""
-    async with opened_office(servers) as office:
-        yield office
+from tests.integration.auth_api.webhook_office import Office
 
 
 async def test_an_event_is_one_request_as_the_specification_says(office: Office, receiver: Receiver) -> None:
@@ -213,9 +204,8 @@ async def test_deliveries_are_listed_in_pages_newest_first(office: Office, recei
     client = await office.client(receiver.url)
     await office.tell(client.client_id, 5)
     await office.send()
-    own = (office.resources, client.author, client.client_id)
-    first = await list_deliveries(*own, limit=3)
-    second = await list_deliveries(*own, limit=3, before=first[-1].number)
+    first = await list_deliveries(office.resources, client, limit=3)
+    second = await list_deliveries(office.resources, client, limit=3, before=first[-1].number)
     numbers = [view.number for view in (*first, *second)]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == 5

@@ -23,17 +23,9 @@ from services.auth_api.webhooks.taking import (
     Turn,
     take_turns,
 )
-from tests.harness.stores import Servers
 from tests.harness.tls import Authority
 from tests.harness.webhooks import Heard, Receiver, receiving
-from tests.integration.auth_api.webhook_office import Office, opened_office
-
-
-@pytest.fixture
-async def office(servers: Servers, authority: Authority) -> AsyncIterator[Office]:
-    """Stores and a sender of the test's own."""
-    async with opened_office(servers) as office:
-        yield office
+from tests.integration.auth_api.webhook_office import Office
 
 
 @pytest.fixture
