@@ -53,7 +53,7 @@ async def _authenticate(resources: Resources, request: web.Request, form: dict[s
         )
     if headers and scheme_of(headers[0]) == "bearer":
         if "client_secret" in form:
-            raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+            raise _two_methods()
         await _authenticate_service(resources, bearer_token(headers[0]))
         return None
     if headers and (service := _service_login(headers[0])) is not None:
@@ -99,7 +99,7 @@ async def _authenticate_by_name(
 ) -> None:
     """For libraries that know only a client's id and secret: the name of a service key, and the key."""
     if "client_secret" in form:
-        raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+        raise _two_methods()
     if form.get("client_id") not in (None, *names):
         raise _other_client()
     key = await resources.verifier.live_service_key(token)
@@ -134,13 +134,17 @@ def _credentials(headers: Sequence[str], form: dict[str, str]) -> tuple[str, str
         except ValueError as error:
             raise _unknown_client(f" The Authorization header is malformed: {error}.") from None
         if secret is not None:
-            raise Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
+            raise _two_methods()
         if client_id is not None and client_id != basic_id:
             raise _other_client()
         client_id, secret = basic_id, basic_secret
     if not client_id or not secret or len(client_id) > _LONGEST_CLIENT_ID or not client_id.isprintable():
         raise _unknown_client()
     return client_id, secret
+
+
+def _two_methods() -> Problem:
+    return Problem(400, "Authenticate by one method, not by two.", code="invalid_request")
 
 
 def _other_client() -> Problem:
