@@ -9,7 +9,6 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,31 +17,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.embedded.ports import free_port
 from shared.api_key import USER_KEY, mint_key
-from tests.harness.backends import new_folder
 from tests.harness.crowd import burst, crowd_at
 from tests.harness.front import fronting
-from tests.harness.processes import RunningProcess, RunningServices, is_ready, running_services
-from tests.harness.stores import Servers, fresh_stores
-from tests.harness.workers import said, supervised, workers_of
+from tests.harness.processes import RunningProcess, RunningServices, is_ready
+from tests.harness.workers import WORKERS, said, supervised, workers_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-WORKERS: Final = 2
 PATIENCE_SECONDS: Final = 60.0
 WATCHDOG: Final = ("--watchdog", "2")
-
-
-@pytest.fixture(scope="module")
-async def services(servers: Servers, run_directory: Path) -> AsyncIterator[RunningServices]:
-    """Each service with two workers."""
-    url, folder = f"http://127.0.0.1:{free_port()}", new_folder(run_directory)
-    async with fresh_stores(servers) as stores:
-        with running_services(
-            folder, public_url=url, workers=WORKERS, stores=stores.environment()
-        ) as services:
-            yield services
 
 
 def _events(process: RunningProcess, *names: str) -> list[dict[str, Any]]:

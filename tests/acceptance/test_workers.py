@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.embedded.ports import free_port
-from tests.harness.backends import new_folder
 from tests.harness.crowd import burst, crowd_at
 from tests.harness.front import fronting
 from tests.harness.processes import (
@@ -28,27 +27,13 @@ from tests.harness.processes import (
     RunningServices,
     clean_environ,
     is_ready,
-    running_services,
     starting,
 )
-from tests.harness.stores import Servers, fresh_stores
-from tests.harness.workers import said, supervised, workers_of
+from tests.harness.workers import WORKERS, said, supervised, workers_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-WORKERS: Final = 2
 PATIENCE_SECONDS: Final = 60.0
-
-
-@pytest.fixture(scope="module")
-async def services(servers: Servers, run_directory: Path) -> AsyncIterator[RunningServices]:
-    """Each service with two workers."""
-    url, folder = f"http://127.0.0.1:{free_port()}", new_folder(run_directory)
-    async with fresh_stores(servers) as stores:
-        with running_services(
-            folder, public_url=url, workers=WORKERS, stores=stores.environment()
-        ) as services:
-            yield services
 
 
 @contextmanager

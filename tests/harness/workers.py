@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from deploy.embedded.ports import free_port
 from tests.harness.processes import RunningProcess, RunningServices, is_ready, starting
+
+WORKERS: Final = 2
+"""Of each service whose workers a test replaces."""
 
 
 @contextmanager
