@@ -29,6 +29,7 @@ from services.auth_api.webhooks.keys import live_keys, rotate_keys
 from services.auth_api.webhooks.signing import WebhookKey
 from shared.api_key import mint_client_secret
 from shared.contracts.clients import ClientFields
+from shared.documents import public_name
 from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of
 
@@ -119,8 +120,8 @@ def webhooks(client_id: str, most: int) -> None:
         endpoint = await read_endpoint(resources, client)
         deliveries = await list_deliveries(resources, client, limit=most)
         return {
-            **_camel(endpoint.model_dump()),
-            "deliveries": [_camel(each.model_dump(exclude={"number"})) for each in deliveries],
+            **_public(endpoint.model_dump()),
+            "deliveries": [_public(each.model_dump(exclude={"number"})) for each in deliveries],
         }
 
     try:
@@ -213,13 +214,9 @@ def _document(client: Client) -> dict[str, Any]:
     return ClientDocument.of(client) | more
 
 
-def _camel(fields: dict[str, Any]) -> dict[str, Any]:
-    """Names as JSON has them here: ``keyID``, ``lastTriedOn``."""
-    return {
-        "".join([first, *("ID" if word == "id" else word.capitalize() for word in rest)]): value
-        for name, value in fields.items()
-        for first, *rest in (name.split("_"),)
-    }
+def _public(fields: dict[str, Any]) -> dict[str, Any]:
+    """By their names outside: ``keyID``, ``lastTriedOn``."""
+    return {public_name(name): value for name, value in fields.items()}
 
 
 def _text_of(path: Path) -> str:
