@@ -77,7 +77,7 @@ async def fresh_database(servers: Servers, *, migrated: bool = True) -> AsyncIte
     name = f"latchkey_test_{servers.run}_{secrets.token_hex(6)}"
     async with _connected(servers) as server:
         template = await _template(servers, server) if migrated else "template1"
-        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         try:
             yield _with_path(servers.database_url, name)
         finally:
