@@ -15,6 +15,8 @@ _ONE_LATCHKEY: Final = frozenset(
     f"tests/acceptance/test_{name}.py" for name in ("demo", "integrating", "json_integrator", "readme")
 )
 """Files whose tests share one `./latchkey up`, which each process would start anew."""
+_ONE_OF_WORKERS: Final = frozenset(f"tests/acceptance/test_{name}.py" for name in ("hung_workers", "workers"))
+"""The same for services with two workers each."""
 _LONGEST: Final = (
     "tests/interop/test_keycloak.py",
     "tests/interop/",
@@ -60,6 +62,8 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         file = nodeid.partition("::")[0]
         if file in _ONE_LATCHKEY:
             return "./latchkey up"
+        if file in _ONE_OF_WORKERS:
+            return "./latchkey serve"
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
 
