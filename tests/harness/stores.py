@@ -91,7 +91,7 @@ async def fresh_key_space(servers: Servers) -> AsyncIterator[str]:
     async with Redis.from_url(servers.redis_url, single_connection_client=True) as server:
         most = int((await server.config_get("databases"))["databases"] or 1)
         for number in range(1, most):
-            await server.execute_command("SELECT", number)
+            await server.select(number)
             if await server.eval(_CLAIM, 1, owner, secrets.token_hex(8)):
                 break
         else:
