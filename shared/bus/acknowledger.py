@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from shared.bus.envelope import Envelope
 from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
-from shared.contracts.base import Message
+from shared.contracts.messages import Envelope, Message
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 

@@ -13,12 +13,11 @@ from pydantic import ValidationError
 
 from shared.bus import names
 from shared.bus.acknowledger import Acknowledger, Entry
-from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
 from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
 from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
-from shared.contracts.base import Message
+from shared.contracts.messages import BadEnvelopeError, Envelope, Message, RawEntry, read_fields
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.redis.errors import CommandError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from shared.bus.envelope import RawEntry
 from shared.bus.names import StreamKeys
+from shared.contracts.messages import RawEntry
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError

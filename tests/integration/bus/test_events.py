@@ -9,8 +9,8 @@ import pytest
 
 from shared.bus import Bus, Delivery, EventConsumer, Janitor, handler, names
 from shared.bus.dead_letters import dead_letters, drop_dead_letter
-from shared.bus.envelope import Envelope
 from shared.contracts.events import GrantRevoked, KeysChanged
+from shared.contracts.messages import Envelope
 from shared.errors import StoreUnavailable
 from tests.integration.bus.conftest import STREAM, Valkey, consuming, echoing, is_quiet, open_bus, until
 from tests.integration.bus.messages import Echo
