@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
@@ -12,12 +11,12 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.acknowledger import Acknowledger, Entry
+from shared.bus.acknowledger import Acknowledger, EndedEntry, Entry
 from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
-from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
-from shared.contracts.messages import BadEnvelopeError, Envelope, Message, RawEntry, read_fields
+from shared.bus.requests import DEADLINE, answer_and_finish
+from shared.contracts.messages import BadEnvelopeError, Message, RawEntry, read_fields
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.redis.errors import CommandError
@@ -26,8 +25,6 @@ from shared.telemetry.correlation import correlation, trace
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
 
-RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
-MOST_ATTEMPTS: Final = 5
 PAST: Final = "past"
 """How an entry ends that an earlier release wrote and nobody needs."""
 
@@ -70,8 +67,8 @@ class Dispatcher:
             self._limiter.take((entry_id,))
             try:
                 entry = self._read(entry_id, fields, now)
-            except _Ended as ended:
-                tasks.append(self._start([entry_id], ended.settle(self._acknowledger, self._bus, self._keys)))
+            except EndedEntry as ended:
+                tasks.append(self._start([entry_id], self._acknowledger.settle(ended)))
                 continue
             if entry.handler.batch:
                 batches.setdefault(entry.envelope.type, []).append(entry)
@@ -97,28 +94,28 @@ class Dispatcher:
 
     def _read(self, entry_id: bytes, fields: Sequence[bytes] | None, now: int) -> Entry:
         if fields is None:
-            raise _Ended(entry_id)
+            raise EndedEntry(entry_id)
         try:
             envelope = read_fields(fields)
         except BadEnvelopeError as error:
-            raise _Ended(entry_id, reason=f"no message of ours: {error}") from None
+            raise EndedEntry(entry_id, reason=f"no message of ours: {error}") from None
         if envelope.reply_to and not envelope.reply_to.startswith(self._answered):
-            raise _Ended(entry_id, reason="it wants its answer in a stream that is not its sender's")
+            raise EndedEntry(entry_id, reason="it wants its answer in a stream that is not its sender's")
         handler = self._handlers.get(envelope.type)
         if handler is None and envelope.type in self._keys.past_types:
-            raise _Ended(entry_id, envelope, word=PAST)
+            raise EndedEntry(entry_id, envelope, word=PAST)
         if handler is None:
-            raise _Ended(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
+            raise EndedEntry(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
         if handler.sender not in ("", envelope.source):
-            raise _Ended(entry_id, envelope, reason=f"not for {envelope.source[:60]} to say")
+            raise EndedEntry(entry_id, envelope, reason=f"not for {envelope.source[:60]} to say")
         if envelope.expires_on and envelope.expires_on <= now:
-            raise _Ended(entry_id, envelope, word=DEADLINE)
+            raise EndedEntry(entry_id, envelope, word=DEADLINE)
         try:
             message: Message = handler.message.from_wire(envelope.body, envelope.attached)
         except ValidationError as error:
-            raise _Ended(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
+            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
         except Exception as error:  # noqa: BLE001 - whatever a body can do, it ends no reader
-            raise _Ended(entry_id, envelope, reason=f"unreadable body: {type(error).__name__}") from None
+            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {type(error).__name__}") from None
         return Entry(entry_id, envelope, message, handler, envelope.attempt)
 
     def _start(self, ids: Sequence[bytes], work: Any) -> asyncio.Task[None]:
@@ -231,38 +228,12 @@ class Dispatcher:
         self._bus.metrics.handled(entries[0].envelope.type, "ok").inc(len(entries))
 
     async def _failed(self, entry: Entry, error: Exception) -> bool:
-        """Tries later, or gives up. Whether to try again here and now.
-
-        A store that is away is no fault of the message: without a deadline it waits as long as that takes.
-        """
-        envelope, outage = entry.envelope, isinstance(error, StoreUnavailable)
-        if outage:
-            _log.warning("delayed", type=envelope.type, message_id=envelope.id, reason=str(error))
-        else:
-            _log.error("handler_failed", type=envelope.type, message_id=envelope.id, exc_info=error)
-        pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
-        pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-        too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
-        hopeless = not outage and entry.attempt >= MOST_ATTEMPTS
-        if hopeless or (too_late and not outage):
-            reason = f"{type(error).__name__} in try {entry.attempt}"
-            await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus, self._keys)
-        elif too_late:
-            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(
-                self._acknowledger, self._bus, self._keys
-            )
-        else:
-            self._bus.metrics.handled(envelope.type, "delayed").inc()
-            return await self._try_later(entry, pause_ms)
-        return False
-
-    async def _try_later(self, entry: Entry, pause_ms: int) -> bool:
-        if self._keys.delayed is not None:
-            await self._acknowledger.delay(entry.id, pause_ms)
+        """Whether to try it again here and now. Until then it waits in here, kept by heartbeats."""
+        pause = await self._acknowledger.put_off(entry, error)
+        if pause is None:
             return False
-        # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
         try:
-            async with asyncio.timeout(pause_ms / 1000):
+            async with asyncio.timeout(pause):
                 await self._stopping.wait()
                 self._left.append(entry.id)
                 return False
@@ -275,30 +246,6 @@ class Dispatcher:
         lag = (self._bus.time.now() - sent_on) / 1000
         self._bus.metrics.lag(entries[0].envelope.type).observe(max(0.0, lag))
         self._bus.metrics.batch_size(entries[0].envelope.type).observe(len(entries))
-
-
-class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
-    """How an entry ends without success: given up for a ``reason``, or answered with a ``word``."""
-
-    def __init__(
-        self, entry_id: bytes, envelope: Envelope | None = None, *, reason: str = "", word: str = ""
-    ) -> None:
-        super().__init__(reason or word)
-        self._id = entry_id
-        self._envelope = envelope
-        self._reason = reason
-        self._word = word
-
-    async def settle(self, acknowledger: Acknowledger, bus: Bus, keys: StreamKeys) -> None:
-        """Makes it a dead letter where there is a reason, and answers the requester."""
-        envelope = self._envelope
-        kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
-        bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted").inc()
-        if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
-            return  # another member works on it now, and will say how it ends
-        word = self._word or f"{FAILED}: {self._reason}"
-        outcomes: list[MessageOutcome] = [] if envelope is None else [(envelope, None, word)]
-        await answer_and_finish(bus.redis, keys, [self._id], outcomes, source=bus.source, now=bus.time.now())
 
 
 def _once_each(batch: list[Entry]) -> list[list[Entry]]:
