@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from pydantic import ValidationError
 
 from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
@@ -148,3 +149,23 @@ class Acknowledger:
         except CommandError as error:
             if error.code not in ("NOGROUP", "ERR"):  # no group, or no stream: nothing to leave
                 raise
+
+    def left_pending(self, ids: Sequence[bytes], error: BaseException) -> None:
+        """Says in the log that these could not be ended: they come again, and the handler's effects are idempotent."""
+        told = {"stream": self._keys.stream, "entries": len(ids)}
+        if isinstance(error, StoreUnavailable):
+            _log.warning("not_settled", **told, reason=str(error))
+        elif isinstance(error, CommandError) and error.code == "NOGROUP":
+            _log.warning("stream_vanished", **told)
+        else:
+            _log.error("not_settled", **told, exc_info=error)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Where a body is wrong and how; never what it held."""
+    if not isinstance(error, ValidationError):
+        return type(error).__name__
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    )

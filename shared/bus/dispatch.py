@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.acknowledger import Acknowledger, EndedEntry, Entry
+from shared.bus.acknowledger import Acknowledger, EndedEntry, Entry, why_unreadable
 from shared.bus.handlers import Delivery, MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.reading import ConcurrencyLimiter
@@ -19,7 +18,6 @@ from shared.bus.requests import DEADLINE, answer_and_finish
 from shared.contracts.messages import BadEnvelopeError, Message, RawEntry, read_fields
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
-from shared.redis.errors import CommandError
 from shared.telemetry.correlation import correlation, trace
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ class Dispatcher:
         """``limiter`` holds each entry from ``dispatch`` until it is settled."""
         self._bus = bus
         self._keys = keys
-        self._stream = keys.stream
         self._handlers: Mapping[str, MessageHandler] = {each.message.type: each for each in handlers}
         senders = {each.sender for each in handlers}
         self._answered: tuple[str, ...] = tuple(names.replies_begin(sender) for sender in senders)
@@ -76,7 +73,7 @@ class Dispatcher:
                 tasks.append(self._start([entry_id], self._run_single(entry)))
         for batch in batches.values():
             tasks.extend(
-                self._start([entry.id for entry in part], self._run_batch(part)) for part in _once_each(batch)
+                self._start([entry.id for entry in part], self._run(part)) for part in _once_each(batch)
             )
         return tasks
 
@@ -112,10 +109,8 @@ class Dispatcher:
             raise EndedEntry(entry_id, envelope, word=DEADLINE)
         try:
             message: Message = handler.message.from_wire(envelope.body, envelope.attached)
-        except ValidationError as error:
-            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
         except Exception as error:  # noqa: BLE001 - whatever a body can do, it ends no reader
-            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {type(error).__name__}") from None
+            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {why_unreadable(error)}") from None
         return Entry(entry_id, envelope, message, handler, envelope.attempt)
 
     def _start(self, ids: Sequence[bytes], work: Any) -> asyncio.Task[None]:
@@ -125,15 +120,8 @@ class Dispatcher:
         def ended(done: asyncio.Task[None]) -> None:
             self._running.discard(done)
             self._limiter.drop(ids)
-            if done.cancelled() or (error := done.exception()) is None:
-                return
-            if isinstance(error, StoreUnavailable):
-                # It stays pending and comes again; the handler's effects are idempotent.
-                _log.warning("not_settled", stream=self._stream, entries=len(ids), reason=str(error))
-            elif isinstance(error, CommandError) and error.code == "NOGROUP":
-                _log.warning("stream_vanished", stream=self._stream, entries=len(ids))
-            else:
-                _log.error("not_settled", stream=self._stream, entries=len(ids), exc_info=error)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self._acknowledger.left_pending(ids, error)
 
         task.add_done_callback(ended)
         return task
@@ -143,37 +131,20 @@ class Dispatcher:
         correlation.set(envelope.correlation or envelope.id)
         trace.set((envelope.traceparent, envelope.tracestate))
         structlog.contextvars.bind_contextvars(message_id=envelope.id, request_id=envelope.correlation)
-        again = True
-        while again:
-            again = await self._try_single(entry)
+        await self._run([entry])
 
-    async def _try_single(self, entry: Entry) -> bool:
-        """Whether it is to be tried again, here and now."""
-        self._observe([entry])
-        if ARMED:
-            await failpoint("bus.after_read_before_handler")
-        try:
-            delivery = _delivery(entry)
-            with self._traced(entry.envelope.type, (delivery,)):
-                given = (entry.message, delivery) if entry.handler.takes_delivery else (entry.message,)
-                reply = await entry.handler.function(*given)
-        except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
-            return await self._failed(entry, error)
-        await self._succeeded([entry], [reply])
-        return False
-
-    async def _run_batch(self, entries: Sequence[Entry]) -> None:
+    async def _run(self, entries: Sequence[Entry]) -> None:
         while entries:
-            entries = await self._try_batch(entries)
+            entries = await self._try(entries)
 
-    async def _try_batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    async def _try(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of them that are to be tried again, here and now."""
         self._observe(entries)
-        token = self._limiter.begin_batch()
+        token = self._limiter.begin_batch() if entries[0].handler.batch else None
         try:
             if ARMED:
                 await failpoint("bus.after_read_before_handler")
-            replies = await self._call_batch(entries)
+            replies = await self._call(entries)
         finally:
             self._limiter.end_batch(token)
         done: list[tuple[Entry, Any]] = []
@@ -190,20 +161,21 @@ class Dispatcher:
         again = await asyncio.gather(*(self._failed(entry, error) for entry, error in failed))
         return [entry for (entry, _), wanted in zip(failed, again, strict=True) if wanted]
 
-    async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
+    async def _call(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
         handler, deliveries = entries[0].handler, [_delivery(entry) for entry in entries]
         messages = [entry.message for entry in entries]
+        given = (messages, deliveries) if handler.batch else (messages[0], deliveries[0])
         try:
             with self._traced(entries[0].envelope.type, deliveries):
-                given = (messages, deliveries) if handler.takes_delivery else (messages,)
-                replies: Sequence[Any] = await handler.function(*given)
+                answer = await handler.function(*given[: 2 if handler.takes_delivery else 1])
+            replies: Sequence[Any] = answer if handler.batch else [answer]
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             if len(entries) == 1 or isinstance(error, StoreUnavailable):
                 return [error] * len(entries)
             _log.error("batch_failed", type=entries[0].envelope.type, entries=len(entries), exc_info=error)
-            return [(await self._call_batch([entry]))[0] for entry in entries]
+            return [(await self._call([entry]))[0] for entry in entries]
         return replies
 
     def _traced(self, message_type: str, deliveries: Sequence[Delivery]) -> AbstractContextManager[None]:
@@ -272,12 +244,4 @@ def _delivery(entry: Entry) -> Delivery:
         entry.attempt,
         envelope.traceparent,
         envelope.tracestate,
-    )
-
-
-def _places(error: ValidationError) -> str:
-    """Where a body is wrong and how; never what it held."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
     )

@@ -158,7 +158,7 @@ class ConcurrencyLimiter:
         self.held: dict[bytes, float] = {}
         self._slots = slots
         self._most_batches = batches
-        self._young: dict[object, float] = {}
+        self._young: dict[object, asyncio.TimerHandle] = {}
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -181,12 +181,15 @@ class ConcurrencyLimiter:
     def begin_batch(self) -> object:
         """A batch starts; give the token to ``end_batch``."""
         token = object()
-        self._young[token] = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._young[token] = loop.call_later(FRESH_SECONDS, self.end_batch, token)
         return token
 
     def end_batch(self, token: object) -> None:
-        """The handler of a batch has returned."""
-        if self._young.pop(token, None) is not None:
+        """The handler of a batch has returned, or is slow."""
+        slow = self._young.pop(token, None)
+        if slow is not None:
+            slow.cancel()
             self.poke()
 
     def held_since(self, moment: float) -> list[bytes]:
@@ -200,28 +203,15 @@ class ConcurrencyLimiter:
 
     async def room(self) -> int:
         """How many entries may be read now; waits once for a change where there is no room, and may then be 0."""
-        pause = self._pause()
-        if pause is None and self.free > 0:
-            return self.free
-        loop = asyncio.get_running_loop()
-        self._changed = loop.create_future()
-        timer = loop.call_later(pause, self.poke) if pause is not None else None
+        room = self._room()
+        if room > 0:
+            return room
+        self._changed = asyncio.get_running_loop().create_future()
         try:
             await self._changed
         finally:
             self._changed = None
-            if timer is not None:
-                timer.cancel()
-        return self.free if self._pause() is None else 0
+        return self._room()
 
-    def _pause(self) -> float | None:
-        """Seconds until the oldest young batch counts as slow; ``None`` while another may begin."""
-        if not self._most_batches or len(self._young) < self._most_batches:
-            return None
-        now = asyncio.get_running_loop().time()
-        for token, since in tuple(self._young.items()):
-            if now - since >= FRESH_SECONDS:
-                del self._young[token]
-        if len(self._young) < self._most_batches:
-            return None
-        return next(iter(self._young.values())) + FRESH_SECONDS - now
+    def _room(self) -> int:
+        return 0 if 0 < self._most_batches <= len(self._young) else self.free
