@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
 from shared.bus.requests import FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
-from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
+from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, RESUME
 from shared.contracts.messages import Envelope, Message
 from shared.errors import StoreUnavailable
 from shared.redis.connection import Argument
@@ -141,14 +141,6 @@ class Acknowledger:
         args: list[Argument] = [self._keys.group, self._member, idle_ms, *ids]
         held: int = await self._bus.redis.run_script(HOLD, [self._keys.stream], args)
         return held
-
-    async def leave(self) -> None:
-        """Removes the member from the group if it holds nothing."""
-        try:
-            await self._bus.redis.run_script(LEAVE, [self._keys.stream], [self._keys.group, self._member])
-        except CommandError as error:
-            if error.code not in ("NOGROUP", "ERR"):  # no group, or no stream: nothing to leave
-                raise
 
     def left_pending(self, ids: Sequence[bytes], error: BaseException) -> None:
         """Says in the log that these could not be ended: they come again, and the handler's effects are idempotent."""

@@ -1,9 +1,9 @@
-"""From raw entries to ended ones: read the envelope, start the handler, settle what it returns or raises."""
+"""What a member of a group does: reads what it has room for, runs the handlers, settles what they return or raise."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,21 +12,75 @@ import structlog
 from shared.bus import names
 from shared.bus.acknowledger import Acknowledger, EndedEntry, Entry, why_unreadable
 from shared.bus.handlers import Delivery, MessageHandler
+from shared.bus.membership import Membership
 from shared.bus.names import StreamKeys
-from shared.bus.reading import ConcurrencyLimiter
 from shared.bus.requests import DEADLINE, answer_and_finish
 from shared.contracts.messages import BadEnvelopeError, Message, RawEntry, read_fields
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
+from shared.redis.errors import CommandError
+from shared.supervisor import Backoff
 from shared.telemetry.correlation import correlation, trace
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
 
+FRESH_SECONDS: Final = 0.05
+"""A batch that has run for longer counts as slow and holds up no other."""
 PAST: Final = "past"
 """How an entry ends that an earlier release wrote and nobody needs."""
 
 _log = structlog.get_logger("latchkey.bus")
+
+
+class GroupReader:
+    """Reads as many entries as there is room for, and gives them to ``dispatch``; a read is never cancelled."""
+
+    def __init__(
+        self,
+        member: Membership,
+        limiter: ConcurrencyLimiter,
+        dispatch: Callable[[Sequence[RawEntry]], object],
+        *,
+        batch: int,
+    ) -> None:
+        """``batch``: the most entries of one read."""
+        self._member = member
+        self._limiter = limiter
+        self._dispatch = dispatch
+        self._batch = batch
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Reads until ``stop``, through every outage."""
+        member, backoff = self._member, Backoff(first=0.05, longest=0.5)
+        try:
+            while not self._stopping:
+                room = min(self._batch, await self._limiter.room())
+                if room <= 0 or self._stopping:
+                    continue
+                try:
+                    connection = member.connection
+                    if connection is None or not connection.is_open:
+                        connection = await member.join()
+                    answer = await connection.send((*member.asks, "COUNT", room, *member.for_what_is_new))
+                    if not answer and not self._stopping:
+                        await member.show_up(connection)
+                except (StoreUnavailable, CommandError) as error:
+                    member.interrupted(error, tell=backoff.fresh)
+                    await backoff.sleep()
+                    continue
+                if not backoff.fresh:
+                    backoff.reset()
+                if answer:
+                    self._dispatch(answer[0][1])
+        finally:
+            await member.disconnect()
+
+    def stop(self) -> None:
+        """Lets ``run`` return after the read that is under way."""
+        self._stopping = True
+        self._limiter.poke()
 
 
 class Dispatcher:
@@ -218,6 +272,77 @@ class Dispatcher:
         lag = (self._bus.time.now() - sent_on) / 1000
         self._bus.metrics.lag(entries[0].envelope.type).observe(max(0.0, lag))
         self._bus.metrics.batch_size(entries[0].envelope.type).observe(len(entries))
+
+
+class ConcurrencyLimiter:
+    """Entries being worked on, by id, and the batches among them.
+
+    Few batches run at a time: while they do, the next one grows in the stream instead of in here. A slow one (it waits
+    for a lock, say) no longer counts, so that it blocks nobody; only the slots bound the whole.
+    """
+
+    def __init__(self, slots: int, batches: int) -> None:
+        """``batches``: how many young ones let no other begin; 0 where no handler takes batches."""
+        self.held: dict[bytes, float] = {}
+        self._slots = slots
+        self._most_batches = batches
+        self._young: dict[object, asyncio.TimerHandle] = {}
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more entries may be taken."""
+        return self._slots - len(self.held)
+
+    def take(self, ids: Iterable[bytes]) -> None:
+        """These are worked on now."""
+        now = asyncio.get_running_loop().time()
+        for entry_id in ids:
+            self.held[entry_id] = now
+
+    def drop(self, ids: Iterable[bytes]) -> None:
+        """These are done with, or no longer ours."""
+        for entry_id in ids:
+            self.held.pop(entry_id, None)
+        self.poke()
+
+    def begin_batch(self) -> object:
+        """A batch starts; give the token to ``end_batch``."""
+        token = object()
+        loop = asyncio.get_running_loop()
+        self._young[token] = loop.call_later(FRESH_SECONDS, self.end_batch, token)
+        return token
+
+    def end_batch(self, token: object) -> None:
+        """The handler of a batch has returned, or is slow."""
+        slow = self._young.pop(token, None)
+        if slow is not None:
+            slow.cancel()
+            self.poke()
+
+    def held_since(self, moment: float) -> list[bytes]:
+        """What has been in hand since before ``moment`` of the loop's clock."""
+        return [entry_id for entry_id, since in self.held.items() if since <= moment]
+
+    def poke(self) -> None:
+        """Something changed: whoever waits for room looks again."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def room(self) -> int:
+        """How many entries may be read now; waits once for a change where there is no room, and may then be 0."""
+        room = self._room()
+        if room > 0:
+            return room
+        self._changed = asyncio.get_running_loop().create_future()
+        try:
+            await self._changed
+        finally:
+            self._changed = None
+        return self._room()
+
+    def _room(self) -> int:
+        return 0 if 0 < self._most_batches <= len(self._young) else self.free
 
 
 def _once_each(batch: list[Entry]) -> list[list[Entry]]:
