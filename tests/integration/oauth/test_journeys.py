@@ -48,7 +48,7 @@ async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person
 
     journey = await journey_of(200, [partial(provider.site.exchange, client, code) for code in codes])
 
-    journey.check(services=15, shared=13)
+    journey.check(services=15, shared=12)
     assert misdescribed("The path of one exchange", journey) == []
 
 
