@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Final
 
 import uvloop
 from aiohttp import web
@@ -22,7 +23,7 @@ from shared.secret_tokens import digest_of
 from shared.settings import load_settings
 from tests.benchmarks.bare import ANSWER
 
-SECONDS = 2.5
+SECONDS: Final = 2.5
 
 
 async def serve(port: int) -> None:
