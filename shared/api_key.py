@@ -1,4 +1,4 @@
-"""The format of keys and client credentials: ``<prefix><kind>_<inst>_<kid>_<secret><crc>``."""
+"""Keys and client credentials: their format, ``<prefix><kind>_<inst>_<kid>_<secret><crc>``, and how HTTP Basic holds them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import hmac
 import os
 import re
 import zlib
+from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from shared.secret_tokens import BASE62, RandomBytes, digest_of, keyed_digest, random_base62
 
@@ -30,6 +33,8 @@ _SHAPE = re.compile(
     r"(?P<secret>[0-9A-Za-z]{43})(?P<crc>[0-9A-Za-z]{6})",
     re.ASCII,
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_STRAY_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,35 @@ def masked(prefix: str, key_id: str) -> str:
     return f"{prefix}{USER_KEY}_…{key_id[:4]}"
 
 
+def basic_credentials(header: str) -> tuple[str, str]:
+    """The client id and secret of HTTP Basic: base64 of two form-encoded UTF-8 halves (RFC 6749 §2.3.1).
+
+    Raises:
+        ValueError: it is anything else; the message says what, and quotes nothing.
+    """
+    user, colon, password = _basic_pair(header).partition(b":")
+    if not colon or not user:
+        raise ValueError("no client id and colon in the base64")
+    return _form_decoded(user), _form_decoded(password)
+
+
+def basic_name_and_key(header: str) -> tuple[frozenset[str], str]:
+    """The name and the key of HTTP Basic (RFC 7617), for a password that is a key of ours: it holds no colon.
+
+    The name has two readings, as it stands and form-encoded (RFC 6749 §2.3.1), since clients send either; one that is no
+    UTF-8 has none.
+
+    Raises:
+        ValueError: it is anything else, as no key can stand there.
+    """
+    name, _, key = _basic_pair(header).rpartition(b":")
+    readings = set()
+    for raw in (name, unquote_to_bytes(name.replace(b"+", b" "))):
+        with suppress(UnicodeDecodeError):
+            readings.add(raw.decode())
+    return frozenset(readings), key.decode("ascii")
+
+
 def _stream_of(seed: bytes) -> RandomBytes:
     """An endless pseudo-random stream (HMAC-SHA256 in counter mode), read piece by piece."""
     buffer, counter = b"", 0
@@ -143,3 +177,25 @@ def _six_base62(number: int) -> str:
     rest, last = divmod(number, len(_PAIRS))
     first, middle = divmod(rest, len(_PAIRS))
     return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
+
+
+def _basic_pair(header: str) -> bytes:
+    scheme, _, encoded = header.strip().partition(" ")
+    if scheme.lower() != "basic":
+        raise ValueError("another scheme than Basic")
+    try:
+        return b64decode(encoded.strip(" ").encode("ascii"), validate=True)
+    except ValueError:
+        raise ValueError("no base64") from None
+
+
+def _form_decoded(raw: bytes) -> str:
+    if _STRAY_PERCENT.search(raw):
+        raise ValueError("a stray percent sign")
+    try:
+        text = unquote_to_bytes(raw.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        raise ValueError("no UTF-8") from None
+    if _CONTROL.search(text):
+        raise ValueError("a control character")
+    return text

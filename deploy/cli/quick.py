@@ -93,6 +93,7 @@ TESTS_OF: Final[dict[str, str]] = {
     "shared/bus/status": "bus/operators",
     "shared/bus/dead_letters": "bus/operators bus/failing_commands",
     "shared/bus/stream_tail": "bus/stream_tail",
+    "shared/contracts/messages": "bus/commands bus/events bus/outbox",
     "shared/partner_keys": "key_issuer/leak_reports",
     "shared/database": "database",
     "shared/migrations": "releases",

@@ -30,7 +30,6 @@ from shared.contracts.access import (
     RotateOwnKey,
 )
 from shared.contracts.authorization import DecideAuthorization, PrepareAuthorization
-from shared.contracts.base import Command, Done, Message
 from shared.contracts.clients import (
     AuthenticateClient,
     CreateClient,
@@ -43,6 +42,7 @@ from shared.contracts.clients import (
     UpdateClient,
 )
 from shared.contracts.events import KeysChanged
+from shared.contracts.messages import Command, Done, Message
 from shared.contracts.sessions import (
     EndOwnSessions,
     EndSession,

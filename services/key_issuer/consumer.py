@@ -20,7 +20,6 @@ from services.key_issuer.revocation import (
 )
 from services.key_issuer.service_keys import read_service_key
 from shared.bus import Bus, Consumer, EventConsumer, handler
-from shared.contracts.base import Command, Done
 from shared.contracts.events import GrantRevoked, PeopleEnded
 from shared.contracts.keys import (
     AbandonKey,
@@ -37,6 +36,7 @@ from shared.contracts.keys import (
     SummarizeUsage,
     TakesBack,
 )
+from shared.contracts.messages import Command, Done
 from shared.contracts.service_keys import ReadServiceKey
 
 QUEUE: Final = "key_issuer"

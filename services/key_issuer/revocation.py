@@ -12,7 +12,6 @@ from services.key_issuer.db.repository import KeyRows, Record, in_transaction
 from services.key_issuer.issuer import Issuer
 from services.key_issuer.records import LEAKED, REPLAYED
 from shared.api_key import SERVICE_KEY, parse_key
-from shared.contracts.base import Done
 from shared.contracts.events import GrantRevoked, PeopleEnded
 from shared.contracts.keys import (
     AbandonKey,
@@ -23,6 +22,7 @@ from shared.contracts.keys import (
     RevokePeople,
     RevokeToken,
 )
+from shared.contracts.messages import Done
 from shared.errors import StoreUnavailable
 from shared.secret_tokens import digest_of
 

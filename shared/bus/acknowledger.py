@@ -1,24 +1,29 @@
-"""How an entry ends: done and answered, delayed, given up as a dead letter, or handed back untouched."""
+"""How an entry ends that is not simply done: tried later, given up as a dead letter, answered with a word, or handed back."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from pydantic import ValidationError
 
-from shared.bus.envelope import Envelope
 from shared.bus.handlers import MessageHandler
 from shared.bus.names import StreamKeys
-from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, LEAVE, RESUME
-from shared.contracts.base import Message
+from shared.bus.requests import FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
+from shared.bus.scripts import DEAD_LETTER, DELAY, HOLD, RESUME
+from shared.contracts.messages import Envelope, Message
+from shared.errors import StoreUnavailable
 from shared.redis.connection import Argument
 from shared.redis.errors import CommandError
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
 
+RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
+MOST_ATTEMPTS: Final = 5
 LONGEST_REASON: Final = 300
 RESUME_AT_ONCE: Final = 100
 
@@ -36,6 +41,20 @@ class Entry:
     attempt: int
 
 
+class EndedEntry(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
+    """An entry ends without success: given up for a ``reason``, or answered with a ``word``."""
+
+    def __init__(
+        self, entry_id: bytes, envelope: Envelope | None = None, *, reason: str = "", word: str = ""
+    ) -> None:
+        """``envelope``: ``None`` where the entry holds none that can be read; then nobody is answered."""
+        super().__init__(reason or word)
+        self.entry_id = entry_id
+        self.envelope = envelope
+        self.reason = reason
+        self.word = word
+
+
 class Acknowledger:
     """Moves the entries of one member of a group, and only those that the member still holds."""
 
@@ -46,14 +65,51 @@ class Acknowledger:
         self._member = bus.instance
         self._deletes = keys.delayed is not None
 
-    async def delay(self, entry_id: bytes, pause_ms: int) -> None:
-        """Moves an entry out of the way until its pause is over."""
-        assert self._keys.delayed is not None
-        await self._bus.redis.run_script(
-            DELAY,
-            [self._keys.stream, self._keys.delayed],
-            [self._keys.group, self._member, entry_id, pause_ms],
-        )
+    async def settle(self, ended: EndedEntry) -> None:
+        """Makes an entry a dead letter where there is a reason, and answers the requester."""
+        bus, envelope = self._bus, ended.envelope
+        kind = "unknown" if envelope is None or ended.reason.startswith("unknown") else envelope.type
+        bus.metrics.handled(kind, FAILED if ended.reason else ended.word or "deleted").inc()
+        if ended.reason and not await self.dead_letter(ended.entry_id, ended.reason):
+            return  # another member works on it now, and will say how it ends
+        word = ended.word or f"{FAILED}: {ended.reason}"
+        outcomes: list[MessageOutcome] = [] if envelope is None else [(envelope, None, word)]
+        now = bus.time.now()
+        await answer_and_finish(bus.redis, self._keys, [ended.entry_id], outcomes, source=bus.source, now=now)
+
+    async def put_off(self, entry: Entry, error: Exception) -> float | None:
+        """Has an entry tried later whose handler failed, or gives it up.
+
+        A store that is away is no fault of the message: without a deadline it waits as long as that takes.
+
+        Returns:
+            Seconds after which this member is to try it again itself: an event belongs to other groups too and cannot
+            leave the stream. ``None`` where nothing is left to do here.
+        """
+        envelope, outage = entry.envelope, isinstance(error, StoreUnavailable)
+        if outage:
+            _log.warning("delayed", type=envelope.type, message_id=envelope.id, reason=str(error))
+        else:
+            _log.error("handler_failed", type=envelope.type, message_id=envelope.id, exc_info=error)
+        pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
+        pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
+        hopeless = not outage and entry.attempt >= MOST_ATTEMPTS
+        if hopeless or (too_late and not outage):
+            reason = f"{type(error).__name__} in try {entry.attempt}"
+            await self.settle(EndedEntry(entry.id, envelope, reason=reason))
+        elif too_late:
+            await self.settle(EndedEntry(entry.id, envelope, word=UNAVAILABLE))
+        else:
+            self._bus.metrics.handled(envelope.type, "delayed").inc()
+            if self._keys.delayed is None:
+                return pause_ms / 1000
+            await self._bus.redis.run_script(
+                DELAY,
+                [self._keys.stream, self._keys.delayed],
+                [self._keys.group, self._member, entry.id, pause_ms],
+            )
+        return None
 
     async def resume(self) -> int:
         """Puts back what was delayed and whose pause is over; how many."""
@@ -86,10 +142,22 @@ class Acknowledger:
         held: int = await self._bus.redis.run_script(HOLD, [self._keys.stream], args)
         return held
 
-    async def leave(self) -> None:
-        """Removes the member from the group if it holds nothing."""
-        try:
-            await self._bus.redis.run_script(LEAVE, [self._keys.stream], [self._keys.group, self._member])
-        except CommandError as error:
-            if error.code not in ("NOGROUP", "ERR"):  # no group, or no stream: nothing to leave
-                raise
+    def left_pending(self, ids: Sequence[bytes], error: BaseException) -> None:
+        """Says in the log that these could not be ended: they come again, and the handler's effects are idempotent."""
+        told = {"stream": self._keys.stream, "entries": len(ids)}
+        if isinstance(error, StoreUnavailable):
+            _log.warning("not_settled", **told, reason=str(error))
+        elif isinstance(error, CommandError) and error.code == "NOGROUP":
+            _log.warning("stream_vanished", **told)
+        else:
+            _log.error("not_settled", **told, exc_info=error)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Where a body is wrong and how; never what it held."""
+    if not isinstance(error, ValidationError):
+        return type(error).__name__
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    )

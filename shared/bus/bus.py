@@ -13,11 +13,10 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from shared.bus import names
-from shared.bus.envelope import Envelope, MessageIds, WireField
 from shared.bus.metrics import BusMetrics
 from shared.bus.requests import PendingRequests, PreparedRequest, ReplyTail
 from shared.clock import Clock, SystemClock
-from shared.contracts.base import Command, Message
+from shared.contracts.messages import Command, Envelope, Message, MessageIds, WireField
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.redis.checks import ServerChecks

@@ -11,10 +11,10 @@ import structlog
 from shared.bus import names
 from shared.bus.acknowledger import Acknowledger
 from shared.bus.bus import Bus
-from shared.bus.dispatch import Dispatcher
+from shared.bus.dispatch import ConcurrencyLimiter, Dispatcher, GroupReader
 from shared.bus.handlers import MessageHandler
+from shared.bus.membership import Membership
 from shared.bus.names import StreamKeys
-from shared.bus.reading import ConcurrencyLimiter, GroupReader
 from shared.bus.recovery import CLAIM_IDLE_MS, Recovery
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError
@@ -75,9 +75,8 @@ class Consumer:
             claim_idle_ms=claim_idle_ms,
             batch=batch,
         )
-        self._reader = GroupReader(
-            bus, keys, self._limiter, self._dispatcher.dispatch, self._recovery.take_up_own, batch=batch
-        )
+        self._member = Membership(bus, keys, self._recovery.take_up_own)
+        self._reader = GroupReader(self._member, self._limiter, self._dispatcher.dispatch, batch=batch)
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -116,7 +115,7 @@ class Consumer:
     async def _end(
         self, reading: asyncio.Task[None], side: Sequence[asyncio.Task[None]], grace: float
     ) -> None:
-        await self._reader.unblock()
+        await self._member.unblock()
         await asyncio.wait([reading])
         left = await self._dispatcher.drain(grace)
         for task in side:
@@ -124,7 +123,7 @@ class Consumer:
         await asyncio.wait(side)
         try:
             await self._recovery.hand_back(left)
-            await self._acknowledger.leave()
+            await self._member.leave()
         except (StoreUnavailable, CommandError) as error:
             # Others find what is left by its age, and the janitor removes the member.
             _log.warning("left_without_goodbye", stream=self.keys.stream, reason=str(error))

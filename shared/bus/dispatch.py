@@ -1,38 +1,86 @@
-"""From raw entries to ended ones: read the envelope, start the handler, settle what it returns or raises."""
+"""What a member of a group does: reads what it has room for, runs the handlers, settles what they return or raise."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.acknowledger import Acknowledger, Entry
-from shared.bus.envelope import BadEnvelopeError, Envelope, RawEntry, read_fields
+from shared.bus.acknowledger import Acknowledger, EndedEntry, Entry, why_unreadable
 from shared.bus.handlers import Delivery, MessageHandler
+from shared.bus.membership import Membership
 from shared.bus.names import StreamKeys
-from shared.bus.reading import ConcurrencyLimiter
-from shared.bus.requests import DEADLINE, FAILED, UNAVAILABLE, MessageOutcome, answer_and_finish
-from shared.contracts.base import Message
+from shared.bus.requests import DEADLINE, answer_and_finish
+from shared.contracts.messages import BadEnvelopeError, Message, RawEntry, read_fields
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint
 from shared.redis.errors import CommandError
+from shared.supervisor import Backoff
 from shared.telemetry.correlation import correlation, trace
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
 
-RETRY_SECONDS: Final = (0.5, 2.0, 8.0, 30.0)
-MOST_ATTEMPTS: Final = 5
+FRESH_SECONDS: Final = 0.05
+"""A batch that has run for longer counts as slow and holds up no other."""
 PAST: Final = "past"
 """How an entry ends that an earlier release wrote and nobody needs."""
 
 _log = structlog.get_logger("latchkey.bus")
+
+
+class GroupReader:
+    """Reads as many entries as there is room for, and gives them to ``dispatch``; a read is never cancelled."""
+
+    def __init__(
+        self,
+        member: Membership,
+        limiter: ConcurrencyLimiter,
+        dispatch: Callable[[Sequence[RawEntry]], object],
+        *,
+        batch: int,
+    ) -> None:
+        """``batch``: the most entries of one read."""
+        self._member = member
+        self._limiter = limiter
+        self._dispatch = dispatch
+        self._batch = batch
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Reads until ``stop``, through every outage."""
+        member, backoff = self._member, Backoff(first=0.05, longest=0.5)
+        try:
+            while not self._stopping:
+                room = min(self._batch, await self._limiter.room())
+                if room <= 0 or self._stopping:
+                    continue
+                try:
+                    connection = member.connection
+                    if connection is None or not connection.is_open:
+                        connection = await member.join()
+                    answer = await connection.send((*member.asks, "COUNT", room, *member.for_what_is_new))
+                    if not answer and not self._stopping:
+                        await member.show_up(connection)
+                except (StoreUnavailable, CommandError) as error:
+                    member.interrupted(error, tell=backoff.fresh)
+                    await backoff.sleep()
+                    continue
+                if not backoff.fresh:
+                    backoff.reset()
+                if answer:
+                    self._dispatch(answer[0][1])
+        finally:
+            await member.disconnect()
+
+    def stop(self) -> None:
+        """Lets ``run`` return after the read that is under way."""
+        self._stopping = True
+        self._limiter.poke()
 
 
 class Dispatcher:
@@ -49,7 +97,6 @@ class Dispatcher:
         """``limiter`` holds each entry from ``dispatch`` until it is settled."""
         self._bus = bus
         self._keys = keys
-        self._stream = keys.stream
         self._handlers: Mapping[str, MessageHandler] = {each.message.type: each for each in handlers}
         senders = {each.sender for each in handlers}
         self._answered: tuple[str, ...] = tuple(names.replies_begin(sender) for sender in senders)
@@ -71,8 +118,8 @@ class Dispatcher:
             self._limiter.take((entry_id,))
             try:
                 entry = self._read(entry_id, fields, now)
-            except _Ended as ended:
-                tasks.append(self._start([entry_id], ended.settle(self._acknowledger, self._bus, self._keys)))
+            except EndedEntry as ended:
+                tasks.append(self._start([entry_id], self._acknowledger.settle(ended)))
                 continue
             if entry.handler.batch:
                 batches.setdefault(entry.envelope.type, []).append(entry)
@@ -80,7 +127,7 @@ class Dispatcher:
                 tasks.append(self._start([entry_id], self._run_single(entry)))
         for batch in batches.values():
             tasks.extend(
-                self._start([entry.id for entry in part], self._run_batch(part)) for part in _once_each(batch)
+                self._start([entry.id for entry in part], self._run(part)) for part in _once_each(batch)
             )
         return tasks
 
@@ -98,28 +145,26 @@ class Dispatcher:
 
     def _read(self, entry_id: bytes, fields: Sequence[bytes] | None, now: int) -> Entry:
         if fields is None:
-            raise _Ended(entry_id)
+            raise EndedEntry(entry_id)
         try:
             envelope = read_fields(fields)
         except BadEnvelopeError as error:
-            raise _Ended(entry_id, reason=f"no message of ours: {error}") from None
+            raise EndedEntry(entry_id, reason=f"no message of ours: {error}") from None
         if envelope.reply_to and not envelope.reply_to.startswith(self._answered):
-            raise _Ended(entry_id, reason="it wants its answer in a stream that is not its sender's")
+            raise EndedEntry(entry_id, reason="it wants its answer in a stream that is not its sender's")
         handler = self._handlers.get(envelope.type)
         if handler is None and envelope.type in self._keys.past_types:
-            raise _Ended(entry_id, envelope, word=PAST)
+            raise EndedEntry(entry_id, envelope, word=PAST)
         if handler is None:
-            raise _Ended(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
+            raise EndedEntry(entry_id, envelope, reason=f"unknown type {envelope.type[:60]}")
         if handler.sender not in ("", envelope.source):
-            raise _Ended(entry_id, envelope, reason=f"not for {envelope.source[:60]} to say")
+            raise EndedEntry(entry_id, envelope, reason=f"not for {envelope.source[:60]} to say")
         if envelope.expires_on and envelope.expires_on <= now:
-            raise _Ended(entry_id, envelope, word=DEADLINE)
+            raise EndedEntry(entry_id, envelope, word=DEADLINE)
         try:
             message: Message = handler.message.from_wire(envelope.body, envelope.attached)
-        except ValidationError as error:
-            raise _Ended(entry_id, envelope, reason=f"unreadable body: {_places(error)}") from None
         except Exception as error:  # noqa: BLE001 - whatever a body can do, it ends no reader
-            raise _Ended(entry_id, envelope, reason=f"unreadable body: {type(error).__name__}") from None
+            raise EndedEntry(entry_id, envelope, reason=f"unreadable body: {why_unreadable(error)}") from None
         return Entry(entry_id, envelope, message, handler, envelope.attempt)
 
     def _start(self, ids: Sequence[bytes], work: Any) -> asyncio.Task[None]:
@@ -129,15 +174,8 @@ class Dispatcher:
         def ended(done: asyncio.Task[None]) -> None:
             self._running.discard(done)
             self._limiter.drop(ids)
-            if done.cancelled() or (error := done.exception()) is None:
-                return
-            if isinstance(error, StoreUnavailable):
-                # It stays pending and comes again; the handler's effects are idempotent.
-                _log.warning("not_settled", stream=self._stream, entries=len(ids), reason=str(error))
-            elif isinstance(error, CommandError) and error.code == "NOGROUP":
-                _log.warning("stream_vanished", stream=self._stream, entries=len(ids))
-            else:
-                _log.error("not_settled", stream=self._stream, entries=len(ids), exc_info=error)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self._acknowledger.left_pending(ids, error)
 
         task.add_done_callback(ended)
         return task
@@ -147,37 +185,20 @@ class Dispatcher:
         correlation.set(envelope.correlation or envelope.id)
         trace.set((envelope.traceparent, envelope.tracestate))
         structlog.contextvars.bind_contextvars(message_id=envelope.id, request_id=envelope.correlation)
-        again = True
-        while again:
-            again = await self._try_single(entry)
+        await self._run([entry])
 
-    async def _try_single(self, entry: Entry) -> bool:
-        """Whether it is to be tried again, here and now."""
-        self._observe([entry])
-        if ARMED:
-            await failpoint("bus.after_read_before_handler")
-        try:
-            delivery = _delivery(entry)
-            with self._traced(entry.envelope.type, (delivery,)):
-                given = (entry.message, delivery) if entry.handler.takes_delivery else (entry.message,)
-                reply = await entry.handler.function(*given)
-        except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
-            return await self._failed(entry, error)
-        await self._succeeded([entry], [reply])
-        return False
-
-    async def _run_batch(self, entries: Sequence[Entry]) -> None:
+    async def _run(self, entries: Sequence[Entry]) -> None:
         while entries:
-            entries = await self._try_batch(entries)
+            entries = await self._try(entries)
 
-    async def _try_batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    async def _try(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of them that are to be tried again, here and now."""
         self._observe(entries)
-        token = self._limiter.begin_batch()
+        token = self._limiter.begin_batch() if entries[0].handler.batch else None
         try:
             if ARMED:
                 await failpoint("bus.after_read_before_handler")
-            replies = await self._call_batch(entries)
+            replies = await self._call(entries)
         finally:
             self._limiter.end_batch(token)
         done: list[tuple[Entry, Any]] = []
@@ -194,20 +215,21 @@ class Dispatcher:
         again = await asyncio.gather(*(self._failed(entry, error) for entry, error in failed))
         return [entry for (entry, _), wanted in zip(failed, again, strict=True) if wanted]
 
-    async def _call_batch(self, entries: Sequence[Entry]) -> Sequence[Any]:
+    async def _call(self, entries: Sequence[Entry]) -> Sequence[Any]:
         """The replies in the order of the entries, with an exception where there is none."""
         handler, deliveries = entries[0].handler, [_delivery(entry) for entry in entries]
         messages = [entry.message for entry in entries]
+        given = (messages, deliveries) if handler.batch else (messages[0], deliveries[0])
         try:
             with self._traced(entries[0].envelope.type, deliveries):
-                given = (messages, deliveries) if handler.takes_delivery else (messages,)
-                replies: Sequence[Any] = await handler.function(*given)
+                answer = await handler.function(*given[: 2 if handler.takes_delivery else 1])
+            replies: Sequence[Any] = answer if handler.batch else [answer]
             _check_length(replies, entries)
         except Exception as error:  # noqa: BLE001 - every failure of a handler has its place
             if len(entries) == 1 or isinstance(error, StoreUnavailable):
                 return [error] * len(entries)
             _log.error("batch_failed", type=entries[0].envelope.type, entries=len(entries), exc_info=error)
-            return [(await self._call_batch([entry]))[0] for entry in entries]
+            return [(await self._call([entry]))[0] for entry in entries]
         return replies
 
     def _traced(self, message_type: str, deliveries: Sequence[Delivery]) -> AbstractContextManager[None]:
@@ -232,38 +254,12 @@ class Dispatcher:
         self._bus.metrics.handled(entries[0].envelope.type, "ok").inc(len(entries))
 
     async def _failed(self, entry: Entry, error: Exception) -> bool:
-        """Tries later, or gives up. Whether to try again here and now.
-
-        A store that is away is no fault of the message: without a deadline it waits as long as that takes.
-        """
-        envelope, outage = entry.envelope, isinstance(error, StoreUnavailable)
-        if outage:
-            _log.warning("delayed", type=envelope.type, message_id=envelope.id, reason=str(error))
-        else:
-            _log.error("handler_failed", type=envelope.type, message_id=envelope.id, exc_info=error)
-        pause = RETRY_SECONDS[min(entry.attempt, len(RETRY_SECONDS)) - 1]
-        pause_ms = int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-        too_late = envelope.expires_on and self._bus.time.now() + pause_ms >= envelope.expires_on
-        hopeless = not outage and entry.attempt >= MOST_ATTEMPTS
-        if hopeless or (too_late and not outage):
-            reason = f"{type(error).__name__} in try {entry.attempt}"
-            await _Ended(entry.id, envelope, reason=reason).settle(self._acknowledger, self._bus, self._keys)
-        elif too_late:
-            await _Ended(entry.id, envelope, word=UNAVAILABLE).settle(
-                self._acknowledger, self._bus, self._keys
-            )
-        else:
-            self._bus.metrics.handled(envelope.type, "delayed").inc()
-            return await self._try_later(entry, pause_ms)
-        return False
-
-    async def _try_later(self, entry: Entry, pause_ms: int) -> bool:
-        if self._keys.delayed is not None:
-            await self._acknowledger.delay(entry.id, pause_ms)
+        """Whether to try it again here and now. Until then it waits in here, kept by heartbeats."""
+        pause = await self._acknowledger.put_off(entry, error)
+        if pause is None:
             return False
-        # An event belongs to other groups too: it cannot leave the stream, so it waits here, kept by heartbeats.
         try:
-            async with asyncio.timeout(pause_ms / 1000):
+            async with asyncio.timeout(pause):
                 await self._stopping.wait()
                 self._left.append(entry.id)
                 return False
@@ -278,28 +274,75 @@ class Dispatcher:
         self._bus.metrics.batch_size(entries[0].envelope.type).observe(len(entries))
 
 
-class _Ended(Exception):  # noqa: N818 - an entry whose handler is not started, or not again
-    """How an entry ends without success: given up for a ``reason``, or answered with a ``word``."""
+class ConcurrencyLimiter:
+    """Entries being worked on, by id, and the batches among them.
 
-    def __init__(
-        self, entry_id: bytes, envelope: Envelope | None = None, *, reason: str = "", word: str = ""
-    ) -> None:
-        super().__init__(reason or word)
-        self._id = entry_id
-        self._envelope = envelope
-        self._reason = reason
-        self._word = word
+    Few batches run at a time: while they do, the next one grows in the stream instead of in here. A slow one (it waits
+    for a lock, say) no longer counts, so that it blocks nobody; only the slots bound the whole.
+    """
 
-    async def settle(self, acknowledger: Acknowledger, bus: Bus, keys: StreamKeys) -> None:
-        """Makes it a dead letter where there is a reason, and answers the requester."""
-        envelope = self._envelope
-        kind = "unknown" if envelope is None or self._reason.startswith("unknown") else envelope.type
-        bus.metrics.handled(kind, FAILED if self._reason else self._word or "deleted").inc()
-        if self._reason and not await acknowledger.dead_letter(self._id, self._reason):
-            return  # another member works on it now, and will say how it ends
-        word = self._word or f"{FAILED}: {self._reason}"
-        outcomes: list[MessageOutcome] = [] if envelope is None else [(envelope, None, word)]
-        await answer_and_finish(bus.redis, keys, [self._id], outcomes, source=bus.source, now=bus.time.now())
+    def __init__(self, slots: int, batches: int) -> None:
+        """``batches``: how many young ones let no other begin; 0 where no handler takes batches."""
+        self.held: dict[bytes, float] = {}
+        self._slots = slots
+        self._most_batches = batches
+        self._young: dict[object, asyncio.TimerHandle] = {}
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more entries may be taken."""
+        return self._slots - len(self.held)
+
+    def take(self, ids: Iterable[bytes]) -> None:
+        """These are worked on now."""
+        now = asyncio.get_running_loop().time()
+        for entry_id in ids:
+            self.held[entry_id] = now
+
+    def drop(self, ids: Iterable[bytes]) -> None:
+        """These are done with, or no longer ours."""
+        for entry_id in ids:
+            self.held.pop(entry_id, None)
+        self.poke()
+
+    def begin_batch(self) -> object:
+        """A batch starts; give the token to ``end_batch``."""
+        token = object()
+        loop = asyncio.get_running_loop()
+        self._young[token] = loop.call_later(FRESH_SECONDS, self.end_batch, token)
+        return token
+
+    def end_batch(self, token: object) -> None:
+        """The handler of a batch has returned, or is slow."""
+        slow = self._young.pop(token, None)
+        if slow is not None:
+            slow.cancel()
+            self.poke()
+
+    def held_since(self, moment: float) -> list[bytes]:
+        """What has been in hand since before ``moment`` of the loop's clock."""
+        return [entry_id for entry_id, since in self.held.items() if since <= moment]
+
+    def poke(self) -> None:
+        """Something changed: whoever waits for room looks again."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    async def room(self) -> int:
+        """How many entries may be read now; waits once for a change where there is no room, and may then be 0."""
+        room = self._room()
+        if room > 0:
+            return room
+        self._changed = asyncio.get_running_loop().create_future()
+        try:
+            await self._changed
+        finally:
+            self._changed = None
+        return self._room()
+
+    def _room(self) -> int:
+        return 0 if 0 < self._most_batches <= len(self._young) else self.free
 
 
 def _once_each(batch: list[Entry]) -> list[list[Entry]]:
@@ -326,12 +369,4 @@ def _delivery(entry: Entry) -> Delivery:
         entry.attempt,
         envelope.traceparent,
         envelope.tracestate,
-    )
-
-
-def _places(error: ValidationError) -> str:
-    """Where a body is wrong and how; never what it held."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, NamedTuple
 
-from shared.contracts.base import Command, Event
+from shared.contracts.messages import Command, Event
 
 
 class Delivery(NamedTuple):

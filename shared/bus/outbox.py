@@ -18,8 +18,7 @@ import structlog
 
 from shared.bus import names
 from shared.bus.bus import Bus
-from shared.bus.envelope import Envelope, format_uuid7
-from shared.contracts.base import Event
+from shared.contracts.messages import Envelope, Event, format_uuid7
 from shared.database import Database
 from shared.errors import StoreUnavailable
 from shared.failpoints import ARMED, failpoint

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from shared.bus.acknowledger import Acknowledger
-from shared.bus.dispatch import Dispatcher
+from shared.bus.dispatch import ConcurrencyLimiter, Dispatcher
 from shared.bus.names import StreamKeys
-from shared.bus.reading import ConcurrencyLimiter
 from shared.errors import StoreUnavailable
 from shared.redis.errors import CommandError
 

@@ -14,10 +14,9 @@ import structlog
 from pydantic import ValidationError
 
 from shared.bus import names
-from shared.bus.envelope import Envelope, WireField
 from shared.bus.metrics import BusMetrics
 from shared.bus.names import StreamKeys
-from shared.contracts.base import Command, Message
+from shared.contracts.messages import Command, Envelope, Message, WireField
 from shared.errors import BusUnavailable, StoreUnavailable
 from shared.redis.client import CoalescingRedis
 from shared.redis.connection import Argument, RedisConnection, pack

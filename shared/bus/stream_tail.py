@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from shared.bus import names
 from shared.bus.bus import Bus
-from shared.bus.envelope import BadEnvelopeError, read_fields
-from shared.contracts.base import Event
+from shared.contracts.messages import BadEnvelopeError, Event, read_fields
 from shared.errors import StoreUnavailable
 from shared.redis.connection import RedisConnection
 from shared.redis.errors import CommandError

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from shared.contracts.authorization import MintedDigests
-from shared.contracts.base import Message
 from shared.contracts.keys import Digest, KeyChanged, KeyId, KeyStatus, KeyView
+from shared.contracts.messages import Message
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, Milliseconds
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Command, Message
 from shared.contracts.clients import ClientView
 from shared.contracts.keys import KeyView
+from shared.contracts.messages import Command, Message
 from shared.contracts.sessions import SessionUser
 
 MOST_COUNTED: Final = 1_000

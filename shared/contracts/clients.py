@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Command, Message
 from shared.contracts.field_errors import FieldError
+from shared.contracts.messages import Command, Message
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 from shared.documents import ANSWERED, PUBLIC_NAMES, Milliseconds
 

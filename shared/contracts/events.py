@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from shared.contracts.base import Event, Message
+from shared.contracts.messages import Event, Message
 
 RevocationReason = Literal["client_deleted", "user_disabled", "app_disconnected", "user_ended"]
 MOST_PEOPLE: Final = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.contracts.base import Message
+from shared.contracts.messages import Message
 
 MOST_NAMED: Final = 10
 """How many fields one refusal names: no answer is a multiple of what was sent."""

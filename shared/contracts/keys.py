@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.contracts.base import Command, Done, Message, ReplyT
+from shared.contracts.messages import Command, Done, Message, ReplyT
 
 KeyStatus = Literal["active", "paused", "expired", "revoked"]
 KeyOrigin = Literal["code", "device", "file", "personal", "rotation"]

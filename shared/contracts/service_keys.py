@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.contracts.base import Message
 from shared.contracts.keys import Digest, KeyId, TakesBack
+from shared.contracts.messages import Message
 
 
 class ServiceKeyState(Message):

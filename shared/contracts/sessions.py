@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeVar
 
-from shared.contracts.base import Command, Done, Message
+from shared.contracts.messages import Command, Done, Message
 from shared.documents import ANSWERED, Milliseconds
 
 

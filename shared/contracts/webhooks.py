@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shared.contracts.base import Message
 from shared.contracts.clients import DisabledWhy, OverlapSeconds
 from shared.contracts.keys import Digest
+from shared.contracts.messages import Message
 from shared.contracts.sessions import PersonalCommand, PersonalReply
 
 DeliveryStatus = Literal["waiting", "delivered", "failed", "dropped"]

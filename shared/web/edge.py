@@ -213,6 +213,11 @@ def authorization_of(request: web.BaseRequest) -> Sequence[str]:
     return [value for value in request.headers.getall(hdrs.AUTHORIZATION, ()) if value.strip()]
 
 
+def scheme_of(authorization: str) -> str:
+    """The scheme of such a header in lower case; schemes ignore case (RFC 9110 §11.1)."""
+    return authorization.strip().partition(" ")[0].lower()
+
+
 def peer_of(request: web.BaseRequest, settings: Settings) -> str:
     """The address to count against: the socket's peer, or with ``TRUSTED_PROXIES`` = n the n-th hop from the right.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.base import Command
+from shared.contracts.messages import Command
 from tests.architecture.syntax import parsed
 
 REPOSITORY = Path(__file__).resolve().parents[2]

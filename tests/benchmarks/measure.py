@@ -19,7 +19,15 @@ from tests.benchmarks.population import (
 )
 from tests.benchmarks.rig import Rig, Shot
 
-CASES: Final = ("exchange", "exchange-one-pair", "verify", "introspect", "verify-distinct", "verify-deaf")
+CASES: Final = (
+    "exchange",
+    "exchange-one-pair",
+    "floor",
+    "verify",
+    "introspect",
+    "verify-distinct",
+    "verify-deaf",
+)
 KEYS: Final = 100
 DISTINCT_KEYS: Final = 4000
 WARM_UP_CODES: Final = 50
@@ -103,8 +111,10 @@ def _row(population: Population, case: str, shoot: Shooter, connections: int, ef
 
 def _shooter(population: Population, case: str, effort: Effort) -> Shooter:
     """How a case is loaded. The keys to check are made now: later exchanges of their pairs would end them."""
+    if case == "floor":
+        return _exchange(population, effort, "floor")
     if case.startswith("exchange"):
-        return _exchange(population, effort, one_pair=case == "exchange-one-pair")
+        return _exchange(population, effort, "auth-api", one_pair=case == "exchange-one-pair")
     if case == "verify-distinct":
         return lambda connections: _check_each_once(population, connections)
     rig = population.rig
@@ -120,12 +130,10 @@ def _shooter(population: Population, case: str, effort: Effort) -> Shooter:
     return lambda connections: rig.load("key-issuer", requests, connections, effort.seconds)
 
 
-def _exchange(population: Population, effort: Effort, *, one_pair: bool) -> Shooter:
+def _exchange(population: Population, effort: Effort, server: str, *, one_pair: bool = False) -> Shooter:
     def shoot(connections: int) -> Shot:
         number = effort.codes if connections > 1 else max(effort.codes // 4, 1)
-        return population.rig.load(
-            "auth-api", population.token_requests(number, one_pair=one_pair), connections
-        )
+        return population.rig.load(server, population.token_requests(number, one_pair=one_pair), connections)
 
     return shoot
 

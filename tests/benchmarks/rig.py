@@ -1,4 +1,4 @@
-"""The rig: the stores, the three services and the bare handler as processes, and the load generator beside them."""
+"""The rig: the stores, the three services and what they are measured against as processes, and the load generator beside them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shot:
 
     result: Result
     cpu_us: Mapping[str, float]
-    """`auth-api`, `consent-ui`, `key-issuer`, `postgres`, `valkey`, `bare` → microseconds of processor time."""
+    """`auth-api`, `consent-ui`, `key-issuer`, `postgres`, `valkey`, `bare`, `floor` → microseconds of processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,15 @@ class Rig:
     """Everything that runs, and where it is reached."""
 
     services: RunningServices
-    bare_port: int
-    bare_pid: int
+    beside: Mapping[str, tuple[int, int]]
+    """`bare` and `floor` → port and process."""
     folder: Path
 
     def port(self, service: str) -> int:
-        """The port of a service, or of `bare`."""
-        return self.bare_port if service == "bare" else int(self.services.urls[service].rpartition(":")[2])
+        """The port of a service, of `bare` or of `floor`."""
+        if service in self.beside:
+            return self.beside[service][0]
+        return int(self.services.urls[service].rpartition(":")[2])
 
     def load(self, service: str, requests: Sequence[bytes], connections: int, seconds: float = 0) -> Shot:
         """Loads a service: in a circle for so many seconds, or each request once."""
@@ -86,7 +88,7 @@ class Rig:
 
     def _process_trees(self) -> dict[str, list[int]]:
         trees = {name: [process.pid] for name, process in self.services.processes.items()}
-        trees["bare"] = [self.bare_pid]
+        trees |= {name: [pid] for name, (_, pid) in self.beside.items()}
         if self.services.backends is not None:
             for name in ("postgres", "valkey"):
                 trees[name] = children_named(self.services.backends.pid, name)
@@ -117,12 +119,22 @@ def running_rig(workers: int = 1) -> Iterator[Rig]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latchkey-bench-")))
         services = stack.enter_context(running_services(folder, environ=ENVIRON, workers=workers))
-        port = free_port()
-        bare = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare", str(port)], cwd=REPOSITORY)
-        stack.callback(bare.wait)
-        stack.callback(bare.terminate)
+        beside = {name: stack.enter_context(_serving(name, services.environ)) for name in ("bare", "floor")}
+        yield Rig(services, beside, folder)
+
+
+@contextmanager
+def _serving(module: str, environ: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """A handler of the benchmark's own as a process: its port and its id."""
+    port = free_port()
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(port)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **environ})
+    try:
         _wait_for(port)
-        yield Rig(services, port, bare.pid, folder)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _wait_for(port: int) -> None:
@@ -131,7 +143,7 @@ def _wait_for(port: int) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
             return
         time.sleep(0.05)
-    raise AssertionError("the bare handler did not start")
+    raise AssertionError("a handler to measure against did not start")
 
 
 def _peak_kb(pid: int) -> int:

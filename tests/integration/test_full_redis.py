@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from deploy.embedded.ports import free_port
 from services.consent_ui.app import create_app as create_consent_ui
 from shared import contracts
-from shared.contracts.base import Command
+from shared.contracts.messages import Command
 from shared.settings import load_settings
 from shared.web.server import serving
 from tests.harness.rights import users_of_services

@@ -20,14 +20,13 @@ from services.key_issuer import consumer as key_issuer_consumer
 from services.key_issuer.resources import RESOURCES as ISSUER_RESOURCES
 from shared.api_key import USER_KEY, mint_key
 from shared.bus import Bus, Consumer, Delivery, Janitor, PreparedRequest, handler
-from shared.bus.envelope import Envelope
 from shared.bus.names import QUEUES_OF, StreamKeys, commands, dead, delayed, event_dead, event_stream, replies
 from shared.contracts.access import ChangeOwnKey, ReadAccess, RevokeAccess, RevokeOwnKey, RotateOwnKey
 from shared.contracts.authorization import PrepareAuthorization
-from shared.contracts.base import Command
 from shared.contracts.clients import AuthenticateClient
 from shared.contracts.events import KeysChanged
 from shared.contracts.keys import IssueKey, ListKeys, RevokeGrant, RevokeKey
+from shared.contracts.messages import Command, Envelope
 from shared.contracts.sessions import EndOwnSessions, ListSessions, PersonalCommand, ReadSession
 from shared.secret_tokens import digest_of
 from tests.harness.buses import started

@@ -152,8 +152,10 @@ PROTOCOL: Final[tuple[Weakening, ...]] = (
         (_REQUESTS, "oauth/test_token.py"),
         never("read_token_request", "GRANT_TYPES"),
     ),
-    weaken(12, "the halves of Basic are not form-decoded", _BASIC, before("_half", "return _1.decode()")),
-    weaken(12, "base64 of Basic may hold anything", _BASIC, keyword("_decoded", "validate", "False")),
+    weaken(
+        12, "the halves of Basic are not form-decoded", _BASIC, before("_form_decoded", "return _1.decode()")
+    ),
+    weaken(12, "base64 of Basic may hold anything", _BASIC, keyword("_basic_pair", "validate", "False")),
     weaken(
         13,
         "of two identities or secrets the first one counts",

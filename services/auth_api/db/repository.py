@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from shared.contracts.base import Event
+from shared.contracts.messages import Event
 from shared.database import Database
 from shared.telemetry.correlation import correlation
 

@@ -8,8 +8,7 @@ from aiohttp import hdrs, web
 
 from services.auth_api.handlers.application import RESOURCES
 from services.auth_api.own_login.service_keys import permissions_of
-from shared.authorization_header import scheme_of
-from shared.web.edge import authorization_of, peer_of
+from shared.web.edge import authorization_of, peer_of, scheme_of
 from shared.web.failures import Problem
 
 _SCHEME: Final = "bearer"

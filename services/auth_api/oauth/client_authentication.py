@@ -8,7 +8,7 @@ from typing import Final
 
 from services.auth_api.oauth.errors import OAuthError, invalid_client, invalid_request
 from services.auth_api.oauth.parameters import Parameters
-from shared.authorization_header import basic_credentials
+from shared.api_key import basic_credentials
 
 CHALLENGE: Final = 'Basic realm="latchkey", charset="UTF-8"'
 """What every 401 says in ``WWW-Authenticate`` (RFC 6749 §5.2, RFC 7617 §2)."""

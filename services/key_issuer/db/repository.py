@@ -21,9 +21,9 @@ from services.key_issuer.records import (
     NarrowingReason,
     NewKeyRow,
 )
-from shared.contracts.base import Event
 from shared.contracts.events import ChangedKey, KeysChanged, KeysInvalidated
 from shared.contracts.keys import IssueKey
+from shared.contracts.messages import Event
 from shared.database import Database
 
 if TYPE_CHECKING:

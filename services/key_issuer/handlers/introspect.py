@@ -12,10 +12,9 @@ from services.key_issuer.handlers.verify import NOT_LIVE_CHALLENGE, bearer_token
 from services.key_issuer.operators import INTROSPECT
 from services.key_issuer.resources import RESOURCES, Resources
 from services.key_issuer.verification import LiveKey, LiveServiceKey
-from shared.api_key import SERVICE_KEY, parse_key
-from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
+from shared.api_key import SERVICE_KEY, basic_credentials, basic_name_and_key, parse_key
 from shared.web.body import read_form
-from shared.web.edge import authorization_of, peer_of
+from shared.web.edge import authorization_of, peer_of, scheme_of
 from shared.web.failures import Problem
 
 _KNOWN: Final = frozenset({"token", "token_type_hint", "client_id", "client_secret"})

@@ -13,8 +13,8 @@ from services.auth_api.codes.store import SLOT, CodeStore, Found, RedeemAttempt,
 from services.auth_api.oauth.authorization_code import CodeRecord, Redemption
 from services.auth_api.oauth.pkce import challenge_of
 from services.auth_api.resources import Resources
-from shared.bus.envelope import read_fields
 from shared.contracts.keys import AbandonKey, IssueKey, OrderKey
+from shared.contracts.messages import read_fields
 from tests.integration.auth_api.conftest import Registry
 
 VERIFIER: Final = "v" * 43

@@ -14,8 +14,8 @@ from services.auth_api.clients.model import Client
 from services.auth_api.consumer import make_event_consumer
 from services.auth_api.webhooks.taking import LEASE_MS
 from shared.bus import names
-from shared.bus.envelope import Envelope
 from shared.contracts.events import ChangedKey, KeysChanged
+from shared.contracts.messages import Envelope
 from tests.harness.processes import LATCHKEY, clean_environ
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.harness.tls import Authority

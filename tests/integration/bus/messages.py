@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.contracts.base import Command, Message, MessageType
+from shared.contracts.messages import Command, Message, MessageType
 
 
 class EchoReply(Message):

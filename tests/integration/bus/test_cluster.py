@@ -53,7 +53,7 @@ async def test_everything_of_the_bus_stays_in_its_slots(
     nodes: list[Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No CROSSSLOT: requests, batches, retries, dead letters, events, broadcasts, scripts, status, the janitor."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
 
     async def many(commands: Sequence[Echo], deliveries: Sequence[Delivery]) -> list[EchoReply | Exception]:
         outcomes: list[EchoReply | Exception] = []

@@ -9,8 +9,8 @@ import pytest
 
 from shared.bus import Bus, Delivery, EventConsumer, Janitor, handler, names
 from shared.bus.dead_letters import dead_letters, drop_dead_letter
-from shared.bus.envelope import Envelope
 from shared.contracts.events import GrantRevoked, KeysChanged
+from shared.contracts.messages import Envelope
 from shared.errors import StoreUnavailable
 from tests.integration.bus.conftest import STREAM, Valkey, consuming, echoing, is_quiet, open_bus, until
 from tests.integration.bus.messages import Echo
@@ -56,7 +56,7 @@ async def test_every_group_hears_every_event_also_those_before_its_first_start(v
 
 async def test_a_group_that_fails_tries_again_alone(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others hear each event once; an outage is waited for however long it takes."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
     async with open_bus(valkey) as bus, open_bus(valkey, "other") as other:
         failing, well = Group(bus, "failing", outages=8), Group(other, "well")
         async with consuming(failing.consumer), consuming(well.consumer):
@@ -71,7 +71,7 @@ async def test_an_event_that_a_group_cannot_handle_becomes_its_dead_letter(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After five tries, or at once where it cannot be read; the group goes on, the others have it still."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
     async with open_bus(valkey) as bus:
         group = Group(bus, "one")
         async with consuming(group.consumer):

@@ -46,7 +46,7 @@ async def test_a_handler_that_always_fails_ends_as_a_dead_letter_that_can_be_rep
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five tries with pauses, then the dead letters; a replay after the mend is handled."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
     broken = True
 
     async def fails(command: Echo, delivery: Delivery) -> EchoReply:
@@ -71,7 +71,7 @@ async def test_an_outage_of_a_store_puts_the_message_aside_and_it_is_done_later(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handler that meets StoreUnavailable is tried again; a message without deadline outlives any number of tries."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
     tries = 0
 
     async def later(_command: Echo, _delivery: Delivery) -> None:
@@ -130,7 +130,7 @@ async def test_what_was_put_aside_keeps_its_id_and_counts_its_tries(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same message, whatever bytes it holds."""
-    monkeypatch.setattr("shared.bus.dispatch.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("shared.bus.acknowledger.RETRY_SECONDS", (0.01,))
     seen: list[Delivery] = []
 
     async def twice(command: Echo, delivery: Delivery) -> EchoReply:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared.bus import Bus, Supervisor, names, outbox
-from shared.bus.envelope import Envelope, read_fields
 from shared.bus.outbox import PURGE_AT_ONCE, Heartbeat, OutboxRelay, outbox_status
 from shared.contracts.events import GrantRevoked, KeysChanged, KeysInvalidated
+from shared.contracts.messages import Envelope, read_fields
 from shared.database import Database
 from shared.failpoints import FailpointError, parse_failpoints
 from tests.harness.stores import Servers, fresh_database

@@ -165,7 +165,7 @@ async def test_a_zombie_that_gives_up_ends_nothing_of_anothers(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its handler fails for good after the entry was taken over: whoever works on it now has the last word."""
-    monkeypatch.setattr("shared.bus.dispatch.MOST_ATTEMPTS", 1)
+    monkeypatch.setattr("shared.bus.acknowledger.MOST_ATTEMPTS", 1)
     begun, taken_over, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def fail(_command: Echo, _delivery: Delivery) -> EchoReply:

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.bus import BroadcastEntry, Bus, StreamTail, names
-from shared.bus.envelope import Envelope
 from shared.clock import SystemClock
 from shared.contracts.events import KeysInvalidated
+from shared.contracts.messages import Envelope
 from tests.integration.bus.conftest import Valkey, answers, open_bus, until
 
 STREAM = names.event_stream(KeysInvalidated.stream)

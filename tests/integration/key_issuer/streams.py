@@ -13,9 +13,9 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 from shared.api_key import MintedKey
 from shared.bus import names
-from shared.bus.envelope import Envelope
 from shared.contracts.events import KeysInvalidated
 from shared.contracts.keys import RevokeKey
+from shared.contracts.messages import Envelope
 from tests.harness.stores import Servers, fresh_stores
 from tests.integration.key_issuer.conftest import Desk, open_desk, until
 

@@ -24,7 +24,6 @@ from services.key_issuer.revocation import (
     revoke_token,
 )
 from shared.api_key import MintedKey
-from shared.bus.envelope import LARGEST_BODY
 from shared.contracts.events import MOST_CHANGED, KeysChanged
 from shared.contracts.keys import (
     AbandonKey,
@@ -37,6 +36,7 @@ from shared.contracts.keys import (
     RevokeToken,
     RotateKey,
 )
+from shared.contracts.messages import LARGEST_BODY
 from tests.fixtures.releases import Release
 from tests.integration.key_issuer.conftest import Bench, command, mint
 

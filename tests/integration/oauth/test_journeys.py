@@ -48,7 +48,7 @@ async def test_a_warm_redeem_passes_through_few_files(provider: Provider, person
 
     journey = await journey_of(200, [partial(provider.site.exchange, client, code) for code in codes])
 
-    journey.check(services=15, shared=15)
+    journey.check(services=15, shared=12)
     assert misdescribed("The path of one exchange", journey) == []
 
 
@@ -62,7 +62,7 @@ async def test_a_warm_accept_passes_through_few_files(stack: Stack) -> None:
         303, [partial(person.http.post, action, data=fields) for action, fields in forms]
     )
 
-    journey.check(services=19, shared=16)
+    journey.check(services=19, shared=14)
     assert misdescribed("The path of an Accept", journey) == []
 
 
@@ -74,7 +74,7 @@ async def test_a_warm_revoke_passes_through_few_files(provider: Provider, person
         204, [partial(person.http.delete, f"/api/v1/keys/{key['keyID']}") for key in keys]
     )
 
-    journey.check(services=9, shared=14)
+    journey.check(services=9, shared=12)
     assert len(journey.afterwards) <= 7, journey.afterwards
     assert misdescribed("The path of a revocation", journey) == []
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.bus.reading import FRESH_SECONDS, ConcurrencyLimiter
+from shared.bus.dispatch import FRESH_SECONDS, ConcurrencyLimiter
 
 
 async def test_room_is_what_is_free() -> None:

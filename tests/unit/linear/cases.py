@@ -38,8 +38,7 @@ from services.consent_ui.handlers import keys as keys_pages
 from services.consent_ui.handlers import webhooks as webhooks_pages
 from services.consent_ui.user_agents import browser_name
 from services.key_issuer.handlers import introspect, status, verify
-from shared.api_key import parse_key
-from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
+from shared.api_key import basic_credentials, basic_name_and_key, parse_key
 from shared.contracts.authorization import PrepareAuthorization
 from shared.contracts.clients import ClientFields, ClientView
 from shared.contracts.field_errors import FieldError
@@ -240,7 +239,7 @@ CASES: Final[Sequence[Case]] = (
     _header("Content-type of an OAuth endpoint", oauth_edge.is_json),
     _header("Cookie", lambda request: (cookies.read_session_cookie(request, SETTINGS), cookies.read_typed_username(request, SETTINGS)), "", "__Host-latchkey_session=", "__Host-latchkey_typed=", '__Host-latchkey_typed="'),
     _header("Origin", lambda request: (cookies.is_foreign(request, SETTINGS), cookies.is_same_origin(request, SETTINGS))),
-    _header("Authorization", lambda request: [verify.presented_token(request)] + [all_of(scheme_of, basic_credentials, verify.bearer_token, lambda text: read_client_credentials([text], Parameters({})))(text) for text in edge.authorization_of(request)], "", "Basic ", "Bearer ", _BASIC),
+    _header("Authorization", lambda request: [verify.presented_token(request)] + [all_of(edge.scheme_of, basic_credentials, verify.bearer_token, lambda text: read_client_credentials([text], Parameters({})))(text) for text in edge.authorization_of(request)], "", "Basic ", "Bearer ", _BASIC),
     _header("X-Forwarded-For", forwarded, "", "::", "1.", "["),
     _header("X-Request-ID", edge.begin),
     _header("Expect", connection.refusal_of, "", "100-continue"),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.key_issuer.handlers.verify import bearer_token
-from shared.authorization_header import basic_credentials, basic_name_and_key, scheme_of
+from shared.api_key import basic_credentials, basic_name_and_key
+from shared.web.edge import scheme_of
 
 
 def basic(text: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""The envelope: what is written, what is read, and that what was stored once stays readable."""
+"""The envelope of a message: what is written, what is read, and that what was stored once stays readable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from shared.bus.envelope import (
+from shared.contracts.messages import (
     LARGEST_BODY,
     BadEnvelopeError,
     Envelope,
