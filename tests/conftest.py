@@ -31,6 +31,10 @@ NOT_SERVED: Final = ("mvn -q -B failed", "go install github.com/zricethezav/gitl
 """What a registry need not serve: a whole Keycloak, 200 MB, where the other provider has to do, and the program gitleaks,
 whose rules other tests read too."""
 
+# httpcore looks for it several times in each request of httpx, and a library that is not there is looked for in each folder
+# anew: a sixth of what such tests compute. Nothing here runs on another loop than asyncio's.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
 StackStarter = Callable[..., AbstractAsyncContextManager[Stack]]
 
 _controller: Final = ExitStack()

@@ -21,9 +21,9 @@ def latchkey(run_directory: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def services(servers: Servers, run_directory: Path) -> AsyncIterator[RunningServices]:
-    """Each service with two workers."""
+    """Each service with two workers, for the files about workers together; each test leaves them working."""
     url, folder = f"http://127.0.0.1:{free_port()}", new_folder(run_directory)
     async with fresh_stores(servers) as stores:
         with running_services(

@@ -14,10 +14,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+
+import asyncpg
 
 from deploy.embedded import DataDirectory, EmbeddedServers
 from deploy.embedded.data_directory import Memory
@@ -78,6 +80,46 @@ def _start(folder: Path, data: DataDirectory) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+@asynccontextmanager
+async def awaiting_the_disk(folder: Path) -> AsyncIterator[None]:
+    """For a while PostgreSQL awaits the disk, as one that people use must; where the run has brought its own, nothing changes."""
+    data = DataDirectory(folder / "data")
+    if data.recall() is None:
+        yield
+        return
+    await _await_the_disk(data, fsync="on")
+    try:
+        yield
+    finally:
+        await _await_the_disk(data, fsync="off")
+
+
+async def _await_the_disk(data: DataDirectory, *, fsync: str) -> None:
+    """Returns when new connections see it.
+
+    What the run keeps need not outlive a power cut, and hundreds of databases are made and dropped in it.
+    """
+    memory = data.recall()
+    assert memory is not None, "the servers have started, so their memory is kept"
+    server = await asyncpg.connect(memory.superuser_url)
+    try:
+        await server.execute(f"ALTER SYSTEM SET fsync = {fsync}")
+        await server.execute("SELECT pg_reload_conf()")
+    finally:
+        await server.close()
+    async with asyncio.timeout(_START_SECONDS):
+        while await _fsync(memory.superuser_url) != fsync:
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _fsync(url: str) -> str:
+    server = await asyncpg.connect(url)
+    try:
+        return str(await server.fetchval("SHOW fsync"))
+    finally:
+        await server.close()
+
+
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     with path.open("w") as file:
@@ -94,7 +136,9 @@ async def _serve(folder: Path) -> None:
             loop.call_soon_threadsafe(over.set)
 
     threading.Thread(target=wait_for_controller, daemon=True).start()
-    async with EmbeddedServers.running(DataDirectory(folder / "data"), databases=256):
+    data = DataDirectory(folder / "data")
+    async with EmbeddedServers.running(data, databases=256):
+        await _await_the_disk(data, fsync="off")
         (folder / "ready").touch()
         await over.wait()
 

@@ -15,6 +15,8 @@ _ONE_LATCHKEY: Final = frozenset(
     f"tests/acceptance/test_{name}.py" for name in ("demo", "integrating", "json_integrator", "readme")
 )
 """Files whose tests share one `./latchkey up`, which each process would start anew."""
+_ONE_OF_WORKERS: Final = frozenset(f"tests/acceptance/test_{name}.py" for name in ("hung_workers", "workers"))
+"""The same for services with two workers each."""
 _LONGEST: Final = (
     "tests/interop/test_keycloak.py",
     "tests/interop/",
@@ -23,14 +25,24 @@ _LONGEST: Final = (
     "tests/acceptance/test_hung_workers.py",
     "tests/acceptance/test_workers.py",
     "tests/chaos/",
+    "tests/integration/key_issuer/test_revocation_stream_faults.py",
     "tests/integration/oauth/test_lost_answers.py",
     "tests/integration/bus/test_sentinels.py",
-    "tests/integration/test_wire.py",
-    "tests/integration/test_backup.py",
-    "tests/integration/oauth/test_outages.py",
-    "tests/acceptance/test_demo.py",
-    "tests/acceptance/test_demo_own_login.py",
+    "tests/sdk/python/test_stream.py",
     "tests/integration/test_wire_of_services.py",
+    "tests/integration/key_issuer/test_revocation_stream.py",
+    "tests/integration/test_wire.py",
+    "tests/sdk/node/test_package.py",
+    "tests/integration/auth_api/test_webhook_crashes.py",
+    "tests/integration/oauth/test_outages.py",
+    "tests/integration/test_backup.py",
+    "tests/acceptance/test_demo.py",
+    "tests/sdk/python/test_package.py",
+    "tests/acceptance/test_demo_own_login.py",
+    "tests/sdk/python/test_bound.py",
+    "tests/integration/key_issuer/test_listeners.py",
+    "tests/integration/test_what_is_kept.py",
+    "tests/integration/test_what_redis_holds.py",
     "tests/integration/test_embedded.py",
     "tests/integration/auth_api/test_outages.py",
     "tests/integration/test_up.py",
@@ -38,7 +50,6 @@ _LONGEST: Final = (
     "tests/integration/bus/test_processes.py",
     "tests/integration/key_issuer/test_unheard_revocations.py",
     "tests/integration/key_issuer/test_crashes.py",
-    "tests/integration/key_issuer/test_revocation_stream_faults.py",
     "tests/acceptance/test_tracing.py",
     "tests/acceptance/test_own_login_guide.py",
 )
@@ -60,6 +71,8 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         file = nodeid.partition("::")[0]
         if file in _ONE_LATCHKEY:
             return "./latchkey up"
+        if file in _ONE_OF_WORKERS:
+            return "./latchkey serve"
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
 

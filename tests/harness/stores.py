@@ -74,45 +74,60 @@ async def fresh_stores(servers: Servers) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def fresh_database(servers: Servers, *, migrated: bool = True) -> AsyncIterator[str]:
     """The URL of a new database: a copy of this run's migrated one, or an empty one."""
-    template = await _template(servers) if migrated else "template1"
     name = f"latchkey_test_{servers.run}_{secrets.token_hex(6)}"
-    await _execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield _with_path(servers.database_url, name)
-    finally:
-        await _drop(servers, name)
+    async with _connected(servers) as server:
+        template = await _template(servers, server) if migrated else "template1"
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield _with_path(servers.database_url, name)
+        finally:
+            await _drop(server, name)
 
 
 @asynccontextmanager
 async def fresh_key_space(servers: Servers) -> AsyncIterator[str]:
     """The URL of a logical database that was empty; it is emptied at the end."""
     owner = f"latchkey-tests:{servers.run}"
-    async with Redis.from_url(servers.redis_url) as server:
+    async with Redis.from_url(servers.redis_url, single_connection_client=True) as server:
         most = int((await server.config_get("databases"))["databases"] or 1)
-    for number in range(1, most):
-        url = _with_path(servers.redis_url, str(number))
+        for number in range(1, most):
+            await server.select(number)
+            if await server.eval(_CLAIM, 1, owner, secrets.token_hex(8)):
+                break
+        else:
+            raise AssertionError(f"all {most} logical databases of the server are in use")
+    url = _with_path(servers.redis_url, str(number))
+    try:
+        yield url
+    finally:
         async with Redis.from_url(url) as database:
-            if await database.eval(_CLAIM, 1, owner, secrets.token_hex(8)):
-                try:
-                    yield url
-                finally:
-                    await database.flushdb()
-                return
-    raise AssertionError(f"all {most} logical databases of the server are in use")
+            await database.flushdb()
 
 
 async def forget_run(servers: Servers) -> None:
     """Drops the template; for servers that outlive the run."""
-    await _drop(servers, _template_name(servers))
+    async with _connected(servers) as server:
+        await _drop(server, _template_name(servers))
 
 
-async def _template(servers: Servers) -> str:
-    """The name of this run's migrated database, made by whoever needs it first."""
-    name = _template_name(servers)
+@asynccontextmanager
+async def _connected(servers: Servers) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection as the role that may create databases. Each costs both sides more than what is done with it here."""
     server = await asyncpg.connect(servers.database_url)
     try:
-        await server.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
-        if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+        yield server
+    finally:
+        await server.close()
+
+
+async def _template(servers: Servers, server: asyncpg.Connection[asyncpg.Record]) -> str:
+    """The name of this run's migrated database, made by whoever needs it first."""
+    name = _template_name(servers)
+    if await _exists(server, name):
+        return name
+    await server.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
+    try:
+        if not await _exists(server, name):
             draft = f"{name}_draft"
             await server.execute(f"DROP DATABASE IF EXISTS {draft}")
             await server.execute(f"CREATE DATABASE {draft}")
@@ -121,33 +136,25 @@ async def _template(servers: Servers) -> str:
                 pass
             await server.execute(f"ALTER DATABASE {draft} RENAME TO {name}")
     finally:
-        await server.close()
+        await server.execute("SELECT pg_advisory_unlock($1)", _TEMPLATE_LOCK)
     return name
+
+
+async def _exists(server: asyncpg.Connection[asyncpg.Record], name: str) -> bool:
+    return bool(await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))
 
 
 def _template_name(servers: Servers) -> str:
     return f"latchkey_test_{servers.run}_template"
 
 
-async def _drop(servers: Servers, name: str) -> None:
+async def _drop(server: asyncpg.Connection[asyncpg.Record], name: str) -> None:
     """Without FORCE, which fails where autovacuum is at work: only a superuser may end that so."""
-    server = await asyncpg.connect(servers.database_url)
-    try:
-        await server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = current_user",
-            name,
-        )
-        await server.execute(f"DROP DATABASE IF EXISTS {name}")
-    finally:
-        await server.close()
-
-
-async def _execute(url: str, statement: str) -> None:
-    server = await asyncpg.connect(url)
-    try:
-        await server.execute(statement)
-    finally:
-        await server.close()
+    await server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = current_user",
+        name,
+    )
+    await server.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 def _with_path(url: str, path: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from deploy.doctor import Finding, Verdict, examine
 from deploy.embedded.ports import free_port
 from shared.redis.client import CoalescingRedis
+from tests.harness.backends import awaiting_the_disk
 from tests.harness.rights import SERVICES, rules_of
 from tests.harness.stores import Stores
 from tests.integration.bus.conftest import Valkey, until
@@ -20,6 +22,14 @@ async def _found(environ: Mapping[str, str]) -> dict[tuple[str, str], Finding]:
     return {(finding.area, finding.subject): finding for finding in await examine(environ)}
 
 
+@pytest.fixture
+async def durable(run_directory: Path) -> AsyncIterator[None]:
+    """PostgreSQL promises what it does in use, and not in the rest of the run."""
+    async with awaiting_the_disk(run_directory):
+        yield
+
+
+@pytest.mark.usefixtures("durable")
 async def test_a_working_deployment_has_no_problem(stores: Stores) -> None:
     """On migrated stores nothing is a problem; that one role owns both schemas is a warning."""
     found = await _found(stores.environment())
@@ -110,6 +120,7 @@ async def test_with_everything_down_it_still_answers() -> None:
     assert found["streams", "all"].verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.usefixtures("durable")
 async def test_one_service_is_examined_with_what_it_has(stores: Stores) -> None:
     """Inside a service's container nothing is asked for that only another one needs."""
     environ = {name: value for name, value in stores.environment().items() if name != "LATCHKEY_SECRET"}

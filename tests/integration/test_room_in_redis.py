@@ -21,6 +21,7 @@ from tests.integration.bus.cluster import running_cluster, url_of
 from tests.integration.bus.conftest import Valkey
 
 NOTICED_SECONDS: Final = 60.0
+BALLAST_BYTES: Final = 32_000_000
 SERVICES: Final = ("auth_api", "consent_ui", "key_issuer")
 
 
@@ -48,6 +49,15 @@ async def used(stack: Stack) -> int:
     client = CoalescingRedis(stack.stores.redis_url)
     try:
         return (await look(client)).used_bytes
+    finally:
+        await client.close()
+
+
+async def fill(stack: Stack) -> None:
+    """Gives Redis something to hold, beside which what connections take and give back is no share worth mentioning."""
+    client = CoalescingRedis(stack.stores.redis_url)
+    try:
+        await client.execute("SET", "lk:ballast", bytes(BALLAST_BYTES))
     finally:
         await client.close()
 
@@ -89,6 +99,7 @@ async def test_without_a_limit_there_is_a_share_of_nothing(stack: Stack) -> None
 
 async def test_a_nearly_full_redis_is_told_everywhere(stack: Stack) -> None:
     """Degraded with the share, still 200 and still working; well again by itself when there is room."""
+    await fill(stack)
     await configure(stack, "maxmemory", await used(stack) * 10)
     await report_with(stack, "redis_memory", "ok", "ok")
     assert (await finding(stack, "maxmemory")).verdict is Verdict.OK

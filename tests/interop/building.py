@@ -15,6 +15,7 @@ from tests.harness.kept import KEPT, compiled_briefly
 BUILT: Final = KEPT / "interop"
 """In a folder named for the sources and the steps."""
 BUILD_SECONDS: Final = 600
+COMPILED: Final = "__pycache__"
 
 Command = Sequence[str]
 
@@ -36,14 +37,17 @@ def need(*programs: str) -> None:
 
 def made(sources: Path, steps: Sequence[Command]) -> Path:
     """The folder with a copy of the sources in which all steps went well, made now if there is none."""
-    files = sorted(path for path in sources.rglob("*") if path.is_file())
+    found = (path for path in sources.rglob("*") if path.is_file())
+    files = sorted(
+        path for path in found if COMPILED not in path.parts
+    )  # which holds the times of this clone
     named = (str(path.relative_to(sources.parent)).encode() + path.read_bytes() for path in files)
     digest = sha256(b"".join([*named, repr(steps).encode()])).hexdigest()
     folder = BUILT / f"{sources.name}-{digest[:12]}"
     if folder.exists():
         return folder
     draft = BUILT / f"{sources.name}-{digest[:12]}.{os.getpid()}"
-    shutil.copytree(sources, draft)
+    shutil.copytree(sources, draft, ignore=shutil.ignore_patterns(COMPILED))
     for step in steps:
         try:
             _run(step, draft)

@@ -40,17 +40,13 @@ class Office:
 
     resources: Resources
     clock: HandClock
-    database_url: str
     sender: WebhookSender
     fetcher: GuardedFetcher
 
     async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of schema ``auth``."""
-        connection = await asyncpg.connect(self.database_url, server_settings={"search_path": "auth"})
-        try:
+        async with self.resources.database.connection() as connection:
             return await connection.fetch(statement, *arguments)
-        finally:
-            await connection.close()
 
     async def person(self, external_id: str | None = None) -> int:
         """Somebody whom the site knows; the account."""
@@ -188,7 +184,7 @@ async def office_on(stores: Stores) -> AsyncIterator[Office]:
     fetcher = GuardedFetcher(settings)
     sender = WebhookSender(resources, fetcher)
     try:
-        yield Office(resources, clock, stores.database_url, sender, fetcher)
+        yield Office(resources, clock, sender, fetcher)
     finally:
         await sender.settle()
         await fetcher.close()

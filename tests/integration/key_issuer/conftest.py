@@ -91,11 +91,8 @@ class Bench:
 
     async def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows straight from the schema."""
-        connection = await asyncpg.connect(self.url, server_settings={"search_path": SCHEMA})
-        try:
+        async with self.issuer.database.connection() as connection:
             return await connection.fetch(statement, *arguments)
-        finally:
-            await connection.close()
 
     async def issue(self, *commands: IssueKey) -> list[IssueKeyReply]:
         """The replies; a malformed command fails the test."""
@@ -151,14 +148,26 @@ def make_database(url: str, pool_size: int = 8) -> Database:
 @asynccontextmanager
 async def open_bench(url: str, peppers: dict[int, bytes] | None = None) -> AsyncIterator[Bench]:
     """The use cases of one more process on this database."""
-    clock = HandClock()
+    async with opened(url) as database:
+        yield bench_on(database, url, peppers)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """The schema of the keys in this database, closed at the end."""
     database = make_database(url)
-    cache = KeyCache(clock.monotonic)
-    cache.hear(())
     try:
-        yield Bench(Issuer(database, clock, Peppers(peppers or {1: PEPPER}), cache), clock, url)
+        yield database
     finally:
         await database.stop()
+
+
+def bench_on(database: Database, url: str, peppers: dict[int, bytes] | None = None) -> Bench:
+    """The use cases of one process, which remembers nothing yet."""
+    clock = HandClock()
+    cache = KeyCache(clock.monotonic)
+    cache.hear(())
+    return Bench(Issuer(database, clock, Peppers(peppers or {1: PEPPER}), cache), clock, url)
 
 
 @pytest.fixture(scope="module")
@@ -168,15 +177,22 @@ async def keys_url(servers: Servers) -> AsyncIterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+async def keys_database(keys_url: str) -> AsyncIterator[Database]:
+    """Its connections, which a process has open when work comes."""
+    async with opened(keys_url) as database:
+        yield database
+
+
 @pytest.fixture
-async def bench(keys_url: str) -> AsyncIterator[Bench]:
+async def bench(keys_database: Database, keys_url: str) -> Bench:
     """The use cases of one process on empty tables."""
-    async with open_bench(keys_url) as bench:
-        await bench.sql(
-            "TRUNCATE api_keys, undelivered_keys, holdings, principal_voids, replayed_codes, abandoned_keys,"
-            " service_keys, audit, outbox RESTART IDENTITY"
-        )
-        yield bench
+    bench = bench_on(keys_database, keys_url)
+    await bench.sql(
+        "TRUNCATE api_keys, undelivered_keys, holdings, principal_voids, replayed_codes, abandoned_keys,"
+        " service_keys, audit, outbox RESTART IDENTITY"
+    )
+    return bench
 
 
 @dataclass(frozen=True, slots=True)

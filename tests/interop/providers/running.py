@@ -120,7 +120,10 @@ def running_keycloak(folder: Path, latchkey: str) -> Iterator[RunningProvider]:
         f"--bootstrap-admin-password={PASSWORD}",
     )
     # A start of seconds gains nothing from the second compiler.
-    environ = {"LATCHKEY_AT": latchkey, "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
+    environ = {
+        "LATCHKEY_AT": latchkey,
+        "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1 -XX:-UseG1GC -XX:+UseSerialGC",
+    }
     with _running(folder, f"{address}/realms/site", command, environ) as provider:
         yield provider
 
