@@ -94,21 +94,22 @@ async def test_a_container_killed_mid_burst_costs_no_key(deployment: Deployment)
     assert "quiet" in await asyncio.to_thread(_quiet_bus, deployment)
 
 
+def _hang(deployment: Deployment, service: str) -> None:
+    """Stops the worker of a service, and waits for the other."""
+    container = deployment.containers(service)[0]
+    stop = "kill -STOP $(cat /proc/1/task/1/children) && cat /proc/1/task/1/children"
+    hung = deployment.inside(container, "sh", "-c", stop)
+
+    def is_replaced() -> bool:
+        return deployment.inside(container, "cat", "/proc/1/task/1/children") not in ("", hung)
+
+    wait_until(is_replaced, f"another worker of {service}", 60.0)
+    assert deployment.inspect(container, "{{.RestartCount}}") == "0"
+
+
 async def test_a_process_that_hangs_is_replaced(deployment: Deployment) -> None:
     """In each container of ours the only worker is stopped (SIGSTOP): soon another one answers, in the same container."""
-    stop = "kill -STOP $(cat /proc/1/task/1/children) && cat /proc/1/task/1/children"
-    for service in OURS:
-        container = deployment.containers(service)[0]
-        hung = await asyncio.to_thread(deployment.inside, container, "sh", "-c", stop)
-        await asyncio.to_thread(
-            wait_until,
-            lambda container=container, hung=hung: (  # type: ignore[misc]
-                deployment.inside(container, "cat", "/proc/1/task/1/children") not in ("", hung)
-            ),
-            "another worker",
-            60.0,
-        )
-        assert deployment.inspect(container, "{{.RestartCount}}") == "0"
+    await asyncio.gather(*(asyncio.to_thread(_hang, deployment, service) for service in OURS))
     await asyncio.to_thread(deployment.wait_until_ready)
 
 
