@@ -144,7 +144,7 @@ def test_a_worker_that_cannot_start_leaves_the_old_ones(services: RunningService
         assert set(before) <= set(workers_of(process))
 
 
-def test_metrics_are_those_of_allworkers_of(services: RunningServices, folder: Path) -> None:
+def test_metrics_are_those_of_all_workers(services: RunningServices, folder: Path) -> None:
     """Whichever worker is asked answers for both."""
 
     def told() -> set[str]:
@@ -155,7 +155,7 @@ def test_metrics_are_those_of_allworkers_of(services: RunningServices, folder: P
         process.wait_until(lambda: told() == {"0", "1"}, "both workers told their metrics", PATIENCE_SECONDS)
 
 
-def test_a_taken_port_issaid(services: RunningServices, folder: Path) -> None:
+def test_a_taken_port_is_said(services: RunningServices, folder: Path) -> None:
     """A second supervisor on the same port ends with 1, although the port could be shared."""
     with _key_issuer(services, folder) as (_process, url):
         finished = subprocess.run(
