@@ -98,11 +98,14 @@ async def _linger(server: web.Server, seconds: float) -> None:
 
 
 def tell_unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Logs an error that nobody awaits, but for a look-up that took longer than its connection was given.
+    """Logs an error that nobody awaits, but for what is left of a connection whose time to be made was over.
 
-    uvloop leaves such a look-up behind; whoever wanted the connection has said that there is none.
+    uvloop leaves the look-up of its name behind, and asyncpg the answer to its first words. Whoever wanted the connection has
+    said that there is none. What became of a task is always told.
     """
-    if not isinstance(context.get("exception"), socket.gaierror):
+    unheard = context.get("future")
+    left = isinstance(unheard, asyncio.Future) and not isinstance(unheard, asyncio.Task)
+    if not (left and isinstance(context.get("exception"), socket.gaierror | ConnectionError)):
         loop.default_exception_handler(context)
 
 
