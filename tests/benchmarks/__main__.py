@@ -39,10 +39,11 @@ def main(
     """Measure exchanges, verify and introspect against a bare aiohttp handler that parses the same form."""
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     click.echo(f"{os.cpu_count()} cores, load average {load} before the start")
-    with running_rig(workers) as rig:
+    cases = only.split(",")
+    with running_rig(workers, beside=("bare", "floor") if "floor" in cases else ("bare",)) as rig:
         population = make_population(rig, people=people, clients=clients)
         counts = [int(count) for count in connections.split(",")]
-        rows = measure(population, only.split(","), counts, Effort(rounds, seconds, codes))
+        rows = measure(population, cases, counts, Effort(rounds, seconds, codes))
         report(rows, rig)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import uvloop
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 ANSWER: Final = json.dumps(
     {
@@ -37,10 +38,10 @@ async def token(request: web.Request) -> web.Response:
     return web.Response(body=ANSWER, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, path: str, handler: Handler) -> None:
     """Serves until it is killed."""
     app = web.Application()
-    app.router.add_post("/token", token)
+    app.router.add_post(path, handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -48,4 +49,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), "/token", token))

@@ -8,7 +8,6 @@ one order on a Redis stream, one transaction, one reply.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Final
 
@@ -21,7 +20,7 @@ from shared.bus import Bus
 from shared.contracts.keys import OrderKey
 from shared.secret_tokens import digest_of
 from shared.settings import load_settings
-from tests.benchmarks.bare import ANSWER
+from tests.benchmarks import bare
 
 SECONDS: Final = 2.5
 
@@ -33,6 +32,7 @@ async def serve(port: int) -> None:
     codes = CodeStore(bus)
 
     async def token(request: web.Request) -> web.Response:
+        answer = await bare.token(request)
         digest = digest_of(str((await request.post())["code"]))
         minted = mint_key(settings.key_prefix, USER_KEY, settings.public_url)
         order = OrderKey(
@@ -54,17 +54,10 @@ async def serve(port: int) -> None:
         )
         if found.outcome != "spent" or (await prepared.reply()).outcome != "issued":
             return web.Response(status=400)
-        return web.Response(
-            body=ANSWER, content_type="application/json", headers={"Cache-Control": "no-store"}
-        )
+        return answer
 
     await bus.start()
-    app = web.Application()
-    app.router.add_post("/api/v1/oauth/token", token)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    await asyncio.Event().wait()
+    await bare.serve(port, "/api/v1/oauth/token", token)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Rig:
 
     services: RunningServices
     beside: Mapping[str, tuple[int, int]]
-    """`bare` and `floor` → port and process."""
+    """`bare`, and `floor` where it is wanted → port and process."""
     folder: Path
 
     def port(self, service: str) -> int:
@@ -114,13 +114,13 @@ class Rig:
 
 
 @contextmanager
-def running_rig(workers: int = 1) -> Iterator[Rig]:
-    """Starts everything in a folder of its own; stops and removes it at the end."""
+def running_rig(workers: int = 1, *, beside: Sequence[str] = ("bare",)) -> Iterator[Rig]:
+    """Starts everything in a folder of its own; stops and removes it at the end. ``beside``: what ours is measured against."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latchkey-bench-")))
         services = stack.enter_context(running_services(folder, environ=ENVIRON, workers=workers))
-        beside = {name: stack.enter_context(_serving(name, services.environ)) for name in ("bare", "floor")}
-        yield Rig(services, beside, folder)
+        started = {name: stack.enter_context(_serving(name, services.environ)) for name in beside}
+        yield Rig(services, started, folder)
 
 
 @contextmanager
