@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +48,6 @@ context.load_cert_chain("/tls/authority.pem", "/tls/authority.key")
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
-
-
 LISTENERS: Final = 16
 """Some of them at each of two replicas."""
 
@@ -169,12 +167,19 @@ async def test_a_revoked_key_is_told_to_its_program_and_refused_by_a_resource_se
         assert event["data"]["clientID"] == client.client_id
 
 
+@asynccontextmanager
+async def _listening(site: Site, service_key: str) -> AsyncIterator[httpx.Response]:
+    """A stream of a resource server without an SDK, opened."""
+    headers = {"Authorization": f"Bearer {service_key}"}
+    async with site.http.stream("GET", "/api/v1/revocations", headers=headers) as answer:
+        assert answer.status_code == httpx.codes.OK
+        yield answer
+
+
 async def _cut(site: Site, service_key: str) -> None:
     """Listens until the proxy ends the stream."""
-    headers = {"Authorization": f"Bearer {service_key}"}
     with suppress(httpx.RemoteProtocolError):  # so it ends: in the middle of an answer
-        async with site.http.stream("GET", "/api/v1/revocations", headers=headers) as answer:
-            assert answer.status_code == httpx.codes.OK
+        async with _listening(site, service_key) as answer:
             async for _ in answer.aiter_bytes():
                 pass
 
@@ -205,19 +210,15 @@ async def test_a_key_issuer_with_open_streams_stops_at_once(
     heard: Counter[str] = Counter()
 
     async def listen(opened: asyncio.Event) -> None:
-        headers = {"Authorization": f"Bearer {service_key}"}
-        stream = deployed_site.http.stream("GET", "/api/v1/revocations", headers=headers)
-        async with stream as answer:
-            assert answer.status_code == httpx.codes.OK
+        async with _listening(deployed_site, service_key) as answer:
             opened.set()
             async for line in answer.aiter_lines():
                 heard[line] += 1
 
     listeners = []
     async with asyncio.timeout(40):
-        for _ in range(
-            LISTENERS
-        ):  # one after the other: who asks at once is led to one replica by one look-up
+        # One after the other: who asks at once is led to one replica by one look-up.
+        for _ in range(LISTENERS):
             opened = asyncio.Event()
             listeners.append(asyncio.create_task(listen(opened)))
             await opened.wait()
