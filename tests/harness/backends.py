@@ -83,24 +83,22 @@ def _start(folder: Path, data: DataDirectory) -> None:
 @asynccontextmanager
 async def awaiting_the_disk(folder: Path) -> AsyncIterator[None]:
     """For a while PostgreSQL awaits the disk, as one that people use must; where the run has brought its own, nothing changes."""
-    data = DataDirectory(folder / "data")
-    if data.recall() is None:
+    memory = DataDirectory(folder / "data").recall()
+    if memory is None:
         yield
         return
-    await _await_the_disk(data, fsync="on")
+    await _set_fsync(memory, "on")
     try:
         yield
     finally:
-        await _await_the_disk(data, fsync="off")
+        await _set_fsync(memory, "off")
 
 
-async def _await_the_disk(data: DataDirectory, *, fsync: str) -> None:
+async def _set_fsync(memory: Memory, fsync: str) -> None:
     """Returns when new connections see it.
 
     What the run keeps need not outlive a power cut, and hundreds of databases are made and dropped in it.
     """
-    memory = data.recall()
-    assert memory is not None, "the servers have started, so their memory is kept"
     server = await asyncpg.connect(memory.superuser_url)
     try:
         await server.execute(f"ALTER SYSTEM SET fsync = {fsync}")
@@ -108,12 +106,12 @@ async def _await_the_disk(data: DataDirectory, *, fsync: str) -> None:
     finally:
         await server.close()
     async with asyncio.timeout(_START_SECONDS):
-        while await _fsync(memory.superuser_url) != fsync:
+        while await _fsync(memory) != fsync:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _fsync(url: str) -> str:
-    server = await asyncpg.connect(url)
+async def _fsync(memory: Memory) -> str:
+    server = await asyncpg.connect(memory.superuser_url)
     try:
         return str(await server.fetchval("SHOW fsync"))
     finally:
@@ -136,9 +134,8 @@ async def _serve(folder: Path) -> None:
             loop.call_soon_threadsafe(over.set)
 
     threading.Thread(target=wait_for_controller, daemon=True).start()
-    data = DataDirectory(folder / "data")
-    async with EmbeddedServers.running(data, databases=256):
-        await _await_the_disk(data, fsync="off")
+    async with EmbeddedServers.running(DataDirectory(folder / "data"), databases=256) as servers:
+        await _set_fsync(servers.memory, "off")
         (folder / "ready").touch()
         await over.wait()
 
