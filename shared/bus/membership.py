@@ -80,9 +80,8 @@ class Membership:
         """A read failed; where Redis refused it, the group is to be joined again. ``tell``: it is worth a line in the log."""
         if tell:
             _log.warning("reading_interrupted", stream=self._keys.stream, reason=str(error))
-        if isinstance(
-            error, CommandError
-        ):  # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us
+        if isinstance(error, CommandError):
+            # NOGROUP and UNBLOCKED: the stream was deleted or flushed under us.
             self.connection = None
             if error.code == "MOVED":
                 self._link.moved()

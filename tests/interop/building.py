@@ -16,6 +16,7 @@ BUILT: Final = KEPT / "interop"
 """In a folder named for the sources and the steps."""
 BUILD_SECONDS: Final = 600
 COMPILED: Final = "__pycache__"
+"""No source: it holds the times of this clone."""
 
 Command = Sequence[str]
 
@@ -38,9 +39,7 @@ def need(*programs: str) -> None:
 def made(sources: Path, steps: Sequence[Command]) -> Path:
     """The folder with a copy of the sources in which all steps went well, made now if there is none."""
     found = (path for path in sources.rglob("*") if path.is_file())
-    files = sorted(
-        path for path in found if COMPILED not in path.parts
-    )  # which holds the times of this clone
+    files = sorted(path for path in found if COMPILED not in path.parts)
     named = (str(path.relative_to(sources.parent)).encode() + path.read_bytes() for path in files)
     digest = sha256(b"".join([*named, repr(steps).encode()])).hexdigest()
     folder = BUILT / f"{sources.name}-{digest[:12]}"

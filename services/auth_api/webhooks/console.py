@@ -51,7 +51,8 @@ async def list_deliveries(
 ) -> tuple[WebhookDelivery, ...]:
     """A client's deliveries, newest first, to whoever was given the client as its author.
 
-    The next page is those ``before`` the last one's ``number``. At most ``MOST_LISTED``; of finished ones the newest 1,000 and 30 days are kept.
+    The next page is those ``before`` the last one's ``number``. At most ``MOST_LISTED``; of finished ones the newest 1,000
+    and 30 days are kept.
     """
     limit = max(1, min(limit, MOST_LISTED))
     rows = await resources.database.fetch("list_webhook_deliveries", client.client_id, before, limit)
