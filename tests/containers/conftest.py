@@ -1,4 +1,4 @@
-"""One image and one deployment for all tests of this folder, which leave it working.
+"""One deployment for all tests of this folder, which leave it working.
 
 What changes the deployment costs most, so the files, which run in the order of their names, and the tests in them stand
 so that neighbours want the same of it. Each test says what it wants, and can be run by itself.
@@ -10,22 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.containers.deployment import Deployment, built, running
+from tests.containers.deployment import Deployment, deployed
 from tests.harness.site import Site
 
 
 @pytest.fixture(scope="package")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Built and not running."""
-    with built(tmp_path_factory.mktemp("deployment")) as deployment:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Built and running."""
+    with deployed(tmp_path_factory.mktemp("deployment")) as deployment:
         yield deployment
-
-
-@pytest.fixture(scope="package")
-def deployment(image: Deployment) -> Iterator[Deployment]:
-    """It, running."""
-    with running(image):
-        yield image
 
 
 @pytest.fixture

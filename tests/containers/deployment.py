@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ PORTS: Final = {"auth_api": 8101, "consent_ui": 8102, "key_issuer": 8103}
 OURS: Final = tuple(PORTS)
 AUTHORITY_HOST: Final = "receiver"
 """The host whose certificate is the authority of an operator's own."""
+BASE: Final = "latchkeytest-base"
+"""The image of the stage of deploy/Dockerfile that has all but our own code."""
 IMAGES: Final = {
     "PYTHON_IMAGE": "standin/python",
     "POSTGRES_IMAGE": "standin/postgres",
@@ -229,29 +232,37 @@ def _is_ok(answer: httpx.Response | None) -> bool:
 
 
 @contextmanager
-def built(folder: Path) -> Iterator[Deployment]:
-    """A deployment with its secrets, and its image built from the repository as it is; nothing runs. The image goes at the end."""
+def deployed(folder: Path) -> Iterator[Deployment]:
+    """A running deployment of the repository as it is; everything of it is gone afterwards."""
     deployment = Deployment(copy_repository(folder), engine_or_skip())
     run(str(deployment.folder / "latchkey"), "init", environ=_with_environment_of_ours())
     _give_authority(deployment)
-    deployment.compose("build", "auth_api", seconds=BUILD_SECONDS)
     try:
-        yield deployment
-    finally:
-        run("docker", "image", "rm", "--force", deployment.project)
-
-
-@contextmanager
-def running(deployment: Deployment) -> Iterator[None]:
-    """It runs; everything of it but the image is gone afterwards."""
-    try:
+        with ThreadPoolExecutor(1) as beside:  # they set up their data while the image is built
+            stores = beside.submit(deployment.compose, "up", "-d", "postgres", "redis")
+            deployment.compose("build", "auth_api", seconds=BUILD_SECONDS)
+        stores.result()
         deployment.up()
-        yield
+        yield deployment
     except BaseException:
         print(deployment.compose("logs", "--no-color", "--tail", "60"))  # noqa: T201 - pytest shows it
         raise
     finally:
-        deployment.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
+        deployment.compose("down", "--volumes", "--remove-orphans", "--timeout", "0")
+        _remove_image(deployment)
+
+
+def _remove_image(deployment: Deployment) -> None:
+    """But for what changes seldom and takes longest to build: that stays, under a name, for the next deployment."""
+    build = ("docker", "build", "--target", "base", "--tag", BASE, "--network", "host")
+    image = deployment.environ.get("PYTHON_IMAGE")
+    given = ("--build-arg", f"PYTHON_IMAGE={image}") if image else ()
+    file = str(deployment.folder / "deploy" / "Dockerfile")
+    for command in (
+        (*build, *given, "--file", file, str(deployment.folder)),
+        ("docker", "image", "rm", "--force", deployment.project),
+    ):
+        subprocess.run(command, capture_output=True, check=False)
 
 
 def _give_authority(deployment: Deployment) -> None:

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 SHIPPED_CUT: Final = "write 60s"
 """After so long the Caddyfile ends whatever answer is still being written."""
-CUT_SECONDS: Final = 6
+CUT_SECONDS: Final = 5
 """The same where a cut is to be seen, and not a minute; longer than a listener may take to come back."""
 TRUST_SECONDS: Final = 3.0
 """Within so long a listener whose stream was cut is to be believed again."""
