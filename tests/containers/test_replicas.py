@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 FOUND_SECONDS = 8.0
 ROUTES = {"auth_api": "/api/v1/session", "consent_ui": "/", "key_issuer": "/api/v1/verify"}
 PEOPLE = 13
-EACH = 3
+EACH = 4
 """So many keys everybody (but the first person) is given after each container was killed."""
 
 
