@@ -1,22 +1,23 @@
-"""One deployment for all tests of this folder, which leave it working."""
+"""One deployment for all tests of this folder, which leave it working.
+
+What changes the deployment costs most, so the files, which run in the order of their names, and the tests in them stand
+so that neighbours want the same of it. Each test says what it wants, and can be run by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.containers.deployment import Deployment, deployed, skip_without_engine
+from tests.containers.deployment import Deployment, deployed
 from tests.harness.site import Site
 
 
 @pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Built and running."""
-    skip_without_engine()
-    folder: Path = tmp_path_factory.mktemp("deployment")
-    with deployed(folder) as deployment:
+    with deployed(tmp_path_factory.mktemp("deployment")) as deployment:
         yield deployment
 
 

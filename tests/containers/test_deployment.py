@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.containers.deployment import OURS, Deployment, run
+from tests.containers.deployment import AS_IT_COMES, OURS, Deployment, run
 from tests.harness.people import Person
 from tests.harness.site import CALLBACK, Site, bearer
 
@@ -92,16 +92,14 @@ def test_only_the_proxy_publishes_a_port(deployment: Deployment) -> None:
 def test_our_containers_are_unprivileged(deployment: Deployment, service: str) -> None:
     """Ours run as a user of no rights on a file system they cannot change, without an installer or a compiler."""
     (container, *_) = deployment.containers(service)
-    assert deployment.inside(container, "id", "-u").strip() == "10001"
-    for path in ("/srv/latchkey/x", "/opt/latchkey/x", "/etc/x"):
-        refused = subprocess.run(
-            ["docker", "exec", "-u", "0", container, "touch", path], capture_output=True, check=False
-        )
-        assert refused.returncode != 0, path
-    deployment.inside(container, "touch", "/tmp/x")  # noqa: S108 - the one place it may write
-    capabilities = deployment.inside(container, "grep", "CapEff", "/proc/1/status").split()[1]
-    assert int(capabilities, 16) == 0
-    assert "pip" not in deployment.inside(container, "ls", "/opt/latchkey/bin")
+    script = "id -u; grep CapEff /proc/1/status; touch /tmp/x; ls /opt/latchkey/bin"  # /tmp: the one place it may write
+    user, capabilities, *programs = deployment.inside(container, "sh", "-ec", script).splitlines()
+    assert user == "10001"
+    assert int(capabilities.split()[1], 16) == 0
+    assert "python3" in programs
+    assert "pip" not in programs
+    told = deployment.touch_as_root(container, "/srv/latchkey/x", "/opt/latchkey/x", "/etc/x")
+    assert all(told.values()), told
 
 
 def test_no_service_has_a_secret_of_another(deployment: Deployment) -> None:
@@ -119,7 +117,7 @@ def test_no_service_has_a_secret_of_another(deployment: Deployment) -> None:
 
 def test_with_auth_api_in_their_hands_nobody_reads_a_key(deployment: Deployment) -> None:
     """auth_api's database role sees no table of keys, can change no schema and read no file of the server."""
-    for statement, refusal in {
+    refusals = {
         "SELECT * FROM keys.api_keys": "permission denied for schema keys",
         "SELECT * FROM keys.migrations": "permission denied for schema keys",
         "CREATE TABLE auth.mine (a int)": "permission denied for schema auth",
@@ -129,39 +127,59 @@ def test_with_auth_api_in_their_hands_nobody_reads_a_key(deployment: Deployment)
         "SELECT pg_read_file('/etc/passwd')": "permission denied",
         "COPY (SELECT 1) TO PROGRAM 'id'": "must be superuser",
         "CREATE TEMP TABLE mine (a int)": "permission denied",
-    }.items():
-        assert refusal in _psql(deployment, "auth_api", statement), statement
-    assert "permission denied for schema auth" in _psql(deployment, "key_issuer", "SELECT * FROM auth.users")
-    assert "users" in _psql(deployment, "auth_api", "SELECT 'users', count(*) FROM auth.users")
+    }
+    got, told = _psql(deployment, "auth_api", *refusals, "SELECT 'users', count(*) FROM auth.users")
+    assert got.startswith("users|")
+    assert len(got.splitlines()) == 1
+    for (statement, refusal), said in zip(refusals.items(), told, strict=False):
+        assert refusal in said, statement
+    assert told[len(refusals) :] == [""]
+    _, (said,) = _psql(deployment, "key_issuer", "SELECT * FROM auth.users")
+    assert "permission denied for schema auth" in said
 
 
 def test_each_redis_user_is_held_to_its_own_keys(deployment: Deployment) -> None:
     """Whoever takes over a service can neither read what is not its own nor command the server."""
-    for user, command in (
-        ("auth_api", ("XADD", "lk:{revocations}", "*", "a", "b")),
-        ("auth_api", ("SCAN", "0")),
-        ("auth_api", ("FLUSHALL",)),
-        ("auth_api", ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")),
-        ("auth_api", ("ACL", "LIST")),
-        ("key_issuer", ("GET", "lk:session:x")),
-        ("key_issuer", ("KEYS", "*")),
-        ("consent_ui", ("GET", "lk:session:x")),
-        ("key_issuer", ("XRANGE", "lk:{auth_api:consent_ui:0}:commands", "-", "+")),
-        ("auth_api", ("XRANGE", "lk:{key_issuer:0}:commands", "-", "+")),
-        ("consent_ui", ("XRANGE", "lk:{auth_api:consent_ui:0}:commands", "-", "+")),
-        ("consent_ui", ("XADD", "lk:{auth_api:0}:commands", "*", "t", "client.authenticate")),
-        ("consent_ui", ("XADD", "lk:{key_issuer:0}:commands", "*", "t", "key.issue")),
-        ("consent_ui", ("XREAD", "STREAMS", "lk:{replies.auth_api.x}", "0")),
-        ("consent_ui", ("HGETALL", "lk:{key_issuer:0}:code:x")),
-        ("consent_ui", ("EVAL", "return 1", "0")),
-    ):
-        assert "NOPERM" in _redis(deployment, user, *command), (user, command)
-    assert _redis(deployment, "auth_api", "GET", "lk:session:x").strip() == ""
-    assert "NOAUTH" in _redis(deployment, "", "GET", "lk:session:x")
+    refused = {
+        "auth_api": (
+            "XADD lk:{revocations} * a b",
+            "SCAN 0",
+            "FLUSHALL",
+            "CONFIG SET maxmemory-policy allkeys-lru",
+            "ACL LIST",
+            "XRANGE lk:{key_issuer:0}:commands - +",
+        ),
+        "key_issuer": (
+            "GET lk:session:x",
+            "KEYS *",
+            "XRANGE lk:{auth_api:consent_ui:0}:commands - +",
+        ),
+        "consent_ui": (
+            "GET lk:session:x",
+            "XRANGE lk:{auth_api:consent_ui:0}:commands - +",
+            "XADD lk:{auth_api:0}:commands * t client.authenticate",
+            "XADD lk:{key_issuer:0}:commands * t key.issue",
+            "XREAD STREAMS lk:{replies.auth_api.x} 0",
+            "HGETALL lk:{key_issuer:0}:code:x",
+            'EVAL "return 1" 0',
+        ),
+    }
+    for user, commands in refused.items():
+        for command, said in zip(commands, _redis(deployment, user, *commands), strict=True):
+            assert "NOPERM" in said, (user, command)
+    assert _redis(deployment, "auth_api", "GET lk:session:x") == [""]
+    (said,) = _redis(deployment, "", "GET lk:session:x")
+    assert "NOAUTH" in said
+
+
+def test_the_engine_finds_all_healthy(deployment: Deployment) -> None:
+    """The health checks of compose.yaml, which the tests themselves do not wait for, say in time that all is well."""
+    deployment.wait_until_healthy(*OURS, "postgres", "redis", seconds=30.0)
 
 
 def test_doctor_finds_nothing_to_mend(deployment: Deployment) -> None:
     """In the deployment as it comes every line of `doctor` is well."""
+    deployment.take(AS_IT_COMES)
     report = json.loads(deployment.operator("doctor", "--json"))
     assert [one for one in report["findings"] if one["verdict"] != "ok"] == []
     subjects = {(one["area"], one["subject"]) for one in report["findings"]}
@@ -191,26 +209,31 @@ def _secret(deployment: Deployment, name: str) -> str:
     return (deployment.folder / "deploy" / "secrets" / name).read_text(encoding="utf-8").strip()
 
 
-def _psql(deployment: Deployment, service: str, statement: str) -> str:
-    """What PostgreSQL says to a service's role."""
+def _psql(deployment: Deployment, service: str, *statements: str) -> tuple[str, list[str]]:
+    """What PostgreSQL gives to a service's role, all in all, and what it complains of at each statement."""
     url = urlsplit(_secret(deployment, f"{service}_database_url"))
     (container,) = deployment.containers("postgres")
     options = ["--no-psqlrc", "-A", "-t", "-h", "127.0.0.1", "-U", str(url.username), "-d", url.path[1:]]
+    options += [word for statement in statements for word in ("-c", statement, "-c", "\\warn ---")]
     finished = subprocess.run(
-        ["docker", "exec", "--env", "PGPASSWORD", container, "psql", *options, "-c", statement],
+        ["docker", "exec", "--env", "PGPASSWORD", container, "psql", *options],
         env=os.environ | {"PGPASSWORD": str(url.password)},
         capture_output=True,
         text=True,
         check=False,
     )
-    return finished.stdout + finished.stderr
+    return finished.stdout, finished.stderr.split("---\n")[:-1]
 
 
-def _redis(deployment: Deployment, user: str, *command: str) -> str:
-    """What Redis says to a service's user."""
+def _redis(deployment: Deployment, user: str, *commands: str) -> list[str]:
+    """What Redis says to a service's user, at each command."""
     (container,) = deployment.containers("redis")
-    if not user:
-        return run("docker", "exec", container, "redis-cli", *command)
-    password = urlsplit(_secret(deployment, f"{user}_redis_url")).password
-    login = ("--env", "REDISCLI_AUTH", container, "redis-cli", "--user", user)
-    return run("docker", "exec", *login, *command, environ=os.environ | {"REDISCLI_AUTH": str(password)})
+    script = 'for command; do echo "$command" | redis-cli ${USER:+--user "$USER"}; echo ---; done'
+    password = urlsplit(_secret(deployment, f"{user}_redis_url")).password if user else ""
+    login = {"USER": user} | ({"REDISCLI_AUTH": str(password)} if user else {})
+    names = [word for name in login for word in ("--env", name)]
+    said = run(
+        *("docker", "exec", *names, container, "sh", "-c", script, "sh", *commands),
+        environ=os.environ | login,
+    )
+    return [each.strip() for each in said.split("---\n")[:-1]]

@@ -1,40 +1,24 @@
-"""The image by itself. Built beside other tests, so that a deployment that wants the machine alone finds its layers made."""
+"""The image of the deployment, by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.containers.deployment import (
-    BUILD_SECONDS,
-    Deployment,
-    copy_repository,
-    run,
-    skip_without_engine,
-)
+from tests.containers.deployment import Deployment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Built as compose builds it; its name goes at the end, its layers stay."""
-    skip_without_engine()
-    deployment = Deployment(copy_repository(tmp_path_factory.mktemp("image")))
-    deployment.compose("build", "auth_api", seconds=BUILD_SECONDS)
-    yield deployment.project
-    run("docker", "image", "rm", "--no-prune", deployment.project)
-
-
-def test_its_program_is_latchkey(image: str) -> None:
+def test_its_program_is_latchkey(deployment: Deployment) -> None:
     """What follows the image's name is a command of ours."""
-    assert "auth-api" in run("docker", "run", "--rm", "--network", "none", image, "serve", "--help")
+    said = run("docker", "run", "--rm", "--network", "none", deployment.project, "serve", "--help")
+    assert "auth-api" in said
 
 
-def test_it_holds_what_the_services_need_and_no_more(image: str) -> None:
+def test_it_holds_what_the_services_need_and_no_more(deployment: Deployment) -> None:
     """Neither tests nor anything of the deployment around it, above all no secret."""
-    listed = run("docker", "run", "--rm", "--network", "none", "--entrypoint", "find", image, "/srv/latchkey")
+    find = ("--entrypoint", "find", deployment.project, "/srv/latchkey")
+    listed = run("docker", "run", "--rm", "--network", "none", *find)
     files = {name.removeprefix("/srv/latchkey/") for name in listed.splitlines()}
     assert {"latchkey", "services/auth_api/app.py", "shared/permissions.toml"} <= files
     unwanted = (

@@ -124,7 +124,8 @@ def test_the_image_is_built_from_a_pinned_one_and_runs_unprivileged() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
     pinned = compose["auth_api"]["build"]["args"]["PYTHON_IMAGE"]
     assert [(name, f"${{{name}:-{default}}}") for name, default in arguments] == [("PYTHON_IMAGE", pinned)]
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"${PYTHON_IMAGE}"}
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == [OURS]
 
 
