@@ -43,7 +43,7 @@ _controller: Final = ExitStack()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the harness."""
     compliance.pytest_addoption(parser)
-    parser.addoption("--chaos-seconds", default="20", help="how long the nemesis rages")
+    parser.addoption("--chaos-seconds", default="12", help="how long the nemesis rages")
     parser.addoption("--fuzz-examples", default="10", help="how many requests the fuzzer makes of each kind")
     parser.addoption("--chaos-seed", default=None, help="repeat the run with this seed")
 

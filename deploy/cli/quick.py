@@ -117,6 +117,8 @@ TESTS_OF: Final[dict[str, str]] = {
     "deploy/entrypoint": "executable",
     "deploy/redis/": "who_may_say_what room_in_redis",
     "latchkey": "executable",
+    "tests/harness/forks": "forks",
+    "tests/harness/warm": "forks",
 }
 """A path, or how it begins → the files of tests/integration that concern it. Of several the longest counts.
 

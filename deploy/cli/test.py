@@ -36,7 +36,7 @@ COMPUTING: Final = ALWAYS
 """What only computes, in little time and without stores: run at the lowest priority beside those, which wait too."""
 _CLEAN_UP_SECONDS: Final = 60.0
 _PYTEST_USAGE: Final = 4
-_PROCESSES: Final = 4
+_PROCESSES: Final = 6
 """For the whole suite, which waits more than it computes; a part of it, or a debugger, is better off with one."""
 
 
@@ -53,7 +53,7 @@ _PROCESSES: Final = 4
 def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -> None:
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
-    Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
+    Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in six
     processes, and at the end, one after the other, what wants the machine for itself, with the unit tests in what it
     leaves of it.
 

@@ -29,7 +29,7 @@ def demo(latchkey: str, folder_of_demo: Path) -> Iterator[str]:
     """The sample site, running; its address."""
     port = str(free_port())
     arguments = ("demo", "--port", port, "--url", latchkey, "--data-dir", str(folder_of_demo))
-    with starting(*arguments, folder=folder_of_demo) as process:
+    with starting(*arguments, folder=folder_of_demo, executable=True) as process:
         process.wait_until(lambda: "The demo is ready at " in process.output(), "it was ready")
         yield f"http://127.0.0.1:{port}"
 
@@ -68,7 +68,7 @@ def test_the_walk_prints_each_step_and_reuses_its_credentials(latchkey: str, tmp
 def test_where_it_can_make_a_service_key_it_shows_the_sdk_too(run_directory: Path) -> None:
     """Beside the `up` of its data directory its API is there twice; that key too is made once, for its owner alone."""
     folder = new_folder(run_directory)
-    with running_up(folder) as url:
+    with running_up(folder, executable=True) as url:
         walks = [headless(url, folder / "data") for _ in range(2)]
     for walked in walks:
         assert walked.returncode == 0, walked.stderr

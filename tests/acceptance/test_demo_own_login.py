@@ -57,7 +57,7 @@ def place(request: pytest.FixtureRequest, run_directory: Path) -> Iterator[Place
         "LATCHKEY_LOGIN_NAME": "Rhythm Hall",
         "LATCHKEY_LOCAL_ACCOUNTS": str(request.param),
     }
-    with running_up(folder, environ=environ):
+    with running_up(folder, environ=environ, executable=True):
         yield Place(folder, port)
 
 
@@ -86,7 +86,7 @@ async def to_login(browser: Browser, place: Place) -> Page:
 
 async def test_a_person_clicks_through_it(place: Place, tmp_path: Path) -> None:
     """A wrong password stays there; turning back tells the app; who is signed in there comes in at once."""
-    with starting(*place.arguments(), folder=tmp_path) as demo:
+    with starting(*place.arguments(), folder=tmp_path, executable=True) as demo:
         demo.wait_until(lambda: "The demo is ready at " in demo.output(), "it was ready")
         async with Browser() as browser:
             page = await to_login(browser, place)
@@ -112,7 +112,7 @@ async def test_a_person_clicks_through_it(place: Place, tmp_path: Path) -> None:
 def test_a_latchkey_that_knows_no_such_login_is_told_how(run_directory: Path) -> None:
     """Exit code 1, and the command that starts it right."""
     place = Place(new_folder(run_directory), neighbouring_ports())
-    with running_up(place.folder):
+    with running_up(place.folder, executable=True):
         walked = place.walk()
 
     assert walked.returncode == 1

@@ -23,7 +23,7 @@ async def deployed(run_directory: Path) -> AsyncIterator[RunningServices]:
     """`backends`, `migrate`, three times `serve`, and what the reverse proxy does."""
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
-    with running_services(new_folder(run_directory), public_url=public_url) as services:
+    with running_services(new_folder(run_directory), public_url=public_url, executable=True) as services:
         async with fronting(services.urls, port):
             yield services
 

@@ -118,7 +118,9 @@ def running_rig(workers: int = 1, *, beside: Sequence[str] = ("bare",)) -> Itera
     """Starts everything in a folder of its own; stops and removes it at the end. ``beside``: what ours is measured against."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latchkey-bench-")))
-        services = stack.enter_context(running_services(folder, environ=ENVIRON, workers=workers))
+        services = stack.enter_context(
+            running_services(folder, environ=ENVIRON, workers=workers, executable=True)
+        )
         started = {name: stack.enter_context(_serving(name, services.environ)) for name in beside}
         yield Rig(services, started, folder)
 

@@ -17,11 +17,11 @@ WITH_SCRIPTS = pytest.mark.parametrize("script", [True], ids=["script"])
 
 
 @pytest.fixture
-async def client(new_walker: NewWalker, integrator: Integrator) -> ShownClient:
-    """An app of somebody else."""
-    author = await new_walker()
-    await author.join()
-    return await author.own_client(redirectUris=[f"{integrator.http}/cb"])
+async def client(site: Site, integrator: Integrator) -> ShownClient:
+    """An app of somebody else, who has no browser open."""
+    author = await site.sign_up()
+    made = await author.create_client(redirectUris=[f"{integrator.http}/cb"])
+    return ShownClient.of(site.url, made.document)
 
 
 @pytest.fixture

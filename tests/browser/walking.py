@@ -23,6 +23,17 @@ class ShownClient:
     consent_link: str
     file_link: str
 
+    @classmethod
+    def of(cls, url: str, made: Mapping[str, object]) -> ShownClient:
+        """What the console of the Latchkey at that address shows of a client that was made over REST."""
+        client_id = str(made["clientID"])
+        return cls(
+            client_id,
+            secret=str(made["clientSecret"]),
+            consent_link=f"{url}/oauth/request-auth?clientID={client_id}",
+            file_link=f"{url}/client-file-flow/{client_id}",
+        )
+
 
 class Walker:
     """Somebody with a browser."""
@@ -98,14 +109,7 @@ class Walker:
     async def own_client(self, name: str = "Epic Games", **fields: object) -> ShownClient:
         """Registers a client without the console, which `register_client` walks; the fields are those of the interface."""
         body = {"name": name, "requestedPermissions": ["customise_score"], **fields}
-        made = await self._send("/api/v1/clients", body)
-        client_id = str(made["clientID"])
-        return ShownClient(
-            client_id,
-            secret=str(made["clientSecret"]),
-            consent_link=f"{self.url}/oauth/request-auth?clientID={client_id}",
-            file_link=f"{self.url}/client-file-flow/{client_id}",
-        )
+        return ShownClient.of(self.url, await self._send("/api/v1/clients", body))
 
     async def _send(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
         answer = await self.page.request.post(self.url + path, data=body, headers={"Origin": self.url})

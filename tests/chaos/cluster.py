@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
 from deploy.embedded.ports import free_port
 from shared.failpoints import VARIABLE
-from tests.harness.processes import LATCHKEY, REPOSITORY, clean_environ, command, is_well
+from tests.harness.processes import REPOSITORY, Program, clean_environ, command, is_well, start
 from tests.integration.oauth.severable import Severable
 
 SERVICES: Final = {
@@ -56,7 +56,7 @@ class Cluster:
         self._ports = {name: free_port() for name in services}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
         self._environ = dict(environ or {})
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Program] = {}
         self._stack = AsyncExitStack()
         self.failpoints: dict[str, str] = {}
         """Of each service by its name, whenever it is started without others."""
@@ -116,8 +116,9 @@ class Cluster:
         """Starts a service or program (again) on its port; ``failpoints`` are the moments at which it dies or stalls."""
         if name in PROGRAMS:
             asked = self.urls[_ASKED[name]]
-            words = [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key]
-            self._run(name, words, {"PYTHONPATH": str(REPOSITORY / "sdk/python/src")})
+            self._spawn_program(
+                name, [*_PROGRAM_COMMANDS[name], str(self._ports[name]), asked, self._service_key]
+            )
             return
         failpoints = failpoints or self.failpoints.get(name, "")
         added = {"LATCHKEY_TESTING": "1", VARIABLE: failpoints} if failpoints else {}
@@ -194,22 +195,28 @@ class Cluster:
         return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _spawn(self, name: str, *arguments: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._run(name, [LATCHKEY, *arguments], environ)
+        with self._log_after_end(name) as output:
+            self._processes[name] = start(
+                *arguments, environ={**self._environ, **environ}, stdout=output, stderr=output
+            )
 
-    def _run(
-        self, name: str, words: Sequence[str], environ: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        if (before := self._processes.get(name)) is not None:
-            before.wait(READY_SECONDS)
-        with (self._folder / f"{name}.log").open("ab") as output:
+    def _spawn_program(self, name: str, words: Sequence[str]) -> None:
+        environ = {**self._environ, "PYTHONPATH": str(REPOSITORY / "sdk/python/src")}
+        with self._log_after_end(name) as output:
             self._processes[name] = subprocess.Popen(
                 words,
                 cwd=REPOSITORY,
-                env=clean_environ({**self._environ, **environ}),
+                env=clean_environ(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def _log_after_end(self, name: str) -> IO[bytes]:
+        """The file that a process writes into, when the one of that name before it has ended."""
+        if (before := self._processes.get(name)) is not None:
+            before.wait(READY_SECONDS)
+        return (self._folder / f"{name}.log").open("ab")
 
     async def _backends_environ(self) -> dict[str, str]:
         async with asyncio.timeout(READY_SECONDS):

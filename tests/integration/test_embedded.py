@@ -180,7 +180,7 @@ async def test_what_a_killed_parent_left_is_recovered(folder: Path) -> None:
         memory = directory.recall()
         return memory is not None and await is_running(memory)
 
-    with starting("backends", "--data-dir", data_dir, folder=folder) as first:
+    with starting("backends", "--data-dir", data_dir, folder=folder, executable=True) as first:
         await until(running)
         memory = directory.recall()
         assert memory is not None
@@ -188,7 +188,7 @@ async def test_what_a_killed_parent_left_is_recovered(folder: Path) -> None:
         printed = command("env", "--data-dir", data_dir)
         first.process.kill()
         first.process.wait()
-    with starting("backends", "--data-dir", data_dir, folder=folder) as second:
+    with starting("backends", "--data-dir", data_dir, folder=folder, executable=True) as second:
         await until(running)
         assert command("env", "--data-dir", data_dir) == printed
         assert await read(memory) == ("kept", "kept")

@@ -29,7 +29,9 @@ def test_up_says_where_it_is_and_keeps_its_data(folder: Path) -> None:
     port, data_dir = free_port(), str(folder / "data")
     url = f"http://127.0.0.1:{port}"
     for expected in (1, 2):
-        with starting("up", "--port", str(port), "--data-dir", data_dir, folder=folder) as up:
+        with starting(
+            "up", "--port", str(port), "--data-dir", data_dir, folder=folder, executable=True
+        ) as up:
             up.wait_until(lambda: READY in up.output(), "it was ready")
             assert f"{READY}{url}\n" in up.output()
             assert is_ready(url)
@@ -43,7 +45,7 @@ def test_up_says_where_it_is_and_keeps_its_data(folder: Path) -> None:
 def test_a_taken_port_and_a_taken_directory_are_clear_errors(folder: Path) -> None:
     """A second `up` says what is in its way, ends with 1, and harms nothing."""
     port, data_dir = free_port(), str(folder / "data")
-    with starting("up", "--port", str(port), "--data-dir", data_dir, folder=folder) as up:
+    with starting("up", "--port", str(port), "--data-dir", data_dir, folder=folder, executable=True) as up:
         up.wait_until(lambda: READY in up.output(), "it was ready")
         other = str(folder / "other")
         for place, wanted, reason in (
@@ -68,10 +70,10 @@ def test_a_taken_port_and_a_taken_directory_are_clear_errors(folder: Path) -> No
 def test_up_stops_while_it_starts(folder: Path) -> None:
     """SIGTERM during the very first start ends it with 0 and leaves a usable data directory."""
     arguments = ("up", "--port", str(free_port()), "--data-dir", str(folder / "data"))
-    with starting(*arguments, folder=folder) as up:
+    with starting(*arguments, folder=folder, executable=True) as up:
         up.wait_until((folder / "data" / "latchkey.json").exists, "it had begun")
         assert up.stop() == 0
         assert READY not in up.output()
         assert "Traceback" not in up.output()
-    with starting(*arguments, folder=folder) as up:
+    with starting(*arguments, folder=folder, executable=True) as up:
         up.wait_until(lambda: READY in up.output(), "it was ready")

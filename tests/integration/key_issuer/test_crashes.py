@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,7 +14,7 @@ from services.key_issuer.revocation import revoke_key
 from shared.bus import Bus
 from shared.contracts.keys import RevokeKey
 from shared.errors import StoreUnavailable
-from tests.harness.processes import LATCHKEY, clean_environ
+from tests.harness.processes import Program, start
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.integration.key_issuer.conftest import Bench, command, mint, open_bench, open_bus, open_desk, until
 from tests.integration.key_issuer.gate import gate_to
@@ -27,27 +26,20 @@ TAKE_OVER_SECONDS = 45.0
 
 
 @asynccontextmanager
-async def issuer_process(stores: Stores, failpoint: str) -> AsyncIterator[Process]:
+async def issuer_process(stores: Stores, failpoint: str) -> AsyncIterator[Program]:
     """A process of key_issuer that dies, once, at this moment."""
-    process = await create_subprocess_exec(
-        *(LATCHKEY, "serve", "key-issuer", "--port", str(free_port())),
-        env=clean_environ(
-            {
-                **stores.environment(),
-                "LATCHKEY_PUBLIC_URL": "http://latchkey.test",
-                "LATCHKEY_TESTING": "1",
-                "LATCHKEY_FAILPOINTS": f"{failpoint}=kill@1",
-            }
-        ),
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-    )
+    environ = {
+        **stores.environment(),
+        "LATCHKEY_PUBLIC_URL": "http://latchkey.test",
+        "LATCHKEY_TESTING": "1",
+        "LATCHKEY_FAILPOINTS": f"{failpoint}=kill@1",
+    }
+    process = start("serve", "key-issuer", "--port", str(free_port()), environ=environ)
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        process.terminate()
+        await asyncio.to_thread(process.wait)
 
 
 @asynccontextmanager
@@ -61,8 +53,8 @@ async def crashed(
         open_bench(stores.database_url) as bench,
     ):
         await ask(bus, bench)
-        async with issuer_process(stores, failpoint) as process, asyncio.timeout(TAKE_OVER_SECONDS):
-            assert await process.wait() == -9
+        async with issuer_process(stores, failpoint) as process:
+            assert await asyncio.to_thread(process.wait, TAKE_OVER_SECONDS) == -9
         yield stores, bench
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from deploy.embedded.ports import free_port
 from shared.api_key import MintedKey
-from tests.harness.processes import LATCHKEY, clean_environ, command
+from tests.harness.processes import command, start
 from tests.harness.stores import Servers, Stores, fresh_database
 from tests.integration.bus.conftest import Valkey
 from tests.integration.key_issuer.conftest import URL, Desk, open_desk, until
@@ -156,18 +155,13 @@ async def test_a_full_redis_still_tells_what_was_revoked(verifiers: Verifiers) -
 async def third_process(stores: Stores) -> AsyncIterator[tuple[int, str]]:
     """A replica in a process of its own: its id and address."""
     port = free_port()
-    process = await create_subprocess_exec(
-        *(LATCHKEY, "serve", "key-issuer", "--port", str(port)),
-        env=clean_environ({**stores.environment(), "LATCHKEY_PUBLIC_URL": URL}),
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-    )
+    environ = {**stores.environment(), "LATCHKEY_PUBLIC_URL": URL}
+    process = start("serve", "key-issuer", "--port", str(port), environ=environ)
     try:
         yield process.pid, f"http://127.0.0.1:{port}"
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        process.kill()
+        await asyncio.to_thread(process.wait)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

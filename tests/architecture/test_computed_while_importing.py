@@ -1,0 +1,45 @@
+"""What our modules ask of their process while they are imported: next to nothing, and a fork asks it again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.harness.processes import REPOSITORY
+from tests.harness.warm import COMPUTED
+
+PROGRAM = """
+import json, os, sys, time
+from tests.harness import warm
+
+asked = {os.urandom, os.getpid, os.getcwd, os.isatty, os.uname, time.time, time.time_ns, time.monotonic}
+read = {each.__code__ for each in (os._Environ.__getitem__, os._Environ.__iter__)}
+askers = set()
+
+def watch(frame, event, what):
+    if (event == "c_call" and what in asked) or (event == "call" and frame.f_code in read):
+        while frame.f_code.co_filename.startswith("<frozen") or frame.f_globals["__name__"] in sys.stdlib_module_names:
+            frame = frame.f_back
+        askers.add(frame.f_globals["__name__"])
+
+sys.setprofile(watch)
+warm.import_latchkey()
+sys.setprofile(None)
+print(json.dumps(sorted(askers)))
+"""
+
+
+def test_forks_ask_again_for_what_modules_compute_while_imported() -> None:
+    """The environment, the time, the process, chance: of our modules only those ask whose answer a fork renews."""
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM],
+        cwd=REPOSITORY,
+        env={"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'sdk/python/src'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    ours = ("deploy", "services", "shared", "latchkey_sdk")
+    assert {name for name in json.loads(asked.stdout) if name.split(".")[0] in ours} == set(COMPUTED)
