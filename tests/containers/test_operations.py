@@ -73,7 +73,7 @@ async def test_secrets_rotate_without_an_outage(deployment: Deployment) -> None:
     async with crowd_at(deployment.url, people=9) as crowd:
         _status, consent = await crowd.consent(crowd.people[0])
         _status, before = await crowd.exchange(consent["code"])
-        async with burst(crowd, checks=4) as found:
+        async with burst(crowd, each=2, checks=4) as found:
             await asyncio.sleep(1)
             for step in (_make_known, _make_current):
                 await asyncio.to_thread(step, deployment)

@@ -122,8 +122,8 @@ async def crowd_at(url: str, people: int) -> AsyncIterator[Crowd]:
 
 
 @asynccontextmanager
-async def burst(crowd: Crowd, *, checks: int) -> AsyncIterator[Burst]:
-    """As long as the block lasts everybody but the first person exchanges codes; `checks` check a key."""
+async def burst(crowd: Crowd, *, each: int = 1, checks: int) -> AsyncIterator[Burst]:
+    """As long as the block lasts everybody but the first person exchanges codes, `each` at a time; `checks` check a key."""
     found = Burst()
     stop = asyncio.Event()
     _status, consent = await crowd.consent(crowd.people[0])
@@ -134,7 +134,7 @@ async def burst(crowd: Crowd, *, checks: int) -> AsyncIterator[Burst]:
             await work()
             await asyncio.sleep(BREATH_SECONDS)
 
-    works = [partial(_exchange, crowd, person, found) for person in crowd.people[1:]]
+    works = [partial(_exchange, crowd, person, found) for person in crowd.people[1:] for _ in range(each)]
     check = partial(_noted, found, "check", partial(crowd.verify, kept["access_token"]))
     tasks = [asyncio.create_task(repeat(work)) for work in [*works, *[check] * checks]]
     try:
