@@ -32,8 +32,8 @@ ALONE: Final = (
     "tests/integration/oauth/test_cost_of_an_exchange.py",
 )
 """Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
-COMPUTING: Final = ALWAYS
-"""What only computes, in little time and without stores: run at the lowest priority beside those, which wait too."""
+PATIENT: Final = (*ALWAYS, "tests/fuzz", "tests/interop/test_keycloak.py")
+"""What computes and minds no delay: run at the lowest priority beside those, which wait too."""
 _CLEAN_UP_SECONDS: Final = 60.0
 _PYTEST_USAGE: Final = 4
 _PROCESSES: Final = 6
@@ -54,8 +54,8 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in six
-    processes, and at the end, one after the other, what wants the machine for itself, with the unit tests in what it
-    leaves of it.
+    processes, and at the end, one after the other, what wants the machine for itself, with the unit tests and what else
+    is patient in what it leaves of it.
 
     `--quick` runs the unit tests, the integration tests of what has changed since your branch left main (the table is
     in deploy/cli/quick.py), and one story in a browser. It does not replace a whole run.
@@ -66,10 +66,10 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
         context.exit(_run_shared(_QUICK, *_quick_tests(), *pytest_args))
     if pytest_args:
         context.exit(_run(*pytest_args))
-    ordinary = _run_shared(f"{_ORDINARY} and not alone", *(f"--ignore={path}" for path in COMPUTING))
-    with _beside(*COMPUTING) as computing:
+    ordinary = _run_shared(f"{_ORDINARY} and not alone", *(f"--ignore={path}" for path in PATIENT))
+    with _beside(*PATIENT) as patient:
         alone = _run("-m", f"{_ORDINARY} and alone", *ALONE)
-    context.exit(ordinary or alone or computing.code)
+    context.exit(ordinary or alone or patient.code)
 
 
 def _quick_tests() -> list[str]:
