@@ -1,4 +1,4 @@
-"""What our modules ask of their process while they are imported: next to nothing, and a fork asks it again."""
+"""What modules ask of their process while they are imported: next to nothing, and a fork asks it again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from tests.harness.processes import REPOSITORY
 from tests.harness.warm import COMPUTED
 
 PROGRAM = """
-import json, os, sys, time
+import json, os, ssl, sys, time
 from tests.harness import warm
 
 asked = {os.urandom, os.getpid, os.getcwd, os.isatty, os.uname, time.time, time.time_ns, time.monotonic}
 read = {each.__code__ for each in (os._Environ.__getitem__, os._Environ.__iter__)}
+trust = {each.__code__ for each in (ssl.create_default_context, ssl.SSLContext.load_default_certs)}
+ours = ("deploy", "services", "shared", "latchkey_sdk")
 askers = set()
 
 def watch(frame, event, what):
-    if (event == "c_call" and what in asked) or (event == "call" and frame.f_code in read):
+    trusts = event == "call" and frame.f_code in trust
+    if trusts or (event == "c_call" and what in asked) or (event == "call" and frame.f_code in read):
         while frame.f_code.co_filename.startswith("<frozen") or frame.f_globals["__name__"] in sys.stdlib_module_names:
             frame = frame.f_back
-        askers.add(frame.f_globals["__name__"])
+        name = frame.f_globals["__name__"]
+        if trusts or name.split(".")[0] in ours:
+            askers.add(name)
 
 sys.setprofile(watch)
 warm.import_latchkey()
@@ -31,7 +36,7 @@ print(json.dumps(sorted(askers)))
 
 
 def test_forks_ask_again_for_what_modules_compute_while_imported() -> None:
-    """The environment, the time, the process, chance: of our modules only those ask whose answer a fork renews."""
+    """The environment, the time, the process, chance, of our modules; whom to trust, of all."""
     asked = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM],
         cwd=REPOSITORY,
@@ -41,5 +46,4 @@ def test_forks_ask_again_for_what_modules_compute_while_imported() -> None:
         check=True,
     )
 
-    ours = ("deploy", "services", "shared", "latchkey_sdk")
-    assert {name for name in json.loads(asked.stdout) if name.split(".")[0] in ours} == set(COMPUTED)
+    assert set(json.loads(asked.stdout)) == set(COMPUTED)

@@ -26,8 +26,8 @@ MOST_BYTES: Final = 128 * 1024
 NUMBER: Final = struct.Struct("i")
 """What a fork's pipe is told: its process id, then its exit code (negative: by which signal it ended)."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_FREE: Final = ("LATCHKEY_", "OTEL_", "PYTEST_")
-"""The variables that nobody reads while importing, or whose readers are known (``tests.harness.warm``)."""
+_FREE: Final = ("LATCHKEY_", "OTEL_", "PYTEST_", "SSL_CERT_FILE")
+"""How variables begin that nobody reads while importing, or whose readers are known (``tests.harness.warm``)."""
 
 
 class Fork:
@@ -110,7 +110,7 @@ class WarmPython:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tests.harness.warm", str(asked.fileno())],
                 cwd=_ROOT,
-                env=as_executable(_BASE),
+                env=as_executable({**_BASE, "SSL_CERT_FILE": os.devnull}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(asked.fileno(),),
@@ -130,7 +130,7 @@ class WarmPython:
 def can_fork(environ: Mapping[str, str]) -> bool:
     """Whether a fork would see of this environment all that the program sees.
 
-    A library may have read any variable but ours while it was imported, so that all the others have to be as they were. On macOS
+    A library may have read any other variable while it was imported, so that all the others have to be as they were. On macOS
     a process that has used the system's libraries cannot be forked.
     """
     return sys.platform == "linux" and _others(environ) == _BASE
@@ -151,7 +151,7 @@ def _others(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_FREE)}
 
 
-_BASE: Final = _others(os.environ) | {"SSL_CERT_FILE": os.devnull}
+_BASE: Final = _others(os.environ)
 _starting: Final = threading.Lock()
 _warm: list[WarmPython] = []
 

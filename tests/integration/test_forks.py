@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,15 +15,18 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
 import pytest
+from aiohttp import web
 
 from deploy.embedded.ports import free_port
 from tests.harness.forks import Fork, can_fork
 from tests.harness.processes import POLL_SECONDS, REPOSITORY, RunningProcess, clean_environ, start, starting
+from tests.harness.tls import make_authority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the executable is started")
 
@@ -38,12 +42,16 @@ PATIENCE_SECONDS: Final = 30.0
 SAME: Final = ("Umask", "Threads", "SigBlk", "SigIgn", "SigCgt", "Uid", "Gid", "NoNewPrivs")
 
 
-def ended(*arguments: str, executable: bool) -> tuple[int, str, str]:
+def ended(
+    *arguments: str, environ: Mapping[str, str] | None = None, executable: bool = False
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command, with a line on its stdin."""
     with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as error:
         given.write(b"line\n")
         given.seek(0)
-        process = start(*arguments, stdin=given, stdout=output, stderr=error, executable=executable)
+        process = start(
+            *arguments, environ=environ, stdin=given, stdout=output, stderr=error, executable=executable
+        )
         code = process.wait(PATIENCE_SECONDS)
         for file in (output, error):
             file.seek(0)
@@ -61,7 +69,7 @@ def ended(*arguments: str, executable: bool) -> tuple[int, str, str]:
 )
 def test_it_says_and_returns_what_the_executable_does(arguments: list[str], code: int) -> None:
     """On the stream where the executable says it."""
-    forked = ended(*arguments, executable=False)
+    forked = ended(*arguments)
 
     assert forked == ended(*arguments, executable=True)
     assert forked[0] == code
@@ -103,6 +111,30 @@ def test_each_has_its_own_environment(tmp_path: Path) -> None:
         assert '"listening"' not in one.output()
         assert '"listening"' in two.output()
         assert request_id[:12] != other_id[:12], "no two processes give the same ids"
+
+
+async def test_it_trusts_whom_its_environment_names(tmp_path: Path) -> None:
+    """Each its own, although aiohttp reads the authorities while it is imported."""
+    authority, heard = make_authority(tmp_path), []
+
+    async def note(request: web.Request) -> web.Response:
+        heard.append(request.path)
+        raise web.HTTPNotFound
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", note)
+    runner = web.AppRunner(application, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.context).start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    walk = partial(ended, "demo", "--headless", "--url", url, "--data-dir", str(tmp_path))
+    trusting = {"SSL_CERT_FILE": str(authority.certificate)}
+
+    assert (await asyncio.to_thread(walk, environ=trusting))[0] == 1
+    assert heard == ["/.well-known/oauth-authorization-server"]
+    assert (await asyncio.to_thread(walk))[0] == 1
+    assert len(heard) == 1
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +233,7 @@ def test_the_one_that_forks_ends_with_the_one_that_asks() -> None:
     ("added", "possible"),
     [
         ({"LATCHKEY_FAILPOINTS": "name=kill", "OTEL_SERVICE_NAME": "name"}, True),
-        ({"SSL_CERT_FILE": "/etc/authority.pem"}, False),
+        ({"SSL_CERT_FILE": "/etc/authority.pem"}, True),
         ({"TZ": "Asia/Kathmandu"}, False),
         ({"PYTHONHASHSEED": "1"}, False),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,7 +15,7 @@ from services.auth_api.webhooks.taking import LEASE_MS
 from shared.bus import names
 from shared.contracts.events import ChangedKey, KeysChanged
 from shared.contracts.messages import Envelope
-from tests.harness.processes import LATCHKEY, clean_environ
+from tests.harness.processes import start
 from tests.harness.stores import Servers, Stores, fresh_stores
 from tests.harness.tls import Authority
 from tests.harness.webhooks import Receiver
@@ -58,28 +57,20 @@ async def publish(office: Office, client: Client, keys: int) -> None:
 
 async def killed_at(stores: Stores, failpoint: str) -> None:
     """Runs an auth_api until it dies at a moment."""
-    process = await create_subprocess_exec(
-        *(LATCHKEY, "serve", "auth-api", "--port", str(free_port())),
-        env=clean_environ(
-            {
-                **stores.environment(),
-                "LATCHKEY_PUBLIC_URL": "http://latchkey.test",
-                "LATCHKEY_PRIVATE_TARGETS": "on",
-                "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
-                "LATCHKEY_TESTING": "1",
-                "LATCHKEY_FAILPOINTS": f"{failpoint}=kill@1",
-            }
-        ),
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-    )
+    environ = {
+        **stores.environment(),
+        "LATCHKEY_PUBLIC_URL": "http://latchkey.test",
+        "LATCHKEY_PRIVATE_TARGETS": "on",
+        "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
+        "LATCHKEY_TESTING": "1",
+        "LATCHKEY_FAILPOINTS": f"{failpoint}=kill@1",
+    }
+    process = start("serve", "auth-api", "--port", str(free_port()), environ=environ)
     try:
-        async with asyncio.timeout(TAKE_OVER_SECONDS):
-            assert await process.wait() == -9
+        assert await asyncio.to_thread(process.wait, TAKE_OVER_SECONDS) == -9
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()
+        await asyncio.to_thread(process.wait)
 
 
 @pytest.mark.parametrize("failpoint", ["bus.after_read_before_handler", "bus.after_handler_before_ack"])
