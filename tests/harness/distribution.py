@@ -69,14 +69,14 @@ _WAITING: Final = (
     "tests/integration/bus/test_failing_commands.py",
 )
 """What takes more than seven seconds too, and waits for most of them: a time-out, an outage, a retry."""
-_EACH_THIRD: Final = 3
-"""Of the processes, by their numbers."""
+_EVERY: Final = 2
+"""Of the processes begins with what waits."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """Each process takes a whole file at a time, since its tests share services; some folders are taken whole.
 
-    In the order of collection, which `long_first` has made. Each third process begins with what waits, so that at any
+    In the order of collection, which `long_first` has made. Every second process begins with what waits, so that at any
     time some of them leave the processors to the others.
     """
 
@@ -94,7 +94,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
     def _assign_work_unit(self, node: Any) -> None:
-        if int(node.gateway.id.removeprefix("gw")) % _EACH_THIRD == _EACH_THIRD - 1:
+        if int(node.gateway.id.removeprefix("gw")) % _EVERY == _EVERY - 1:
             waiting = next((scope for scope in _WAITING if scope in self.workqueue), None)
             if waiting is not None:
                 self.workqueue.move_to_end(waiting, last=False)
