@@ -32,7 +32,7 @@ ALONE: Final = (
     "tests/integration/oauth/test_cost_of_an_exchange.py",
 )
 """Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
-PATIENT: Final = (*ALWAYS, "tests/fuzz", "tests/interop/test_keycloak.py")
+PATIENT: Final = ALWAYS
 """What computes and minds no delay: one process more, which takes what the others leave."""
 _NICE: Final = "10"
 """A tenth of what another process gets, so that no test of it is starved beyond its time-out."""
@@ -56,8 +56,8 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
-    processes, and at the end, one after the other, what wants the machine for itself; the unit tests and what else is
-    patient run in what those leave of it.
+    processes, and at the end, one after the other, what wants the machine for itself; the unit tests run in
+    what those leave of it.
 
     `--quick` runs the unit tests, the integration tests of what has changed since your branch left main (the table is
     in deploy/cli/quick.py), and one story in a browser. It does not replace a whole run.
