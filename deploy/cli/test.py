@@ -32,10 +32,8 @@ ALONE: Final = (
     "tests/integration/oauth/test_cost_of_an_exchange.py",
 )
 """Where the tests are that want the machine for themselves: while it waits for these alone, none reads all the others."""
-PATIENT: Final = ALWAYS
-"""What computes and minds no delay: one process more, which takes what the others leave."""
-_NICE: Final = "10"
-"""A tenth of what another process gets, so that no test of it is starved beyond its time-out."""
+COMPUTING: Final = ALWAYS
+"""What only computes, in little time and without stores: run at the lowest priority beside those, which wait too."""
 _CLEAN_UP_SECONDS: Final = 60.0
 _PYTEST_USAGE: Final = 4
 _PROCESSES: Final = 4
@@ -56,8 +54,8 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
     """Run the tests; arguments are pytest's, as `-k revoke` or `tests/unit`.
 
     Without `-m`, all but the long ones: `-m chaos` and `-m benchmark` run those. Without any argument, in four
-    processes, and at the end, one after the other, what wants the machine for itself; the unit tests run in
-    what those leave of it.
+    processes, and at the end, one after the other, what wants the machine for itself, with the unit tests in what it
+    leaves of it.
 
     `--quick` runs the unit tests, the integration tests of what has changed since your branch left main (the table is
     in deploy/cli/quick.py), and one story in a browser. It does not replace a whole run.
@@ -68,10 +66,10 @@ def test(context: click.Context, pytest_args: tuple[str, ...], *, quick: bool) -
         context.exit(_run_shared(_QUICK, *_quick_tests(), *pytest_args))
     if pytest_args:
         context.exit(_run(*pytest_args))
-    with _beside(*PATIENT) as patient:
-        ordinary = _run_shared(f"{_ORDINARY} and not alone", *(f"--ignore={path}" for path in PATIENT))
+    ordinary = _run_shared(f"{_ORDINARY} and not alone", *(f"--ignore={path}" for path in COMPUTING))
+    with _beside(*COMPUTING) as computing:
         alone = _run("-m", f"{_ORDINARY} and alone", *ALONE)
-    context.exit(ordinary or alone or patient.code)
+    context.exit(ordinary or alone or computing.code)
 
 
 def _quick_tests() -> list[str]:
@@ -100,8 +98,8 @@ class _Beside:
 
 @contextmanager
 def _beside(*paths: str) -> Iterator[_Beside]:
-    """Runs tests at a low priority meanwhile; waits for them, and shows what they said once they have ended."""
-    command = ["nice", "-n", _NICE, sys.executable, "-P", "-m", "pytest", "-m", _ORDINARY, *paths]
+    """Runs tests at the lowest priority meanwhile; waits for them, and shows what they said once they have ended."""
+    command = ["nice", "-n", "19", sys.executable, "-P", "-m", "pytest", "-m", _ORDINARY, *paths]
     beside = _Beside()
     with TemporaryFile() as output:
         # A session of its own: Ctrl-C reaches it once, from here, and it cleans up.

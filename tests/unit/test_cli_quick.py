@@ -125,7 +125,7 @@ def test_what_wants_the_machine_alone_is_looked_for_where_it_is() -> None:
 def test_a_whole_run_fails_where_one_of_its_parts_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str
 ) -> None:
-    """What is patient runs beside what wants the machine alone, and its words are shown in the end."""
+    """What computes runs beside what wants the machine alone, and its words are shown in the end."""
     python = tmp_path / "python"
     failed = ALWAYS[0] if failing == "beside" else "none"
     python.write_text(f'#!/bin/sh\necho "ran $*"\ncase "$*" in *{failed}*) exit 1;; esac\n')
@@ -143,8 +143,8 @@ def test_a_whole_run_fails_where_one_of_its_parts_does(
     ended = CliRunner().invoke(command.test)
 
     assert ended.exit_code == (1 if failing else 0)
-    assert f"ran -P -m pytest -m not chaos and not benchmark {' '.join(command.PATIENT)}" in ended.stdout
-    assert shared == [f"--ignore={path}" for path in command.PATIENT]
+    assert f"ran -P -m pytest -m not chaos and not benchmark {' '.join(ALWAYS)}" in ended.stdout
+    assert shared == [f"--ignore={path}" for path in ALWAYS]
 
 
 def test_what_runs_beside_is_interrupted_where_the_rest_is(
