@@ -39,7 +39,7 @@ NOWHERE: Final = {
 }
 """A configuration without stores: the services serve what needs none."""
 PATIENCE_SECONDS: Final = 30.0
-SAME: Final = ("Umask", "Threads", "SigBlk", "SigIgn", "SigCgt", "Uid", "Gid", "NoNewPrivs")
+SAME: Final = ("Umask", "SigBlk", "SigIgn", "SigCgt", "Uid", "Gid", "NoNewPrivs")
 
 
 def ended(
