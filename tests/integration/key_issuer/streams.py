@@ -128,11 +128,9 @@ async def tell(desk: Desk, key_ids: tuple[str, ...]) -> None:
 
 
 async def metric(desk: Desk, sample: str, default: float | None = None) -> float:
-    """The value of one sample, without the prefix that all have. A machine that is too busy to tell is asked again."""
-    status = 503
-    while status == 503:
-        async with desk.http.get(f"{desk.url}/metrics") as answer:
-            status, text = answer.status, await answer.text()
+    """The value of one sample, without the prefix that all have."""
+    async with desk.http.get(f"{desk.url}/metrics") as answer:
+        text = await answer.text()
     for line in text.splitlines():
         if line.startswith(f"latchkey_{sample} "):
             return float(line.rpartition(" ")[2])
