@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -28,39 +27,21 @@ from deploy.embedded.data_directory import Memory
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
-_DATA_BYTES: Final = 2 * 1024**3
-"""More than the data of a run: its log of 256 MiB, and some databases of 10 MiB each at a time."""
 
 
 @contextmanager
 def run_folder() -> Iterator[Path]:
     """The controller's part: a folder for this run; at the end its servers stop and it is removed."""
-    with tempfile.TemporaryDirectory(
-        prefix="latchkey-tests-", dir=_memory_disk(), ignore_cleanup_errors=True
-    ) as kept:
-        folder = Path(tempfile.mkdtemp(prefix="latchkey-tests-"))
-        for passed in (Path(kept), folder):
-            passed.chmod(0o711)  # the servers' account passes through it
-        (folder / "data").symlink_to(Path(kept) / "data")
-        with _held(folder / "controller.lock"):
-            (folder / "data").resolve().mkdir(0o700)
-            yield folder
-        data = DataDirectory(folder / "data")
-        deadline = time.monotonic() + _STOP_SECONDS
-        while data.is_claimed() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _memory_disk() -> Path | None:
-    """Where hundreds of databases are made at a quarter of what they cost on a disk; ``None`` without room for them."""
-    folder = Path("/dev/shm")  # noqa: S108 - a new folder is made there, as in any place for temporary files
-    try:
-        room = os.statvfs(folder)
-    except OSError:
-        return None
-    may_be_used = os.access(folder, os.W_OK) and not room.f_flag & os.ST_NOEXEC
-    return folder if may_be_used and room.f_bavail * room.f_frsize >= _DATA_BYTES else None
+    folder = Path(tempfile.mkdtemp(prefix="latchkey-tests-"))
+    folder.chmod(0o711)  # the servers' account passes through it
+    with _held(folder / "controller.lock"):
+        (folder / "data").mkdir(0o700)
+        yield folder
+    data = DataDirectory(folder / "data")
+    deadline = time.monotonic() + _STOP_SECONDS
+    while data.is_claimed() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_folder(run: Path) -> Path:
