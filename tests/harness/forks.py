@@ -83,9 +83,8 @@ class Fork:
         poll = select.poll()
         poll.register(self._told, select.POLLIN)
         milliseconds = None if timeout is None else timeout * 1000
-        if (
-            self.pid and self.returncode is None and poll.poll(milliseconds)
-        ):  # the first that is told is the id
+        _ = self.pid  # it is told first
+        if self.returncode is None and poll.poll(milliseconds):
             self._note_end()
         return self.returncode
 

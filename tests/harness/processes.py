@@ -120,22 +120,32 @@ def start(
     )
 
 
-def command(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> str:
-    """Runs `latchkey …` to its end; its stdout. Fails with its stderr where it does."""
+def ended(
+    *arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "", executable: bool = False
+) -> tuple[int, str, str]:
+    """Runs `latchkey …`, as ``start`` does, to its end; its exit code, stdout and stderr."""
     with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as error:
         given.write(stdin.encode())
         given.seek(0)
-        process = start(*arguments, environ=environ, stdin=given, stdout=output, stderr=error)
+        process = start(
+            *arguments, environ=environ, stdin=given, stdout=output, stderr=error, executable=executable
+        )
         try:
             code = process.wait(START_SECONDS)
         finally:
             process.kill()
             process.wait()
-        output.seek(0)
-        error.seek(0)
-        if code:
-            raise AssertionError(f"latchkey {arguments[0]} ended with {code}: {error.read().decode()}")
-        return output.read().decode()
+        for file in (output, error):
+            file.seek(0)
+        return code, output.read().decode(), error.read().decode()
+
+
+def command(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> str:
+    """Runs `latchkey …` to its end; its stdout. Fails with its stderr where it does."""
+    code, output, error = ended(*arguments, environ=environ, stdin=stdin)
+    if code:
+        raise AssertionError(f"latchkey {arguments[0]} ended with {code}: {error}")
+    return output
 
 
 @contextmanager

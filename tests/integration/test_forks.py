@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
 import pytest
@@ -25,7 +24,15 @@ from aiohttp import web
 
 from deploy.embedded.ports import free_port
 from tests.harness.forks import Fork, can_fork
-from tests.harness.processes import POLL_SECONDS, REPOSITORY, RunningProcess, clean_environ, start, starting
+from tests.harness.processes import (
+    POLL_SECONDS,
+    REPOSITORY,
+    RunningProcess,
+    clean_environ,
+    ended,
+    start,
+    starting,
+)
 from tests.harness.tls import make_authority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the executable is started")
@@ -42,22 +49,6 @@ PATIENCE_SECONDS: Final = 30.0
 SAME: Final = ("Umask", "SigBlk", "SigIgn", "SigCgt", "Uid", "Gid", "NoNewPrivs")
 
 
-def ended(
-    *arguments: str, environ: Mapping[str, str] | None = None, executable: bool = False
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command, with a line on its stdin."""
-    with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as error:
-        given.write(b"line\n")
-        given.seek(0)
-        process = start(
-            *arguments, environ=environ, stdin=given, stdout=output, stderr=error, executable=executable
-        )
-        code = process.wait(PATIENCE_SECONDS)
-        for file in (output, error):
-            file.seek(0)
-        return code, output.read().decode(), error.read().decode()
-
-
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -69,9 +60,9 @@ def ended(
 )
 def test_it_says_and_returns_what_the_executable_does(arguments: list[str], code: int) -> None:
     """On the stream where the executable says it."""
-    forked = ended(*arguments)
+    forked = ended(*arguments, stdin="line\n")
 
-    assert forked == ended(*arguments, executable=True)
+    assert forked == ended(*arguments, stdin="line\n", executable=True)
     assert forked[0] == code
     assert isinstance(start("--help"), Fork)
 
