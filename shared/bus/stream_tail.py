@@ -104,18 +104,21 @@ class StreamTail(Generic[EventT]):
         answer = await connection.send(
             ("XREAD", "COUNT", READ_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS", self._stream, begin)
         )
-        for entry_id, fields in answer[0][1] if answer else ():
+        entries = answer[0][1] if answer else ()
+        end = entries[-1][0] if entries else begin
+        first, last = map(_position, await self._bounds(connection))
+        known = _position(begin) if begin != NO_ENTRY else _position(end)
+        now = self._bus.clock.monotonic()
+        if last < _position(end) or first > known > (0, 0) or now - asked_at > LONGEST_SILENCE:
+            # It was deleted, its server lost its newest entries, or this process was stopped while it waited: what came
+            # after that one answer may be trimmed already. Nothing of it is told: an entry of a stream that began anew would
+            # stand in the past for all that was lost with the old one.
+            self._cursor = None
+            return
+        for entry_id, fields in entries:
             await self._tell(entry_id, fields)
             self._cursor = entry_id
-        first, last = map(_position, await self._bounds(connection))
-        known = _position(begin) if begin != NO_ENTRY else _position(self._cursor)
-        now = self._bus.clock.monotonic()
-        if last < _position(self._cursor) or first > known > (0, 0) or now - asked_at > LONGEST_SILENCE:
-            # It was deleted, its server lost its newest entries, or this process was stopped while it waited: what came
-            # after that one answer may be trimmed already.
-            self._cursor = None
-        else:
-            self._last_read_at = now
+        self._last_read_at = now
 
     async def _bounds(self, connection: RedisConnection) -> tuple[bytes, bytes]:
         """Where the stream begins and ends now; both ``0-0`` where there is none."""

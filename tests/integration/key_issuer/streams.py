@@ -80,6 +80,14 @@ class Stream:
         assert event.name == name, event
         return event
 
+    async def beyond_heartbeats(self, seconds: float = 20.0) -> StreamEvent:
+        """The next event that says more than that the stream is alive."""
+        async with asyncio.timeout(seconds):
+            while (event := await self.next()) is not None and event.name == "heartbeat":
+                continue
+        assert event is not None
+        return event
+
     async def end(self, seconds: float = 10.0) -> list[str]:
         """Waits for the end of the stream; the names of the events that came before."""
         names: list[str] = []

@@ -10,7 +10,7 @@ import pytest
 from shared.bus import Bus
 from tests.harness.stores import Servers
 from tests.integration.key_issuer.conftest import mint, open_desk, until
-from tests.integration.key_issuer.streams import BROADCAST, PATH, Replicas, listening, open_replicas
+from tests.integration.key_issuer.streams import BROADCAST, PATH, Replicas, listening, open_replicas, tell
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +182,25 @@ async def test_an_entry_that_cannot_be_read_may_have_been_any_key(replicas: Repl
     async with listening(replicas.one.url, replicas.service.token) as stream:
         place = (await stream.first("reset")).id
         await replicas.one.bus.redis.execute("XADD", BROADCAST, "*", "foreign", "entry")
-        while (event := await stream.next()) is not None and event.name == "heartbeat":
-            continue
-        assert event is not None
-        assert event.name == "reset"
+        assert (await stream.beyond_heartbeats()).name == "reset"
     for desk in (replicas.one, replicas.two):
         async with listening(desk.url, replicas.service.token, place) as stream:
             await stream.first("reset")
+
+
+@pytest.mark.parametrize("blow", [("FLUSHDB",), ("DEL", "stream")])
+async def test_a_broadcast_that_begins_anew_between_two_entries_resets(
+    replicas: Replicas, blow: tuple[str, ...]
+) -> None:
+    """What was heard of the new one does not stand for what was lost with the old one."""
+    redis, token = replicas.one.bus.redis, replicas.service.token
+    async with listening(replicas.one.url, token) as one, listening(replicas.two.url, token) as two:
+        await one.first("reset")
+        await two.first("reset")
+        words = (BROADCAST if word == "stream" else word for word in blow)
+        await asyncio.gather(redis.execute(*words), tell(replicas.one, ("of-the-new-one",)))
+        for stream in (one, two):
+            assert (await stream.beyond_heartbeats()).name == "reset"
 
 
 @pytest.mark.parametrize("blow", [("FLUSHDB",), ("DEL", "stream")])
@@ -200,10 +212,7 @@ async def test_a_broadcast_that_begins_anew_resets(replicas: Replicas, blow: tup
         await two.first("reset")
         await replicas.one.bus.redis.execute(*(BROADCAST if word == "stream" else word for word in blow))
         for stream in (one, two):
-            while (event := await stream.next()) is not None and event.name == "heartbeat":
-                continue
-            assert event is not None
-            assert event.name == "reset"
+            assert (await stream.beyond_heartbeats()).name == "reset"
     async with listening(replicas.two.url, token, place) as stream:
         await stream.first("reset")
     await until(replicas.one.is_well)
