@@ -69,8 +69,6 @@ _WAITING: Final = (
     "tests/integration/bus/test_failing_commands.py",
 )
 """What takes more than seven seconds too, and waits for most of them: a time-out, an outage, a retry."""
-_EVERY: Final = 2
-"""Of the processes begins with what waits."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
@@ -94,10 +92,10 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
         return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
 
     def _assign_work_unit(self, node: Any) -> None:
-        if int(node.gateway.id.removeprefix("gw")) % _EVERY == _EVERY - 1:
-            waiting = next((scope for scope in _WAITING if scope in self.workqueue), None)
-            if waiting is not None:
-                self.workqueue.move_to_end(waiting, last=False)
+        waits_first = int(node.gateway.id.removeprefix("gw")) % 2 == 1
+        waiting = next((scope for scope in _WAITING if scope in self.workqueue), None)
+        if waits_first and waiting is not None:
+            self.workqueue.move_to_end(waiting, last=False)
         super()._assign_work_unit(node)
 
 
